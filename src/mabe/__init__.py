@@ -1,0 +1,1 @@
+"""Behaviour models from pose tracking: recordings, labels, features, windows, models, metrics."""

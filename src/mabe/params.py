@@ -1,0 +1,342 @@
+"""Every parameter of the pipeline: one frozen dataclass per stage, checked once, before any stage runs.
+
+`params.yaml` is flat. A stage's dataclass names the keys that the stage reads, and dvc.yaml lists the same
+keys for that stage (a test compares them). A key may belong to several stages.
+"""
+
+import difflib
+import re
+import types
+import typing
+from collections.abc import Callable
+from dataclasses import MISSING, dataclass, field, fields
+from pathlib import Path
+from typing import Any, TypeVar, Union
+
+import yaml
+
+from mabe.errors import InputError
+from mabe.ethogram import SCHEMES, class_scheme
+from mabe.skeleton import MAX_MICE, SKELETONS
+
+T = TypeVar("T")
+
+
+class _Loader(yaml.SafeLoader):
+    """YAML with floats as DVC writes them: PyYAML alone reads 1e-05 (no dot) as text."""
+
+
+_Loader.add_implicit_resolver(
+    "tag:yaml.org,2002:float", re.compile(r"[-+]?\d+(\.\d*)?[eE][-+]?\d+$"), list("-+0123456789")
+)
+
+
+def _check(rule: Callable[[Any], bool], says: str) -> Any:
+    """A dataclass field whose value must satisfy `rule`, in words `says`."""
+    return field(metadata={"rule": rule, "says": says})
+
+
+def _one_of(*choices: Any) -> Any:
+    return _check(lambda v: v in choices, f"one of {', '.join(map(str, choices))}")
+
+
+def _positive() -> Any:
+    return _check(lambda v: v is None or v > 0, "greater than 0")
+
+
+def _not_negative() -> Any:
+    return _check(lambda v: v is None or v >= 0, "0 or more")
+
+
+def _share() -> Any:
+    return _check(lambda v: 0 <= v < 1, "at least 0 and below 1")
+
+
+DATA_SOURCES = ("sample", "kaggle", "rats")
+MODEL_TYPES = ("basic", "conv_bilstm", "tcn", "hybrid", "transformer")
+FEATURE_SETS = ("coords", "engineered", "motion")
+METRIC_NAMES = ("accuracy", "f1_macro", "precision", "recall")
+
+
+@dataclass(frozen=True, kw_only=True)
+class SimulateParams:
+    """The built-in sample: a simulated data set in the competition's layout."""
+
+    sim_seed: int = _not_negative()
+    sim_videos: int = _check(lambda v: v >= 4, "4 or more")
+    """Labelled recordings."""
+    sim_test_videos: int = _positive()
+    """Recordings without labels, for the submission."""
+    sim_seconds: float = _positive()
+    """Mean duration of a recording (s)."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class IngestParams:
+    data_source: str = _one_of(*DATA_SOURCES)
+    data_dir: str = _check(bool, "a path")
+    """Where the source's files are."""
+    split_file: str | None
+    """CSV with columns recording, split (train or val) that fixes the split by hand."""
+    val_fraction: float = _check(lambda v: 0 < v < 1, "between 0 and 1")
+    """Share of labelled recordings that are held out for validation."""
+    seed: int = _not_negative()
+    on_error: str = _one_of("stop", "quarantine")
+    """What a recording that cannot be read does: end the stage, or be listed in metrics/ingest.json."""
+    max_gap_s: float = _not_negative()
+    """Missing stretches of a keypoint up to this long (s) are interpolated linearly."""
+    include_unlabelled: bool
+    """Whether recordings without annotations enter the store's train set."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class LabelParams:
+    class_scheme: str = _one_of(*SCHEMES)
+    ignore_classes: tuple[str, ...]
+    """Classes left out of loss and metrics."""
+    num_classes: int = _check(lambda v: v >= 2, "2 or more")
+
+
+@dataclass(frozen=True, kw_only=True)
+class FeatureParams:
+    features: str = _one_of(*FEATURE_SETS)
+    num_mice: int = _check(lambda v: 1 <= v <= MAX_MICE, f"from 1 to {MAX_MICE}")
+    num_keypoints: int = _one_of(*SKELETONS)
+    motion_fps: float | None = _positive()
+    """Forces one frame rate (Hz) on every recording; null means each recording's own, which is right."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainParams:
+    # model
+    model_type: str = _one_of(*MODEL_TYPES)
+    features: str = _one_of(*FEATURE_SETS)
+    num_mice: int = _check(lambda v: 1 <= v <= MAX_MICE, f"from 1 to {MAX_MICE}")
+    num_keypoints: int = _one_of(*SKELETONS)
+    num_classes: int = _check(lambda v: v >= 2, "2 or more")
+    dropout: float = _share()
+    conv_pool: int = _one_of(1, 2)
+    """conv_bilstm only: 2 halves time after each convolution, as in the network that was really trained."""
+    hybrid_temporal: str = _one_of("bilstm", "transformer")
+    """hybrid only: what follows the PointNet."""
+    # windows
+    sequence_length: int = _positive()
+    """Frames in a window."""
+    frame_gap: int = _positive()
+    """Step between neighbouring frames of a window, in frames."""
+    train_stride: int | None = _positive()
+    """Frames between the starts of training windows; null means a quarter of the window."""
+    val_stride: int | None = _positive()
+    """Frames between the starts of validation windows; null means a whole window."""
+    windows_per_epoch: int | None = _positive()
+    """Training windows drawn anew each epoch; null means all of them."""
+    # optimisation
+    seed: int = _not_negative()
+    epochs: int = _positive()
+    batch_size: int = _positive()
+    """Windows per optimiser step."""
+    accumulation_steps: int = _positive()
+    """Parts that a batch is cut into, for machines with less memory; batch_size stays the effective one."""
+    learning_rate: float = _positive()
+    weight_decay: float = _not_negative()
+    optimizer: str = _one_of("adam", "adamw")
+    scheduler: str = _one_of("none", "plateau", "cosine")
+    plateau_patience: int = _not_negative()
+    plateau_factor: float = _check(lambda v: 0 < v < 1, "between 0 and 1")
+    min_lr: float = _not_negative()
+    warmup_epochs: int = _not_negative()
+    loss: str = _one_of("cross_entropy")
+    class_weights: tuple[float, ...] = _check(lambda v: all(w > 0 for w in v), "numbers greater than 0")
+    label_smoothing: float = _share()
+    mixup_alpha: float = _not_negative()
+    grad_clip: float = _not_negative()
+    """Largest gradient norm; 0 means no clipping."""
+    early_stopping_patience: int | None = _positive()
+    save_freq: int = _positive()
+    """Epochs between checkpoints: what a crash costs at most."""
+    amp: str = _one_of("auto", "bf16", "off")
+    """bf16 autocast: auto takes it where the hardware computes in bf16."""
+    # augmentation
+    use_augmentation: bool
+    noise_std: float = _not_negative()
+    """Gaussian noise on the normalised features, in standard deviations."""
+    temporal_jitter: int = _not_negative()
+    """Largest shift of a training window, in frames."""
+    flip_horizontal: bool
+    flip_vertical: bool
+    rotation_deg: float = _check(lambda v: 0 <= v <= 180, "from 0 to 180")
+    """Largest rotation about the centre of the arena, in degrees."""
+    eval_metrics: tuple[str, ...] = _check(
+        lambda v: len(v) > 0 and set(v) <= set(METRIC_NAMES), f"a choice of {', '.join(METRIC_NAMES)}"
+    )
+    """Metrics that are logged each epoch and reported by evaluate; f1_macro chooses the best epoch."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ComputeParams:
+    """Where a run executes. No stage's result depends on these, so no DVC stage does."""
+
+    compute: str = _one_of("local")
+    device: str = _one_of("auto", "cpu", "cuda", "mps")
+    version: str = _check(bool, "a name")
+    platform: str = _check(bool, "a name")
+    gpu: str | None
+    timeout_s: int | None = _positive()
+    memory_mb: int | None = _positive()
+
+
+@dataclass(frozen=True, kw_only=True)
+class PredictParams:
+    predict_stride: int | None = _positive()
+    """Frames between overlapping windows when whole recordings are predicted; null means half a window."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class SubmissionParams:
+    min_bout_s: float = _not_negative()
+    """Shorter predicted bouts are dropped from a submission (s)."""
+    merge_gap_s: float = _not_negative()
+    """Gaps up to this long between two predicted bouts of a class are filled (s)."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class EvaluateParams(PredictParams, SubmissionParams):
+    ethograms: int = _not_negative()
+    """Validation recordings that are drawn."""
+    eval_metrics: tuple[str, ...] = _check(
+        lambda v: len(v) > 0 and set(v) <= set(METRIC_NAMES), f"a choice of {', '.join(METRIC_NAMES)}"
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExportParams(PredictParams, SubmissionParams):
+    pass
+
+
+STAGES: dict[str, type] = {
+    "simulate": SimulateParams,
+    "ingest": IngestParams,
+    "label-expand": LabelParams,
+    "motion-features": FeatureParams,
+    "train": TrainParams,
+    "evaluate": EvaluateParams,
+    "export": ExportParams,
+    "compute": ComputeParams,
+}
+
+
+def keys(cls: type) -> tuple[str, ...]:
+    """Names of a stage's parameters."""
+    return tuple(f.name for f in fields(cls))
+
+
+def load(cls: type[T], path: Path | str = "params.yaml") -> T:
+    """The parameters of one stage from `path`, after the whole file has been checked."""
+    return parse(cls, read(path))
+
+
+def read(path: Path | str = "params.yaml") -> dict[str, Any]:
+    """The whole of `path` as a flat dictionary, checked; InputError says the first thing that is wrong."""
+    path = Path(path)
+    try:
+        values = yaml.load(path.read_text(), Loader=_Loader)
+    except FileNotFoundError:
+        raise InputError(f"there is no {path}: run from the repository's root") from None
+    except yaml.YAMLError as error:
+        raise InputError(f"{path} is not valid YAML: {' '.join(str(error).split())}") from None
+    if not isinstance(values, dict):
+        raise InputError(f"{path} must hold `key: value` lines, found {type(values).__name__}")
+    check(values)
+    return values
+
+
+def check(values: dict[str, Any]) -> None:
+    """Checks all keys, types, ranges and the rules between keys; InputError on the first fault."""
+    known = {name for cls in STAGES.values() for name in keys(cls)}
+    for name in values:
+        if name not in known:
+            near = difflib.get_close_matches(str(name), known, n=1)
+            hint = f"; did you mean {near[0]}?" if near else ""
+            raise InputError(f"unknown parameter {name!r}{hint}")
+    for cls in STAGES.values():
+        parse(cls, values)
+    _check_together(values)
+
+
+def parse(cls: type[T], values: dict[str, Any]) -> T:
+    """The dataclass `cls` from `values`, types and ranges checked."""
+    hints = typing.get_type_hints(cls)
+    arguments: dict[str, Any] = {}
+    for f in fields(cls):  # type: ignore[arg-type]
+        if f.name not in values:
+            if f.default is MISSING:
+                raise InputError(f"parameter {f.name} is missing from params.yaml")
+            continue
+        value = _convert(f.name, values[f.name], hints[f.name])
+        rule = f.metadata.get("rule")
+        if rule is not None and not rule(value):
+            raise InputError(f"parameter {f.name} is {values[f.name]!r} but must be {f.metadata['says']}")
+        arguments[f.name] = value
+    return cls(**arguments)
+
+
+def _convert(name: str, value: Any, hint: Any) -> Any:
+    """`value` as the annotated type; no silent conversion but int -> float and list -> tuple."""
+    origin, args = typing.get_origin(hint), typing.get_args(hint)
+    if origin in (Union, types.UnionType):
+        if value is None and type(None) in args:
+            return None
+        hint = next(a for a in args if a is not type(None))
+        origin, args = typing.get_origin(hint), typing.get_args(hint)
+        wanted = f"{_type_name(hint)} or null"
+    else:
+        wanted = _type_name(hint)
+    if origin is tuple and isinstance(value, list | tuple):
+        return tuple(_convert(f"{name}[{i}]", v, args[0]) for i, v in enumerate(value))
+    if hint is float and isinstance(value, int | float) and not isinstance(value, bool):
+        if value != value or value in (float("inf"), float("-inf")):
+            raise InputError(f"parameter {name} is {value!r} but must be a finite number")
+        return float(value)
+    if hint in (int, str, bool) and type(value) is hint:
+        return value
+    raise InputError(f"parameter {name} is {value!r} but must be {wanted}")
+
+
+def _type_name(hint: Any) -> str:
+    if typing.get_origin(hint) is tuple:
+        return "a list"
+    return {int: "a whole number", float: "a number", str: "text", bool: "true or false"}[hint]
+
+
+def _check_together(values: dict[str, Any]) -> None:
+    """Rules between parameters."""
+    train = parse(TrainParams, values)
+    labels = parse(LabelParams, values)
+    scheme = class_scheme(labels.class_scheme, labels.ignore_classes)
+    if train.num_classes != len(scheme.names):
+        raise InputError(
+            f"num_classes is {train.num_classes} but class_scheme {labels.class_scheme} has {len(scheme.names)}"
+        )
+    if len(scheme.scored) < 2:
+        raise InputError("ignore_classes leaves fewer than two classes to tell apart")
+    if len(train.class_weights) != train.num_classes:
+        raise InputError(
+            f"class_weights has {len(train.class_weights)} numbers but num_classes is {train.num_classes}"
+        )
+    if train.batch_size % train.accumulation_steps:
+        raise InputError(
+            f"batch_size {train.batch_size} is not a multiple of accumulation_steps {train.accumulation_steps}"
+        )
+    if train.warmup_epochs >= train.epochs and train.warmup_epochs > 0:
+        raise InputError(f"warmup_epochs {train.warmup_epochs} must be below epochs {train.epochs}")
+    if train.model_type == "hybrid" and train.features == "engineered":
+        raise InputError("model_type hybrid reads keypoints: set features to coords or motion")
+    if train.features == "engineered" and train.num_mice < 2:
+        raise InputError("features engineered describes two mice: set num_mice to 2 or more")
+    turned = train.flip_horizontal or train.flip_vertical or train.rotation_deg > 0
+    if train.use_augmentation and turned and train.features == "engineered":
+        raise InputError(
+            "flips and rotation turn keypoints: set features to coords or motion, or switch them off"
+        )
+    if train.amp == "bf16" and parse(ComputeParams, values).device == "mps":
+        raise InputError("amp bf16 is not supported on mps: set amp to auto or off")

@@ -1,0 +1,146 @@
+"""A recording, and the store: every frame of every recording once, in one array per set.
+
+The store is a directory:
+
+    train_xy.npy      float32 (N, 4, 18, 2)  keypoints in cm (px where px/cm is unknown), NaN where missing
+    train_status.npy  uint8   (N, 4, 18)     OBSERVED, INTERPOLATED or MISSING
+    test_xy.npy, test_status.npy             likewise, only if the source has test recordings
+    manifest.parquet                         a row per recording: see MANIFEST_COLUMNS
+    bouts.parquet                            a row per annotated bout: see BOUT_COLUMNS
+
+Row `start + (video_frame - first_frame)` of a set's arrays is one frame of a recording, so a gap in
+video_frame is a stretch of missing rows, not a shift.
+"""
+
+import json
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from mabe.errors import InputError
+
+OBSERVED, INTERPOLATED, MISSING = 0, 1, 2
+SETS = ("train", "test")
+
+# fmt: off
+MANIFEST_COLUMNS: dict[str, str] = {
+    "recording": "object",         # "<lab>/<video_id>", unique
+    "set": "object",               # "train" or "test": which arrays hold it
+    "split": "object",             # "train" or "val" within the train set, "test" in the test set
+    "lab": "object",
+    "video_id": "int64",
+    "start": "int64",              # first row in the set's arrays
+    "frames": "int64",             # number of rows
+    "first_frame": "int64",        # video_frame of the first row
+    "fps": "float64",              # Hz
+    "px_per_cm": "float64",        # NaN where unknown
+    "unit": "object",              # "cm" or "px": the unit of xy
+    "individuals": "int64",        # mice that were tracked on at least one frame
+    "missing_share": "float64",    # of the (frame, mouse, keypoint) values that the recording tracks
+    "annotated_start": "int64",    # frames [annotated_start, annotated_stop) carry labels, counted as
+    "annotated_stop": "int64",     #   video_frame; both 0 for a recording that nobody annotated
+    "behaviors_labeled": "object", # JSON list of "mouse1,mouse2,attack" / "mouse1,self,rear"
+    "body_parts": "object",        # JSON list of the slots that the recording tracks
+    "pose_hash": "object",         # recordings with the same hash have the same pose (CalMS21 annotators)
+}
+BOUT_COLUMNS: dict[str, str] = {
+    "recording": "object",
+    "agent": "int8",               # 1-4
+    "target": "int8",              # 1-4, equal to agent for a self action
+    "action": "object",
+    "start_frame": "int64",        # video_frame, inclusive
+    "stop_frame": "int64",         # video_frame, exclusive
+}
+# fmt: on
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recording:
+    """One tracked video as a reader yields it: source frames, pixels, every oddity resolved by name."""
+
+    lab: str
+    video_id: int
+    set: str
+    """"train" or "test"."""
+    fps: float
+    """Frames per second (Hz)."""
+    px_per_cm: float
+    """Pixels per centimetre; NaN where unknown."""
+    first_frame: int
+    """video_frame of row 0."""
+    xy: np.ndarray
+    """float32 (T, 4, 18, 2), pixels, NaN where missing; row t is video_frame first_frame + t."""
+    bouts: pd.DataFrame | None
+    """BOUT_COLUMNS without "recording"; None if nobody annotated the recording."""
+    annotated: tuple[int, int]
+    """Frames [start, stop) that were looked at by an annotator, as video_frame; (0, 0) if none were."""
+    behaviors_labeled: tuple[str, ...]
+    """What the annotators looked for: "mouse1,mouse2,attack" or "mouse1,self,rear"."""
+
+    @property
+    def id(self) -> str:
+        return f"{self.lab}/{self.video_id}"
+
+
+@dataclass(frozen=True)
+class Store:
+    """Read access to a store directory. Arrays are memory-mapped: nothing is loaded until it is used."""
+
+    path: Path
+
+    @cached_property
+    def manifest(self) -> pd.DataFrame:
+        """MANIFEST_COLUMNS, sorted by set and start."""
+        return self._table("manifest")
+
+    @cached_property
+    def bouts(self) -> pd.DataFrame:
+        """BOUT_COLUMNS, sorted by recording and start_frame."""
+        return self._table("bouts")
+
+    def recordings(self, *, set: str | None = None, split: str | None = None) -> pd.DataFrame:
+        """The manifest's rows of one set or split, index reset."""
+        rows = self.manifest
+        if set is not None:
+            rows = rows[rows["set"] == set]
+        if split is not None:
+            rows = rows[rows["split"] == split]
+        return rows.reset_index(drop=True)
+
+    def xy(self, set: str) -> np.ndarray:
+        """float32 (N, 4, 18, 2), memory-mapped read-only."""
+        return self._array(f"{set}_xy")
+
+    def status(self, set: str) -> np.ndarray:
+        """uint8 (N, 4, 18), memory-mapped read-only."""
+        return self._array(f"{set}_status")
+
+    def sets(self) -> tuple[str, ...]:
+        """The sets that hold at least one recording."""
+        present = set(self.manifest["set"])
+        return tuple(name for name in SETS if name in present)
+
+    def _table(self, name: str) -> pd.DataFrame:
+        path = self.path / f"{name}.parquet"
+        if not path.exists():
+            raise InputError(
+                f"no recording store in {self.path} ({path.name} is missing): run `dvc repro ingest`"
+            )
+        return pd.read_parquet(path)
+
+    def _array(self, name: str) -> np.ndarray:
+        path = self.path / f"{name}.npy"
+        if not path.exists():
+            raise InputError(
+                f"no recording store in {self.path} ({path.name} is missing): run `dvc repro ingest`"
+            )
+        return np.load(path, mmap_mode="r")
+
+
+def behaviors(row_value: str) -> tuple[tuple[str, str, str], ...]:
+    """The manifest's behaviors_labeled as (agent, target, action) triples, e.g. ("mouse1", "self", "rear")."""
+    triples = (tuple(entry.split(",")) for entry in json.loads(row_value))
+    return tuple((agent, target, action) for agent, target, action in triples)

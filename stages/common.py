@@ -1,0 +1,54 @@
+"""What every stage shares: where things are, and how it ends when the input is wrong."""
+
+import json
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from mabe.errors import InputError
+from runs.atomic import atomic_file
+from runs.errors import RunError
+
+SAMPLE = Path("data/raw/sample")
+STORE = Path("data/store")
+LABELS = Path("data/labels")
+FEATURES = Path("data/features")
+PREDICTIONS = Path("data/predictions")
+TRAINED = Path("models/train")
+EXPORTED = Path("models/export")
+METRICS = Path("metrics")
+LIVE = METRICS / "live"
+PLOTS = METRICS / "plots"
+RUNS = Path(".runs")
+PRICES = Path("conf/prices.yaml")
+
+
+def run(main: Callable[[], None]) -> None:
+    """Runs a stage. Wrong input, a failed write and Ctrl-C end it with one line and a non-zero status."""
+    try:
+        main()
+    except (InputError, RunError) as error:
+        sys.exit(f"error: {error}")
+    except OSError as error:
+        if os.environ.get("MABE_TRACEBACK"):
+            raise
+        sys.exit(f"error: {error} (MABE_TRACEBACK=1 shows where)")
+    except KeyboardInterrupt:
+        print("interrupted; the same command goes on or starts again", file=sys.stderr)
+        sys.exit(130)
+
+
+def write_json(path: Path, values: dict[str, Any]) -> None:
+    """Writes metrics, whole or not at all."""
+    with atomic_file(path) as temporary:
+        temporary.write_text(json.dumps(values, indent=2, allow_nan=False) + "\n")
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """Reads what write_json wrote."""
+    try:
+        return json.loads(path.read_text())
+    except FileNotFoundError:
+        raise InputError(f"there is no {path}: run `dvc repro`") from None

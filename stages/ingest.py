@@ -1,0 +1,16 @@
+"""ingest: raw tracking and annotations to the recording store."""
+
+from mabe import params
+from mabe.ingest import ingest
+from runs.atomic import atomic_dir
+from stages.common import METRICS, STORE, run, write_json
+
+
+def main() -> None:
+    with atomic_dir(STORE) as temporary:
+        metrics = ingest(params.load(params.IngestParams), temporary)
+    write_json(METRICS / "ingest.json", metrics)
+
+
+if __name__ == "__main__":
+    run(main)

@@ -1,0 +1,15 @@
+"""simulate: the built-in sample in the competition's layout."""
+
+from mabe import params
+from mabe.simulate import simulate
+from runs.atomic import atomic_dir
+from stages.common import SAMPLE, run
+
+
+def main() -> None:
+    with atomic_dir(SAMPLE) as temporary:
+        simulate(params.load(params.SimulateParams), temporary)
+
+
+if __name__ == "__main__":
+    run(main)
