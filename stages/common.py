@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from mabe.errors import InputError
+from runs import RunError
 from runs.atomic import atomic_file
-from runs.errors import RunError
 
 SAMPLE = Path("data/raw/sample")
 STORE = Path("data/store")

@@ -16,7 +16,7 @@ from typing import Any, TypeVar, Union
 import yaml
 
 from mabe.errors import InputError
-from mabe.ethogram import SCHEMES, class_scheme
+from mabe.ethogram import SCHEMES, ClassScheme, class_scheme
 from mabe.skeleton import MAX_MICE, SKELETONS
 
 T = TypeVar("T")
@@ -90,10 +90,17 @@ class IngestParams:
 
 
 @dataclass(frozen=True, kw_only=True)
-class LabelParams:
+class SchemeParams:
     class_scheme: str = _one_of(*SCHEMES)
     ignore_classes: tuple[str, ...]
     """Classes left out of loss and metrics."""
+
+    def scheme(self) -> ClassScheme:
+        return class_scheme(self.class_scheme, self.ignore_classes)
+
+
+@dataclass(frozen=True, kw_only=True)
+class LabelParams(SchemeParams):
     num_classes: int = _check(lambda v: v >= 2, "2 or more")
 
 
@@ -167,7 +174,8 @@ class TrainParams:
     rotation_deg: float = _check(lambda v: 0 <= v <= 180, "from 0 to 180")
     """Largest rotation about the centre of the arena, in degrees."""
     eval_metrics: tuple[str, ...] = _check(
-        lambda v: len(v) > 0 and set(v) <= set(METRIC_NAMES), f"a choice of {', '.join(METRIC_NAMES)}"
+        lambda v: "f1_macro" in v and set(v) <= set(METRIC_NAMES),
+        f"a choice of {', '.join(METRIC_NAMES)} with f1_macro in it",
     )
     """Metrics that are logged each epoch and reported by evaluate; f1_macro chooses the best epoch."""
 
@@ -200,17 +208,18 @@ class SubmissionParams:
 
 
 @dataclass(frozen=True, kw_only=True)
-class EvaluateParams(PredictParams, SubmissionParams):
+class EvaluateParams(SchemeParams, PredictParams, SubmissionParams):
     ethograms: int = _not_negative()
     """Validation recordings that are drawn."""
     eval_metrics: tuple[str, ...] = _check(
-        lambda v: len(v) > 0 and set(v) <= set(METRIC_NAMES), f"a choice of {', '.join(METRIC_NAMES)}"
+        lambda v: "f1_macro" in v and set(v) <= set(METRIC_NAMES),
+        f"a choice of {', '.join(METRIC_NAMES)} with f1_macro in it",
     )
 
 
 @dataclass(frozen=True, kw_only=True)
-class ExportParams(PredictParams, SubmissionParams):
-    pass
+class ExportParams(SchemeParams, PredictParams, SubmissionParams):
+    """What export adds to the trained model's own parameters, which travel with its weights."""
 
 
 STAGES: dict[str, type] = {
@@ -312,7 +321,7 @@ def _check_together(values: dict[str, Any]) -> None:
     """Rules between parameters."""
     train = parse(TrainParams, values)
     labels = parse(LabelParams, values)
-    scheme = class_scheme(labels.class_scheme, labels.ignore_classes)
+    scheme = labels.scheme()
     if train.num_classes != len(scheme.names):
         raise InputError(
             f"num_classes is {train.num_classes} but class_scheme {labels.class_scheme} has {len(scheme.names)}"

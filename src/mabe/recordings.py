@@ -27,7 +27,7 @@ SETS = ("train", "test")
 
 # fmt: off
 MANIFEST_COLUMNS: dict[str, str] = {
-    "recording": "object",         # "<lab>/<video_id>", unique
+    "recording": "object",         # "<lab>/<video_id>", unique within a set
     "set": "object",               # "train" or "test": which arrays hold it
     "split": "object",             # "train" or "val" within the train set, "test" in the test set
     "lab": "object",

@@ -1,0 +1,59 @@
+# make help lists the targets.
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+export PATH := $(CURDIR)/$(BIN):$(PATH)
+SET    ?= sample
+A      ?= $(SET)-v5
+B      ?= $(SET)-v6
+
+.DEFAULT_GOAL := help
+.PHONY: help install repro test lint format versions tags compare bench lock clean
+
+help:  ## this list
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
+
+install: $(VENV)/.installed  ## .venv with the pinned packages
+
+$(VENV)/.installed: pyproject.toml requirements.lock
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c requirements.lock -e '.[dev]'
+	@touch $@
+
+repro: install  ## the pipeline on params.yaml, then the main figures
+	dvc repro
+	@python -m tools.summary
+
+test: install  ## the whole test suite
+	python -m pytest
+
+lint: install  ## ruff and mypy
+	ruff check .
+	ruff format --check .
+	mypy
+
+format: install  ## rewrite the code in the house format
+	ruff check --fix .
+	ruff format .
+
+versions: install  ## run V1-V6 on SET (sample), record them, write docs/versions.md
+	python -m tools.versions run --set $(SET)
+
+tags: install  ## a local git tag per recorded version, for dvc params diff and dvc metrics diff
+	python -m tools.versions tags
+
+compare: tags  ## parameters and metrics of two recorded versions: make compare A=sample-v5 B=sample-v6
+	dvc params diff $(A) $(B)
+	dvc metrics diff $(A) $(B) --targets metrics/train.json metrics/evaluate.json
+
+bench: install  ## the benchmarks, one JSON line each
+	python -m benchmarks.rats_baseline
+
+lock: $(VENV)/.installed  ## write requirements.lock anew from pyproject.toml, all extras, by pip
+	rm -rf $(VENV)/lock && $(PYTHON) -m venv $(VENV)/lock
+	$(VENV)/lock/bin/python -m pip install --quiet --disable-pip-version-check torch==2.13.0 -e '.[dev,s3,modal]'
+	$(VENV)/lock/bin/python -m pip freeze --exclude-editable | sed 's/+[a-z0-9.]*$$//' > requirements.lock
+	rm -rf $(VENV)/lock
+
+clean:  ## remove the environment and unfinished runs
+	rm -rf $(VENV) .runs

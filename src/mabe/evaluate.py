@@ -1,0 +1,82 @@
+"""Scores of whole validation recordings: by frame, by laboratory, by bout and by the competition's metric."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from mabe.ethogram import ClassScheme
+from mabe.metrics.competition import score
+from mabe.metrics.frames import confusion, from_confusion
+from mabe.metrics.segments import segment_f1
+from mabe.submission import ActionRule, build, solution_of, submission_rows
+
+
+def evaluate(
+    rows: pd.DataFrame,
+    truth: Sequence[np.ndarray],
+    predicted: Sequence[np.ndarray],
+    scheme: ClassScheme,
+    eval_metrics: Sequence[str],
+) -> tuple[dict[str, Any], np.ndarray]:
+    """Metrics of recordings, and the confusion matrix (C, C) they come from, rows truth.
+
+    rows: manifest rows; truth, predicted: int (T,) for each. Frames of UNKNOWN truth count nowhere.
+    """
+    classes = len(scheme.names)
+    matrices = [confusion(t, p, classes) for t, p in zip(truth, predicted, strict=True)]
+    total = np.sum(matrices, axis=0)
+    overall = from_confusion(total, scheme.names, scheme.scored)
+    labs: dict[str, Any] = {}
+    for lab in sorted(set(rows["lab"])):
+        matrix = np.sum([m for m, name in zip(matrices, rows["lab"], strict=True) if name == lab], axis=0)
+        if matrix[list(scheme.scored)].sum() == 0:
+            continue  # nothing of this laboratory is labelled
+        result = from_confusion(matrix, scheme.names, scheme.scored)
+        labs[lab] = {"frames": int(matrix.sum())} | {name: result[name] for name in eval_metrics}
+    metrics = {name: overall[name] for name in eval_metrics} | {
+        "frames": int(total.sum()),
+        "recordings": len(rows),
+        "segment_f1": segment_f1(truth, predicted, background=sorted({0} | scheme.ignored)),
+        "per_class": overall["per_class"],
+        "labs": labs,
+    }
+    return metrics, total
+
+
+def submission_of(
+    rows: pd.DataFrame,
+    predicted: Sequence[np.ndarray],
+    xy: np.ndarray,
+    rule: ActionRule,
+    scheme: ClassScheme,
+    *,
+    min_bout_s: float,
+    merge_gap_s: float,
+) -> pd.DataFrame:
+    """The submission for recordings of one set; xy is the set's array of keypoints."""
+    parts = []
+    for (_, row), labels in zip(rows.iterrows(), predicted, strict=True):
+        keypoints = xy[row["start"] : row["start"] + row["frames"]]
+        parts.append(
+            submission_rows(
+                labels, keypoints, row, rule, scheme, min_bout_s=min_bout_s, merge_gap_s=merge_gap_s
+            )
+        )
+    return build(parts)
+
+
+def competition_score(rows: pd.DataFrame, bouts: pd.DataFrame, submission: pd.DataFrame) -> float:
+    """The competition's F of a submission for `rows`; 0 for one without a bout, which the scorer rejects."""
+    return score(solution_of(rows, bouts), submission) if len(submission) else 0.0
+
+
+def split_rows(values: np.ndarray, rows: pd.DataFrame) -> list[np.ndarray]:
+    """An array with the frames of `rows` one after the other, cut into one array per recording."""
+    return np.split(values, np.cumsum(rows["frames"].to_numpy())[:-1])
+
+
+def take_rows(values: np.ndarray, rows: pd.DataFrame) -> list[np.ndarray]:
+    """The slices of a set's array that belong to the recordings of `rows`."""
+    return [values[s : s + n] for s, n in zip(rows["start"], rows["frames"], strict=True)]

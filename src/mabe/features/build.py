@@ -1,0 +1,125 @@
+"""Writes the features of a store: one pass for the training split's statistics, one for the features."""
+
+import os
+from collections import deque
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import NamedTuple, TypeVar
+
+import numpy as np
+import pandas as pd
+from numpy.lib.format import open_memmap
+from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
+from tqdm import tqdm
+
+from mabe.errors import InputError
+from mabe.features.normalise import (
+    MISSING_VALUE,
+    Normalisation,
+    Statistics,
+    features_of,
+    normalisation_from,
+)
+from mabe.params import FeatureParams
+from mabe.recordings import Store
+
+T = TypeVar("T")
+
+
+class Span(NamedTuple):
+    """Where a recording lies in its set's arrays, and its frame rate (Hz)."""
+
+    recording: str
+    start: int
+    frames: int
+    fps: float
+
+
+def build(params: FeatureParams, store: Store, out: Path, workers: int | None = None) -> dict[str, object]:
+    """Writes normalisation.json, train.npy and, if the store has a test set, test.npy into the directory `out`.
+
+    The arrays are float16 (N, D), aligned with the store's; rows of no recording are 0. Statistics are those of
+    the train split alone. The result is the same, bit for bit, for any number of `workers` (threads; None means
+    one per core). Memory: a few copies of each worker's recording.
+    Returns small metrics. InputError if the train split is empty or a frame rate is not positive.
+    """
+    workers = workers or os.cpu_count() or 1
+    # One thread in each matrix product: the workers fill the cores, and sums keep their order.
+    with threadpool_limits(1), ThreadPoolExecutor(workers) as pool:
+        normalisation = _fit(params, store, pool, workers)
+        normalisation.save(out)
+        rows = missing = written = 0
+        for name in store.sets():
+            n, absent = _write(name, normalisation, store, out / f"{name}.npy", pool, workers)
+            rows += n
+            missing += absent
+            written += (out / f"{name}.npy").stat().st_size
+    return {
+        "features": params.features,
+        "dim": normalisation.dim,
+        "rows": rows,
+        "bytes": written,
+        "missing_share": round(missing / max(rows * normalisation.dim, 1), 6),
+    }
+
+
+def _fit(params: FeatureParams, store: Store, pool: ThreadPoolExecutor, workers: int) -> Normalisation:
+    spans = _spans(store.recordings(set="train", split="train"), params.motion_fps)
+    if not spans:
+        raise InputError(f"no recording of {store.path} is in the train split: run `dvc repro ingest` again")
+    xy = store.xy("train")
+
+    def statistics(span: Span) -> Statistics:
+        return Statistics.of(xy[span.start : span.start + span.frames], span.fps, params)
+
+    total: Statistics | None = None
+    for part in _in_order(pool, workers, statistics, spans, "statistics"):
+        total = part if total is None else total.merge(part)
+    assert total is not None
+    return normalisation_from(total, params)
+
+
+def _write(
+    name: str, normalisation: Normalisation, store: Store, path: Path, pool: ThreadPoolExecutor, workers: int
+) -> tuple[int, int]:
+    """Writes one set's array. Returns the rows of recordings, and how many of their values are missing."""
+    xy = store.xy(name)
+    array = open_memmap(path, mode="w+", dtype=np.float16, shape=(len(xy), normalisation.dim))
+    spans = _spans(store.recordings(set=name), normalisation.motion_fps)
+
+    def write(span: Span) -> int:
+        rows = slice(span.start, span.start + span.frames)
+        features = features_of(xy[rows], span.fps, normalisation)
+        array[rows] = features
+        return int(np.count_nonzero(features == MISSING_VALUE))
+
+    missing = sum(_in_order(pool, workers, write, spans, f"{name} features"))
+    array.flush()
+    return sum(span.frames for span in spans), missing
+
+
+def _spans(recordings: pd.DataFrame, motion_fps: float | None) -> list[Span]:
+    """One per recording; InputError for a frame rate that is needed and is not a positive number."""
+    table = recordings[["recording", "start", "frames", "fps"]]
+    spans = [Span(str(r), int(s), int(n), float(f)) for r, s, n, f in table.itertuples(index=False)]
+    for span in spans:
+        if motion_fps is None and not 0 < span.fps < float("inf"):
+            raise InputError(
+                f"recording {span.recording} has fps {span.fps}: correct it in the source's metadata"
+            )
+    return spans
+
+
+def _in_order(
+    pool: ThreadPoolExecutor, workers: int, work: Callable[[Span], T], spans: list[Span], label: str
+) -> Iterator[T]:
+    """Results of `work` in the order of `spans`, with a progress bar; few results wait at any time."""
+    ahead = 2 * workers
+    with tqdm(total=sum(s.frames for s in spans), desc=label, unit="frame", unit_scale=True) as bar:
+        waiting = deque(pool.submit(work, span) for span in spans[:ahead])
+        for i, span in enumerate(spans):
+            yield waiting.popleft().result()
+            if i + ahead < len(spans):
+                waiting.append(pool.submit(work, spans[i + ahead]))
+            bar.update(span.frames)

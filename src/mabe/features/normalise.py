@@ -1,0 +1,207 @@
+"""From raw features to what a model reads: the training split's scale, and a value that says "missing"."""
+
+import json
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, fields
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+
+from mabe.errors import InputError
+from mabe.features.engineered import engineered
+from mabe.features.layout import PCA_COMPONENTS, columns
+from mabe.features.moments import Moments, Scatter
+from mabe.features.motion import coords, motion
+from mabe.params import FeatureParams
+from mabe.skeleton import MAX_MICE, SLOTS
+
+CLIP = 10.0
+MISSING_VALUE = -3.0  # exact in float16; no present value is ever equal to it
+_NEAR = 2.0**-10  # float16 rounds to MISSING_VALUE from this close
+_BESIDE = MISSING_VALUE + 2.0**-9  # the next float16
+_BLOCK = 1024  # frames worked on at once
+_FILE = "normalisation.json"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Normalisation:
+    """Everything that turns a recording's keypoints into features: what `features_of` needs besides them."""
+
+    features: str
+    num_mice: int
+    num_keypoints: int
+    motion_fps: float | None
+    """Frame rate (Hz) forced on every recording; None means each recording's own."""
+    columns: tuple[str, ...]
+    mean: tuple[float, ...]
+    """Of each column, over the training split's present values."""
+    std: tuple[float, ...]
+    pca_mean: tuple[float, ...] = ()
+    """engineered only: mean of each coordinate over the training split."""
+    pca_components: tuple[tuple[float, ...], ...] = ()
+    """engineered only: 16 directions in the space of the coordinates."""
+
+    @property
+    def dim(self) -> int:
+        return len(self.columns)
+
+    @cached_property
+    def arrays(self) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+        """mean (D,), std (D,), pca_mean (C,), pca_components (16, C), float32."""
+        values = (self.mean, self.std, self.pca_mean, self.pca_components)
+        mean, std, pca_mean, components = (np.array(v, np.float32) for v in values)
+        return mean, std, pca_mean, components
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, as JSON holds them."""
+        return json.loads(json.dumps(asdict(self)))
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> Self:
+        """The inverse of to_dict; InputError if the values do not fit each other or this version's columns."""
+        unknown = set(values) ^ {f.name for f in fields(cls)}
+        if unknown:
+            raise InputError(
+                f"normalisation: {sorted(unknown)[0]} is missing or unknown; build the features again"
+            )
+        values = {name: _tuples(value) for name, value in values.items()}
+        loaded = cls(**values)
+        expected = columns(loaded.features, loaded.num_mice, loaded.num_keypoints)
+        if loaded.columns != expected or not len(expected) == len(loaded.mean) == len(loaded.std):
+            raise InputError(
+                f"normalisation: its columns are not those of {loaded.features} with {loaded.num_mice} mice and "
+                f"{loaded.num_keypoints} keypoints; build the features again"
+            )
+        return loaded
+
+    def save(self, directory: Path) -> None:
+        """Writes normalisation.json into `directory`."""
+        (directory / _FILE).write_text(json.dumps(self.to_dict(), indent=1) + "\n")
+
+    @classmethod
+    def load(cls, directory: Path) -> Self:
+        """Reads normalisation.json of a features directory; InputError if there is none."""
+        path = directory / _FILE
+        try:
+            values = json.loads(path.read_text())
+        except FileNotFoundError:
+            raise InputError(f"there is no {path}: run `dvc repro motion-features`") from None
+        except json.JSONDecodeError:
+            raise InputError(f"{path} is not valid JSON: run `dvc repro motion-features` again") from None
+        return cls.from_dict(values)
+
+
+def _tuples(value: Any) -> Any:
+    return tuple(_tuples(v) for v in value) if isinstance(value, list) else value
+
+
+def features_of(xy: np.ndarray, fps: float, normalisation: Normalisation) -> np.ndarray:
+    """Normalised features of one whole recording: float32 (T, D), MISSING_VALUE where missing.
+
+    xy: float32 (T, 4, 18, 2), cm (px where px/cm is unknown), NaN where missing: all frames, since positions
+    are taken about the mean of the recording. fps in Hz. InputError for another shape or frame rate.
+    """
+    mean, std, pca_mean, components = normalisation.arrays
+    shape = (normalisation.num_mice, normalisation.num_keypoints)
+    x = _raw(xy, fps, normalisation.features, *shape, normalisation.motion_fps)
+    if len(components):
+        x = np.concatenate([x, _project(coords(xy, *shape), pca_mean, components)], axis=1)
+    for start in range(0, len(x), _BLOCK):
+        block = x[start : start + _BLOCK]
+        block -= mean
+        block /= std
+        np.clip(block, -CLIP, CLIP, out=block)
+        block[np.abs(block - MISSING_VALUE) <= _NEAR] = _BESIDE
+        block[np.isnan(block)] = MISSING_VALUE
+    return x
+
+
+@dataclass(frozen=True)
+class Statistics:
+    """What one recording contributes to a Normalisation."""
+
+    moments: Moments
+    scatter: Scatter | None
+    """engineered only."""
+
+    @classmethod
+    def of(cls, xy: np.ndarray, fps: float, params: FeatureParams) -> Self:
+        """xy, fps: see `features_of`."""
+        shape = (params.num_mice, params.num_keypoints)
+        moments = Moments.of(_raw(xy, fps, params.features, *shape, params.motion_fps))
+        pca = params.features == "engineered"
+        return cls(moments, Scatter.of(coords(xy, *shape)) if pca else None)
+
+    def merge(self, other: Self) -> Self:
+        """Of both recordings together."""
+        scatter = self.scatter
+        if scatter is not None and other.scatter is not None:
+            scatter = scatter.merge(other.scatter)
+        return type(self)(self.moments.merge(other.moments), scatter)
+
+
+def normalisation_from(statistics: Statistics, params: FeatureParams) -> Normalisation:
+    """The Normalisation of the recordings that `statistics` was merged from.
+
+    Coordinates share one std, and their mean is 0, as each recording's is, so that normalising keeps the
+    geometry. A keypoint's speed shares mean and std over mice, and so does its acceleration: which mouse is the
+    first means nothing.
+    """
+    n = params.num_mice * params.num_keypoints
+    if params.features == "engineered":
+        mean, std = statistics.moments.mean, statistics.moments.std()
+    else:
+        keypoint = np.tile(np.arange(params.num_keypoints), params.num_mice)
+        kinematic = (1 + keypoint, 1 + params.num_keypoints + keypoint)
+        groups = np.concatenate([np.zeros(2 * n, int), *(kinematic if params.features == "motion" else ())])
+        pooled = statistics.moments.pooled(groups)
+        mean, std = pooled.mean[groups], pooled.std()[groups]
+        mean[: 2 * n] = 0
+    pca_mean, components = np.zeros(0), np.zeros((0, 0))
+    if statistics.scatter is not None:
+        pca_mean, components, variance = statistics.scatter.components(PCA_COMPONENTS)
+        mean = np.concatenate([mean, np.zeros(PCA_COMPONENTS)])
+        std = np.concatenate([std, np.sqrt(np.where(variance > 0, variance, 1))])
+    return Normalisation(
+        features=params.features,
+        num_mice=params.num_mice,
+        num_keypoints=params.num_keypoints,
+        motion_fps=params.motion_fps,
+        columns=columns(params.features, params.num_mice, params.num_keypoints),
+        mean=tuple(mean.tolist()),
+        std=tuple(std.tolist()),
+        pca_mean=tuple(pca_mean.tolist()),
+        pca_components=tuple(tuple(row) for row in components.tolist()),
+    )
+
+
+def _raw(
+    xy: np.ndarray, fps: float, features: str, num_mice: int, num_keypoints: int, motion_fps: float | None
+) -> np.ndarray:
+    """Features before normalisation and without PCA: float32 (T, D), NaN where missing."""
+    if xy.ndim != 4 or xy.shape[1:] != (MAX_MICE, len(SLOTS), 2):
+        raise InputError(f"keypoints have shape {xy.shape} but must be (frames, {MAX_MICE}, {len(SLOTS)}, 2)")
+    rate = fps if motion_fps is None else motion_fps
+    if not 0 < rate < float("inf"):
+        raise InputError(f"fps is {rate} but must be a number greater than 0 (Hz)")
+    raw: dict[str, Callable[[], np.ndarray]] = {
+        "coords": lambda: coords(xy, num_mice, num_keypoints),
+        "motion": lambda: motion(xy, rate, num_mice, num_keypoints),
+        "engineered": lambda: engineered(xy, rate, num_keypoints),
+    }
+    return raw[features]()
+
+
+def _project(x: np.ndarray, mean: np.ndarray, components: np.ndarray) -> np.ndarray:
+    """Coordinates (T, C) along the components (16, C): (T, 16).
+
+    A missing coordinate counts as its mean; a frame without any coordinate is missing.
+    """
+    offset = x - mean
+    missing = np.isnan(offset)
+    offset[missing] = 0
+    projected = offset @ components.T
+    projected[missing.all(axis=1)] = np.nan
+    return projected

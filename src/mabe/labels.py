@@ -1,0 +1,100 @@
+"""From bouts to a class for every frame, and back."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from tqdm import tqdm
+
+from mabe.errors import InputError
+from mabe.ethogram import UNKNOWN, ClassScheme, class_scheme
+from mabe.params import LabelParams
+from mabe.recordings import Store
+
+
+def frame_labels(
+    bouts: pd.DataFrame, *, first_frame: int, frames: int, annotated: tuple[int, int], scheme: ClassScheme
+) -> np.ndarray:
+    """int8 (frames,): class of each frame of one recording, whoever acts on whom.
+
+    bouts: action, start_frame, stop_frame (exclusive), as video_frame; row t is video_frame first_frame + t.
+    Where bouts overlap, the highest class id wins; a frame of `annotated` ([start, stop), as video_frame)
+    without a bout is class 0. Frames outside `annotated` and frames of an ignored class are UNKNOWN.
+    """
+    labels = np.full(frames, UNKNOWN, dtype=np.int8)
+    begin, end = (min(max(frame - first_frame, 0), frames) for frame in annotated)
+    labels[begin:end] = 0
+    class_of = {action: scheme.class_id(action) for action in bouts["action"].unique()}
+    classes = bouts["action"].map(class_of).to_numpy(dtype=np.int64)
+    starts = np.clip(bouts["start_frame"].to_numpy(dtype=np.int64) - first_frame, begin, end)
+    stops = np.clip(bouts["stop_frame"].to_numpy(dtype=np.int64) - first_frame, begin, end)
+    for i in np.argsort(classes, kind="stable"):  # ascending, so that the highest id is written last
+        labels[starts[i] : stops[i]] = classes[i]
+    labels[np.isin(labels, list(scheme.ignored))] = UNKNOWN
+    return labels
+
+
+def bouts_of(labels: np.ndarray) -> list[tuple[int, int, int]]:
+    """Runs of equal label as (start, stop, class id), stop exclusive; together they cover all of `labels`."""
+    labels = np.asarray(labels)
+    if not len(labels):
+        return []
+    starts = np.concatenate([[0], np.flatnonzero(np.diff(labels)) + 1])
+    stops = np.append(starts[1:], len(labels))
+    return [(int(a), int(b), int(labels[a])) for a, b in zip(starts, stops, strict=True)]
+
+
+def expand(params: LabelParams, store: Store, out: Path) -> dict[str, Any]:
+    """Writes labels.npy (int8, a label per row of train_xy.npy) and classes.json to the directory `out`.
+
+    Returns the frames of each class per split and per laboratory; "unknown" counts the masked ones.
+    InputError if the store holds an action that the class scheme does not know.
+    """
+    scheme = class_scheme(params.class_scheme, params.ignore_classes)
+    if params.num_classes != len(scheme.names):
+        raise InputError(
+            f"num_classes is {params.num_classes} but class_scheme {params.class_scheme} has {len(scheme.names)}"
+        )
+    manifest = store.recordings(set="train")
+    bouts_by_recording = dict(list(store.bouts.groupby("recording")))
+    no_bouts = store.bouts.iloc[:0]
+    labels = np.full(len(store.xy("train")), UNKNOWN, dtype=np.int8)
+    for row in tqdm(manifest.itertuples(), total=len(manifest), desc="label frames", unit="recording"):
+        try:
+            labels[row.start : row.start + row.frames] = frame_labels(
+                bouts_by_recording.get(row.recording, no_bouts),
+                first_frame=row.first_frame,
+                frames=row.frames,
+                annotated=(row.annotated_start, row.annotated_stop),
+                scheme=scheme,
+            )
+        except InputError as error:
+            raise InputError(
+                f"recording {row.recording} with class_scheme {params.class_scheme}: {error}"
+            ) from None
+    out.mkdir(parents=True, exist_ok=True)
+    np.save(out / "labels.npy", labels)
+    (out / "classes.json").write_text(
+        json.dumps({"names": list(scheme.names), "scored": list(scheme.scored)}, indent=2) + "\n"
+    )
+    return {
+        "scheme": params.class_scheme,
+        "classes": _frames_by_split(manifest, labels, scheme),
+        "labs": {str(lab): _frames_by_split(rows, labels, scheme) for lab, rows in manifest.groupby("lab")},
+    }
+
+
+def _frames_by_split(
+    recordings: pd.DataFrame, labels: np.ndarray, scheme: ClassScheme
+) -> dict[str, dict[str, int]]:
+    """Frames of each class, and of none ("unknown"), in every split of `recordings`."""
+    names = ("unknown", *scheme.names)  # UNKNOWN is -1
+    frames: dict[str, dict[str, int]] = {}
+    for split, rows in recordings.groupby("split"):
+        counts = np.zeros(len(names), dtype=np.int64)
+        for start, length in zip(rows["start"], rows["frames"], strict=True):
+            counts += np.bincount(labels[start : start + length] - UNKNOWN, minlength=len(names))
+        frames[str(split)] = {name: int(count) for name, count in zip(names, counts, strict=True)}
+    return frames

@@ -1,0 +1,60 @@
+"""Convolutions over neighbouring frames, then a bidirectional LSTM over the window: V2 and V4-V6."""
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from mabe.models.norm import BatchNorm
+
+CHANNELS = (64, 128, 256)
+HIDDEN = 256  # LSTM units per direction
+
+
+class ConvBiLSTM(nn.Module):
+    """pool 1: the network of the write-ups. pool 2: the one that was really trained, which halves time after
+    each convolution, so the LSTM takes an eighth of the steps, and interpolates back to every frame.
+    """
+
+    def __init__(self, input_dim: int, classes: int, dropout: float, pool: int) -> None:
+        super().__init__()
+        self.pool = pool
+        blocks: list[nn.Module] = []
+        width = input_dim
+        for channels in CHANNELS:
+            blocks += [
+                nn.Conv1d(width, channels, kernel_size=3, padding=1),
+                BatchNorm(channels),
+                nn.ReLU(),
+                nn.Dropout(dropout),
+            ]
+            if pool > 1:
+                # ceil_mode: a window of odd length keeps its last frame, and any length >= 1 works
+                blocks.append(nn.MaxPool1d(pool, ceil_mode=True))
+            width = channels
+        self.conv = nn.Sequential(*blocks)
+        self.project = nn.Linear(width, HIDDEN) if pool > 1 else nn.Identity()
+        self.lstm = nn.LSTM(
+            HIDDEN, HIDDEN, num_layers=2, bidirectional=True, batch_first=True, dropout=dropout
+        )
+        if pool > 1:
+            self.head: nn.Module = nn.Sequential(
+                nn.Dropout(dropout),
+                nn.Linear(2 * HIDDEN, HIDDEN),
+                nn.ReLU(),
+                nn.Dropout(dropout),
+                nn.Linear(HIDDEN, classes),
+            )
+        else:
+            self.head = nn.Sequential(nn.Dropout(dropout), nn.Linear(2 * HIDDEN, classes))
+
+    def forward(self, x_BTD: Tensor) -> Tensor:
+        frames = x_BTD.shape[1]
+        h_BCT = self.conv(x_BTD.transpose(1, 2))
+        h_BTC, _ = self.lstm(self.project(h_BCT.transpose(1, 2)))
+        if self.pool > 1:
+            # Back to the frames that each step stands for; those beyond a window of odd length are cut.
+            scale = float(self.pool ** len(CHANNELS))
+            h_BCT = F.interpolate(
+                h_BTC.transpose(1, 2), scale_factor=scale, mode="linear", align_corners=False
+            )
+            h_BTC = h_BCT[:, :, :frames].transpose(1, 2)
+        return self.head(h_BTC)

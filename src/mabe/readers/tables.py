@@ -1,0 +1,105 @@
+"""Schemas of the tables that come from outside and of those the store keeps, and how a fault in one is told."""
+
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pandas as pd
+import pandera.pandas as pandera
+import pyarrow as pa
+
+from mabe.errors import InputError
+from mabe.recordings import BOUT_COLUMNS, MANIFEST_COLUMNS
+from mabe.skeleton import MAX_MICE
+
+_individual = pandera.Check.in_range(1, MAX_MICE)
+_ordered = pandera.Check(
+    lambda table: table["start_frame"] <= table["stop_frame"], error="start_frame is after stop_frame"
+)
+
+# train.csv and test.csv: the columns that are read. A recording's own values are checked when it is read,
+# so that one bad row can be quarantined.
+VIDEOS = pandera.DataFrameSchema(
+    {
+        "lab_id": pandera.Column(str),
+        "video_id": pandera.Column("int64"),
+        "frames_per_second": pandera.Column("float64", nullable=True, coerce=True),
+        "pix_per_cm_approx": pandera.Column("float64", nullable=True, coerce=True),
+        "behaviors_labeled": pandera.Column(str, nullable=True),
+    }
+)
+_bout_columns = {
+    "action": pandera.Column(str),
+    "start_frame": pandera.Column("int64"),
+    "stop_frame": pandera.Column("int64"),
+}
+ANNOTATION = pandera.DataFrameSchema(
+    {
+        "agent_id": pandera.Column("int64", _individual),
+        "target_id": pandera.Column("int64", _individual),
+        **_bout_columns,
+    },
+    checks=_ordered,
+)
+BOUTS = pandera.DataFrameSchema(
+    {
+        "recording": pandera.Column(str),
+        "agent": pandera.Column("int8", _individual),
+        "target": pandera.Column("int8", _individual),
+        **_bout_columns,
+    },
+    checks=_ordered,
+    strict=True,
+)
+assert list(BOUTS.columns) == list(BOUT_COLUMNS)
+
+_checks = {
+    "set": pandera.Check.isin(("train", "test")),
+    "split": pandera.Check.isin(("train", "val", "test")),
+    "start": pandera.Check.ge(0),
+    "frames": pandera.Check.gt(0),
+    "fps": pandera.Check.gt(0),
+    "px_per_cm": pandera.Check.gt(0),
+    "unit": pandera.Check.isin(("cm", "px")),
+    "individuals": pandera.Check.in_range(0, MAX_MICE),
+    "missing_share": pandera.Check.in_range(0, 1),
+}
+MANIFEST = pandera.DataFrameSchema(
+    {
+        name: pandera.Column(
+            str if dtype == "object" else dtype, _checks.get(name), nullable=name == "px_per_cm"
+        )
+        for name, dtype in MANIFEST_COLUMNS.items()
+    },
+    unique=["set", "recording"],
+    strict=True,
+)
+
+
+def checked(schema: pandera.DataFrameSchema, table: pd.DataFrame, path: Path) -> pd.DataFrame:
+    """`table`, which was read from `path`, with its types coerced; InputError names the first fault."""
+    try:
+        return schema.validate(table, lazy=True)
+    except pandera.errors.SchemaErrors as error:
+        fault = error.failure_cases.iloc[0]
+    if fault["check"] == "column_in_dataframe":
+        what = f"has no column {fault['failure_case']}"
+    elif fault["schema_context"] == "DataFrameSchema":
+        what = f"breaks a rule: {fault['check']}"
+    else:
+        row = "" if pd.isna(fault["index"]) else f" in row {fault['index']}"
+        what = f"column {fault['column']} holds {fault['failure_case']!r}{row} but must be {fault['check']}"
+    raise InputError(f"{path}: {what}; correct the file")
+
+
+@contextmanager
+def reading(path: Path) -> Iterator[None]:
+    """Whatever goes wrong with the file `path` inside the block becomes an InputError that names it."""
+    try:
+        yield
+    except FileNotFoundError:
+        raise InputError(f"{path} is missing: restore it or remove its recording") from None
+    except (OSError, EOFError, zlib.error, UnicodeDecodeError, pa.ArrowException) as error:
+        reason = " ".join(str(error).split())[:200]
+        raise InputError(f"{path} cannot be read ({reason}): restore the file") from None

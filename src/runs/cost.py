@@ -1,0 +1,31 @@
+"""What an hour on a device costs, from a table of prices (conf/prices.yaml)."""
+
+import re
+from pathlib import Path
+
+import yaml
+
+from runs import RunError
+
+
+def usd_per_hour(path: Path | str) -> dict[str, float]:
+    """The price table: device key ("cpu", "T4", ...) -> USD per hour."""
+    try:
+        table = yaml.safe_load(Path(path).read_text())
+        return {str(device): float(price) for device, price in table["usd_per_hour"].items()}
+    except (OSError, yaml.YAMLError, KeyError, TypeError, AttributeError, ValueError):
+        raise RunError(f"{path} must be a YAML file with usd_per_hour: {{device: price}}") from None
+
+
+def price_of(device_name: str, device_type: str, prices: dict[str, float]) -> float | None:
+    """USD per hour of a device; None, with a line that says so, if the table lacks it.
+
+    device_name: what the driver calls it, e.g. "NVIDIA A10G"; device_type: cpu, cuda or mps. A GPU's key is the
+    longest one that a word of its name begins with, so A100-SXM4-80GB is A100 and not A10.
+    """
+    words = re.split(r"[\s-]+", device_name) if device_type == "cuda" else [device_type]
+    found = [key for key in prices if any(word.startswith(key) for word in words)]
+    if not found:
+        print(f"no price for {device_name} in the price table: cost_usd is left out")
+        return None
+    return prices[max(found, key=len)]

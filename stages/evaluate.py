@@ -1,0 +1,106 @@
+"""evaluate: the best model on whole validation recordings, as numbers and as pictures."""
+
+import json
+
+import numpy as np
+import pandas as pd
+
+from mabe import params, plots
+from mabe.evaluate import competition_score, evaluate, split_rows, submission_of, take_rows
+from mabe.models import load_model
+from mabe.predict import predict
+from mabe.recordings import Store
+from mabe.submission import ActionRule, solution_of
+from runs.atomic import atomic_dir
+from runs.hardware import choose_device
+from stages.common import FEATURES, LABELS, METRICS, PLOTS, PREDICTIONS, STORE, TRAINED, run, write_json
+
+
+def main() -> None:
+    settings = params.load(params.EvaluateParams)
+    device = choose_device(params.load(params.ComputeParams).device)
+    scheme = settings.scheme()
+    store = Store(STORE)
+    rows = store.recordings(split="val")
+    trained = params.load(params.TrainParams)
+    model, _ = load_model(TRAINED / "best.pt", trained)
+    probabilities = predict(
+        model.to(device),
+        np.load(FEATURES / "train.npy", mmap_mode="r"),
+        rows,
+        length=trained.sequence_length,
+        gap=trained.frame_gap,
+        stride=settings.predict_stride or max(1, trained.sequence_length // 2),
+        device=device,
+        amp=trained.amp,
+        scored=scheme.scored,
+    )
+    predicted = split_rows(probabilities.argmax(1), rows)
+    truth = take_rows(np.load(LABELS / "labels.npy"), rows)
+
+    metrics, matrix = evaluate(rows, truth, predicted, scheme, settings.eval_metrics)
+    rule = ActionRule.fit(training_bouts(store), scheme)
+    submission = submission_of(
+        rows,
+        predicted,
+        store.xy("train"),
+        rule,
+        scheme,
+        min_bout_s=settings.min_bout_s,
+        merge_gap_s=settings.merge_gap_s,
+    )
+    metrics["mabe_f"] = competition_score(rows, store.bouts, submission)
+
+    with atomic_dir(PREDICTIONS) as temporary:
+        np.save(temporary / "val.npy", probabilities)  # float32 (N, C), recordings as in val.csv
+        rows[["recording", "lab", "video_id", "first_frame", "frames", "fps"]].to_csv(
+            temporary / "val.csv", index=False
+        )
+        submission.to_csv(temporary / "val_submission.csv", index=False)
+        solution_of(rows, store.bouts).to_csv(temporary / "val_solution.csv", index=False)
+        (temporary / "action_rule.json").write_text(json.dumps(rule.to_dict(), indent=2) + "\n")
+    with atomic_dir(PLOTS) as temporary:
+        shown = list(scheme.scored)
+        names = [scheme.names[c] for c in shown]
+        table = matrix[np.ix_(shown, shown)]
+        share = table / np.maximum(table.sum(1, keepdims=True), 1)
+        pd.DataFrame(
+            {
+                "truth": np.repeat(names, len(names)),
+                "predicted": np.tile(names, len(names)),
+                "share": share.ravel(),
+                "frames": table.ravel(),
+            }
+        ).to_csv(temporary / "confusion.csv", index=False)
+        f1 = {name: metrics["per_class"][name]["f1"] for name in names}
+        pd.DataFrame({"class": list(f1), "f1": list(f1.values())}).to_csv(
+            temporary / "per_class.csv", index=False
+        )
+        plots.confusion(temporary / "confusion.png", table, names)
+        plots.bars(temporary / "per_class.png", f1, [plots.class_colour(c) for c in shown], "F1")
+        for i in drawn(rows, settings.ethograms):
+            row = rows.iloc[i]
+            plots.ethogram(
+                temporary / "ethograms" / f"{row['lab']}_{row['video_id']}.png",
+                truth=truth[i],
+                predicted=predicted[i],
+                fps=row["fps"],
+                names=scheme.names,
+                title=row["recording"],
+            )
+    write_json(METRICS / "evaluate.json", metrics)
+
+
+def training_bouts(store: Store) -> pd.DataFrame:
+    """The bouts of the training split, from which the action of a class is learnt."""
+    return store.bouts[store.bouts["recording"].isin(store.recordings(split="train")["recording"])]
+
+
+def drawn(rows: pd.DataFrame, count: int) -> list[int]:
+    """Positions of up to `count` recordings: the first of each laboratory, then the second, and so on."""
+    turn = rows.groupby("lab").cumcount()
+    return list(turn.sort_values(kind="stable").index[:count])
+
+
+if __name__ == "__main__":
+    run(main)

@@ -1,0 +1,72 @@
+"""export: the best model as weights and a card, and a submission for the test recordings."""
+
+import json
+
+import numpy as np
+
+from mabe import export, params
+from mabe.evaluate import split_rows, submission_of
+from mabe.features import Normalisation
+from mabe.models import load_model
+from mabe.predict import predict
+from mabe.recordings import Store, behaviors
+from mabe.submission import ActionRule, validate
+from runs.atomic import atomic_dir
+from runs.hardware import choose_device
+from stages.common import EXPORTED, FEATURES, METRICS, PREDICTIONS, STORE, TRAINED, read_json, run
+
+
+def main() -> None:
+    settings = params.load(params.ExportParams)
+    device = choose_device(params.load(params.ComputeParams).device)
+    scheme = settings.scheme()
+    store = Store(STORE)
+    trained = params.load(params.TrainParams)
+    model, meta = load_model(TRAINED / "best.pt", trained)
+    rule = ActionRule.from_dict(json.loads((PREDICTIONS / "action_rule.json").read_text()))
+    with atomic_dir(EXPORTED) as temporary:
+        export.write(
+            temporary,
+            state=model.state_dict(),
+            params=trained,
+            input_dim=meta["input_dim"],
+            normalisation=Normalisation.load(TRAINED),
+            names=meta["names"],
+            scored=meta["scored"],
+            rule=rule,
+            metrics=read_json(METRICS / "evaluate.json"),
+        )
+        if "test" not in store.sets():
+            print("the data source has no test recordings: no submission.csv")
+            return
+        rows = store.recordings(set="test")
+        probabilities = predict(
+            model.to(device),
+            np.load(FEATURES / "test.npy", mmap_mode="r"),
+            rows,
+            length=trained.sequence_length,
+            gap=trained.frame_gap,
+            stride=settings.predict_stride or max(1, trained.sequence_length // 2),
+            device=device,
+            amp=trained.amp,
+            scored=scheme.scored,
+        )
+        submission = submission_of(
+            rows,
+            split_rows(probabilities.argmax(1), rows),
+            store.xy("test"),
+            rule,
+            scheme,
+            min_bout_s=settings.min_bout_s,
+            merge_gap_s=settings.merge_gap_s,
+        )
+        allowed = {
+            int(video): behaviors(labeled)
+            for video, labeled in zip(rows["video_id"], rows["behaviors_labeled"], strict=True)
+        }
+        validate(submission, allowed)
+        submission.to_csv(temporary / "submission.csv", index=False)
+
+
+if __name__ == "__main__":
+    run(main)

@@ -1,0 +1,131 @@
+"""Checkpoints: round trip, what is kept, damage, and directories of other runs."""
+
+import subprocess
+import sys
+import textwrap
+
+import pytest
+import torch
+
+from runs import RunError
+from runs.checkpoints import CheckpointMismatch, Checkpoints, run_key
+
+
+def state(epoch: int) -> dict:
+    weights = torch.full((1000,), float(epoch))
+    return {"model": {"w": weights}, "best": {"w": weights}, "epoch": epoch, "history": [{"lr": 0.1}]}
+
+
+def names(checkpoints: Checkpoints) -> list[str]:
+    return [p.name for p in checkpoints.paths()]
+
+
+def test_empty_directory_has_no_state(tmp_path):
+    checkpoints = Checkpoints(tmp_path / "run", "k")
+    assert checkpoints.latest() is None
+    assert not (tmp_path / "run").exists()
+
+
+def test_round_trip_keeps_the_two_newest(tmp_path):
+    checkpoints = Checkpoints(tmp_path, "k")
+    for epoch in (5, 10, 9_995, 10_000):
+        path = checkpoints.save(state(epoch), epoch)
+    assert path == tmp_path / "epoch-10000.pt"
+    again = Checkpoints(tmp_path, "k")
+    assert names(again) == ["epoch-9995.pt", "epoch-10000.pt"]
+    latest = again.latest()
+    assert latest["epoch"] == 10_000
+    assert torch.equal(latest["model"]["w"], state(10_000)["model"]["w"])
+
+
+def test_another_runs_directory_is_refused(tmp_path):
+    Checkpoints(tmp_path, "k1").save(state(1), 1)
+    with pytest.raises(CheckpointMismatch, match=r"another configuration .*k1.*k2.*remove the directory"):
+        Checkpoints(tmp_path, "k2")
+    assert Checkpoints(tmp_path, "k1").latest() is not None
+
+
+def test_checkpoints_without_a_key_are_refused(tmp_path):
+    Checkpoints(tmp_path, "k1").save(state(1), 1)
+    (tmp_path / "key").unlink()
+    with pytest.raises(CheckpointMismatch):
+        Checkpoints(tmp_path, "k1")
+
+
+@pytest.mark.parametrize("keep", [0.0, 0.3, 0.99])
+def test_damaged_newest_falls_back_and_says_so(tmp_path, capsys, keep):
+    checkpoints = Checkpoints(tmp_path, "k")
+    checkpoints.save(state(5), 5)
+    path = checkpoints.save(state(10), 10)
+    content = path.read_bytes()
+    path.write_bytes(content[: int(len(content) * keep)])
+    assert checkpoints.latest()["epoch"] == 5
+    warning = capsys.readouterr().err
+    assert "epoch-0010.pt is damaged" in warning
+    assert "falling back" in warning
+
+
+def test_flipped_bit_in_the_weights_is_damage(tmp_path, capsys):
+    checkpoints = Checkpoints(tmp_path, "k")
+    path = checkpoints.save(state(5), 5)
+    content = bytearray(path.read_bytes())
+    content[content.index(torch.full((4,), 5.0).numpy().tobytes())] ^= 1
+    path.write_bytes(content)
+    assert checkpoints.latest() is None
+    assert "fails its checksum" in capsys.readouterr().err
+
+
+def test_save_that_the_system_refuses_leaves_the_older_checkpoints(tmp_path):
+    code = """
+        import resource, signal, sys
+        import torch
+        from runs.checkpoints import Checkpoints
+
+        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+        checkpoints = Checkpoints(sys.argv[1], "k")
+        checkpoints.save({"w": torch.zeros(1000)}, 5)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))
+        try:
+            checkpoints.save({"w": torch.zeros(1_000_000)}, 10)
+        except (OSError, RuntimeError):
+            print("refused")
+    """
+    done = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(code), str(tmp_path)],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.stdout == "refused\n", done.stderr
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["epoch-0005.pt", "key"]
+    assert Checkpoints(tmp_path, "k").latest()["w"].shape == (1000,)
+
+
+def test_key_depends_on_parameters_and_content_alone(tmp_path):
+    a, b = tmp_path / "a" / "x.npy", tmp_path / "b" / "x.npy"
+    for path in (a, b):
+        path.parent.mkdir()
+        path.write_bytes(b"1" * 3_000_000)
+    params = {"lr": 0.1, "weights": (1, 2), "stride": None}
+    key = run_key(params, [a])
+    assert key == run_key({"stride": None, "weights": [1, 2], "lr": 0.1}, [b])
+    assert key == run_key(params, [a])
+    assert key != run_key(params | {"lr": 0.2}, [a])
+    b.write_bytes(b"1" * 2_999_999 + b"2")
+    assert key != run_key(params, [b])
+
+
+def test_key_of_a_directory_reads_all_files_and_their_names(tmp_path):
+    (tmp_path / "sub").mkdir()
+    (tmp_path / "sub" / "x").write_text("1")
+    (tmp_path / "y").write_text("2")
+    key = run_key({}, [tmp_path])
+    (tmp_path / "sub" / "x").rename(tmp_path / "sub" / "z")
+    assert run_key({}, [tmp_path]) != key
+    (tmp_path / "sub" / "z").rename(tmp_path / "sub" / "x")
+    assert run_key({}, [tmp_path]) == key
+
+
+def test_missing_input_is_an_error(tmp_path):
+    with pytest.raises(RunError, match="is missing"):
+        run_key({}, [tmp_path / "none.npy"])

@@ -1,0 +1,456 @@
+"""The competition's score: its published examples, each of its rules, and a scorer that spells out frames."""
+
+import json
+import math
+import time
+from collections import defaultdict
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from mabe.metrics.competition import SOLUTION_COLUMNS, SUBMISSION_COLUMNS, first_clash, score, score_table
+
+BOTH = ("mouse1,mouse2,attack", "mouse1,mouse2,mount")
+
+
+def solution(*rows, behaviours=BOTH):
+    """Rows of (lab, video, agent, target, action, start, stop)."""
+    text = json.dumps(list(behaviours))
+    return pd.DataFrame(
+        [
+            (video, agent, target, action, start, stop, lab, text)
+            for lab, video, agent, target, action, start, stop in rows
+        ],
+        columns=list(SOLUTION_COLUMNS),
+    )
+
+
+def submission(*rows):
+    """Rows of (video, agent, target, action, start, stop)."""
+    return pd.DataFrame(list(rows), columns=list(SUBMISSION_COLUMNS))
+
+
+def attack(video, start, stop, lab="A"):
+    return (lab, video, "mouse1", "mouse2", "attack", start, stop)
+
+
+def mount(video, start, stop, lab="A"):
+    return (lab, video, "mouse1", "mouse2", "mount", start, stop)
+
+
+def said(*rows):
+    """What a submission says that finds exactly these solution rows."""
+    return submission(*(row[1:] for row in rows))
+
+
+class Conflict(Exception):
+    pass
+
+
+def plain_score(truth, guess, beta=1.0):
+    """The rules of the competition, row by row and frame by frame."""
+    labs = defaultdict(list)
+    for row in truth.itertuples():
+        labs[row.lab_id].append(row)
+    lab_scores = []
+    for rows in labs.values():
+        wanted, guessed = defaultdict(set), defaultdict(set)
+        whitelist = {}
+        for r in rows:
+            wanted[r.video_id, r.agent_id, r.target_id, r.action] |= set(range(r.start_frame, r.stop_frame))
+            whitelist.setdefault(r.video_id, set(json.loads(r.behaviors_labeled.replace("'", ""))))
+        busy = defaultdict(set)
+        for r in guess.itertuples():
+            if f"{r.agent_id},{r.target_id},{r.action}" not in whitelist.get(r.video_id, ()):
+                continue
+            key = (r.video_id, r.agent_id, r.target_id, r.action)
+            added = set(range(r.start_frame, r.stop_frame)) - guessed[key]
+            if added & busy[key[:3]]:
+                raise Conflict
+            guessed[key] |= added
+            busy[key[:3]] |= added
+        counts = defaultdict(lambda: [0, 0, 0])
+        for key in {*wanted, *guessed}:
+            count = counts[key[3]]
+            count[0] += len(wanted[key] & guessed[key])
+            count[1] += len(guessed[key] - wanted[key])
+            count[2] += len(wanted[key] - guessed[key])
+        b2 = beta**2
+        f = [
+            (1 + b2) * tp / ((1 + b2) * tp + b2 * fn + fp) if tp + fp + fn else 0.0
+            for tp, fp, fn in counts.values()
+        ]
+        lab_scores.append(sum(f) / len(f))
+    return sum(lab_scores) / len(lab_scores)
+
+
+# The official examples
+
+
+def test_perfect():
+    rows = [attack(1, 0, 10), mount(1, 10, 20)]
+    assert score(solution(*rows), said(*rows)) == 1.0
+
+
+def test_wrong_action():
+    assert score(solution(attack(1, 0, 10)), said(mount(1, 0, 10))) == 0.0
+
+
+def test_one_of_two_actions():
+    assert score(solution(attack(1, 0, 10), mount(1, 10, 20)), said(attack(1, 0, 10))) == 0.5
+
+
+def test_one_of_two_actions_and_a_lab_without_predictions():
+    truth = solution(attack(1, 0, 10), mount(1, 10, 20), attack(2, 0, 10, "B"), mount(2, 10, 20, "B"))
+    assert score(truth, said(attack(1, 0, 10))) == 0.25
+
+
+def test_adjoining_bouts_covered_by_one():
+    assert score(solution(attack(1, 0, 10), attack(1, 10, 20)), said(attack(1, 0, 20))) == 1.0
+
+
+def test_distant_bouts_covered_by_one():
+    truth = solution(attack(1, 0, 10), attack(1, 30, 40))
+    assert round(score(truth, said(attack(1, 0, 40))), 4) == 0.6667
+
+
+# Rule 1: what is an error, and which rows are dropped
+
+
+@pytest.mark.parametrize("side", ["solution", "submission"])
+def test_empty_tables(side):
+    tables = {"solution": solution(attack(1, 0, 10)), "submission": said(attack(1, 0, 10))}
+    tables[side] = tables[side].iloc[:0]
+    with pytest.raises(ValueError, match="Missing solution or submission data"):
+        score(**tables)
+
+
+@pytest.mark.parametrize(
+    ("side", "column"),
+    [("solution", c) for c in SOLUTION_COLUMNS] + [("submission", c) for c in SUBMISSION_COLUMNS],
+)
+def test_missing_column(side, column):
+    tables = {"solution": solution(attack(1, 0, 10)), "submission": said(attack(1, 0, 10))}
+    tables[side] = tables[side].drop(columns=column)
+    with pytest.raises(ValueError, match=f"{side.capitalize()} is missing column {column}"):
+        score(**tables)
+
+
+@pytest.mark.parametrize("side", ["solution", "submission"])
+def test_start_after_stop(side):
+    tables = {"solution": solution(attack(1, 0, 10)), "submission": said(attack(1, 0, 10))}
+    tables[side].loc[0, "start_frame"] = 11
+    with pytest.raises(AssertionError, match=f"{side.capitalize()} row 0"):
+        score(**tables)
+
+
+def test_start_after_stop_is_an_error_even_in_a_row_that_would_be_dropped():
+    with pytest.raises(AssertionError):
+        score(solution(attack(1, 0, 10)), said(attack(1, 0, 10), attack(99, 5, 4)))
+
+
+def test_other_videos_are_dropped():
+    assert score(solution(attack(1, 0, 10)), said(attack(1, 0, 10), attack(2, 0, 500))) == 1.0
+
+
+def test_only_other_videos():
+    assert score(solution(attack(1, 0, 10)), said(attack(2, 0, 10))) == 0.0
+
+
+@pytest.mark.parametrize(
+    ("column", "value", "says"),
+    [
+        ("start_frame", 0.5, "start_frame must hold whole numbers"),
+        ("stop_frame", None, "has a row without stop_frame"),
+        ("action", None, "has a row without action"),
+        ("video_id", 1.0, "video_id must not hold fractional"),
+    ],
+)
+def test_unusable_values(column, value, says):
+    guess = said(attack(1, 0, 10)).assign(**{column: [value]})
+    with pytest.raises(ValueError, match=says):
+        score(solution(attack(1, 0, 10)), guess)
+
+
+@pytest.mark.parametrize("text", ["attack", '{"a": 1}', "[1]"])
+def test_behaviors_labeled_must_be_a_json_list_of_text(text):
+    truth = solution(attack(1, 0, 10)).assign(behaviors_labeled=text)
+    with pytest.raises(ValueError, match="behaviors_labeled is not a JSON list"):
+        score(truth, said(attack(1, 0, 10)))
+
+
+# Rule 2: frames are [start, stop), and those of a key are a set
+
+
+def test_stop_is_exclusive():
+    table = score_table(solution(attack(1, 0, 10)), said(attack(1, 10, 20)))
+    assert table[["tp", "fp", "fn"]].to_numpy().tolist() == [[0, 10, 10]]
+
+
+def test_overlapping_truth_counts_once():
+    table = score_table(solution(attack(1, 0, 10), attack(1, 5, 15), attack(1, 2, 4)), said(attack(1, 0, 12)))
+    assert table[["tp", "fp", "fn"]].to_numpy().tolist() == [[12, 0, 3]]
+
+
+def test_pairs_and_videos_do_not_mix():
+    both = ("mouse1,mouse2,attack", "mouse2,mouse1,attack")
+    truth = solution(attack(1, 0, 10), attack(2, 20, 30), behaviours=both)
+    guess = submission((1, "mouse2", "mouse1", "attack", 0, 10), (2, "mouse1", "mouse2", "attack", 0, 10))
+    table = score_table(truth, guess)
+    assert table[["tp", "fp", "fn"]].to_numpy().tolist() == [[0, 20, 20]]
+
+
+# Rule 3: whitelist, repeats, conflicts
+
+
+def test_actions_that_nobody_looked_for_are_ignored():
+    guess = said(
+        attack(1, 0, 10),
+        ("A", 1, "mouse1", "mouse2", "sniff", 0, 10),
+        ("A", 1, "mouse1", "self", "rear", 0, 9),
+    )
+    assert score(solution(attack(1, 0, 10)), guess) == 1.0
+
+
+def test_whitelist_is_that_of_the_video():
+    truth = pd.concat(
+        [solution(attack(1, 0, 10), behaviours=BOTH[:1]), solution(attack(2, 0, 10), behaviours=BOTH)]
+    )
+    assert score(truth, said(attack(1, 0, 10), attack(2, 0, 10), mount(1, 50, 60))) == 1.0
+    assert score(truth, said(attack(1, 0, 10), attack(2, 0, 10), mount(2, 50, 60))) == 0.5
+
+
+def test_whitelist_does_not_touch_the_solution():
+    truth = solution(attack(1, 0, 10), mount(1, 10, 20), behaviours=BOTH[:1])
+    assert score(truth, said(attack(1, 0, 10), mount(1, 10, 20))) == 0.5
+
+
+def test_stray_quotes_in_the_whitelist():
+    truth = solution(attack(1, 0, 10), behaviours=("'mouse1','mouse2','attack'",))
+    assert score(truth, said(attack(1, 0, 10))) == 1.0
+
+
+def test_empty_whitelist():
+    assert score(solution(attack(1, 0, 10), behaviours=()), said(attack(1, 0, 10))) == 0.0
+
+
+def test_repeated_prediction_counts_once():
+    table = score_table(
+        solution(attack(1, 0, 10)), said(attack(1, 0, 12), attack(1, 0, 12), attack(1, 5, 14))
+    )
+    assert table[["tp", "fp", "fn"]].to_numpy().tolist() == [[10, 4, 0]]
+
+
+@pytest.mark.parametrize("order", [(0, 1, 2), (2, 1, 0), (1, 2, 0)])
+def test_two_actions_on_one_frame_are_an_error_in_any_order(order):
+    rows = [attack(1, 0, 10), mount(1, 9, 20), attack(1, 30, 40)]
+    with pytest.raises(
+        ValueError, match="Multiple predictions for the same frame from one agent/target pair"
+    ):
+        score(solution(attack(1, 0, 10)), said(*(rows[i] for i in order)))
+
+
+def test_conflict_is_found_behind_a_long_bout_of_the_other_action():
+    guess = said(attack(1, 0, 100), attack(1, 5, 10), mount(1, 50, 60))
+    with pytest.raises(ValueError, match="video 1, agent mouse1, target mouse2, frame 50"):
+        score(solution(attack(1, 0, 10)), guess)
+
+
+def test_what_is_no_conflict():
+    behaviours = (*BOTH, "mouse2,mouse1,mount", "mouse1,mouse3,mount")
+    guess = submission(
+        (1, "mouse1", "mouse2", "attack", 0, 10),
+        (1, "mouse1", "mouse2", "mount", 10, 20),  # adjoining
+        (1, "mouse1", "mouse2", "mount", 5, 5),  # without a frame
+        (1, "mouse2", "mouse1", "mount", 0, 10),  # the other order
+        (1, "mouse1", "mouse3", "mount", 0, 10),  # another target
+        (1, "mouse1", "mouse2", "sniff", 0, 10),  # ignored
+        (2, "mouse1", "mouse2", "mount", 0, 10),  # another video
+    )
+    score(solution(attack(1, 0, 10), attack(2, 0, 10), behaviours=behaviours), guess)
+
+
+def test_nested_predictions_of_one_action_are_no_conflict():
+    guess = said(attack(1, 0, 100), attack(1, 5, 10), attack(1, 50, 60))
+    table = score_table(solution(attack(1, 0, 10)), guess)
+    assert table[["tp", "fp", "fn"]].to_numpy().tolist() == [[10, 90, 0]]
+
+
+def test_first_clash_names_two_rows_and_the_frame():
+    pair, key = np.array([0, 1, 0]), np.array([0, 2, 1])
+    assert first_clash(pair, key, np.array([0, 0, 5]), np.array([6, 9, 9])) == (0, 2, 5)
+    assert first_clash(pair, key, np.array([0, 0, 6]), np.array([6, 9, 9])) is None
+    assert first_clash(pair, pair, np.array([0, 0, 5]), np.array([6, 9, 9])) is None
+    assert first_clash(*(np.zeros(0, int),) * 4) is None
+
+
+# Rules 4 to 6: pooling and means
+
+
+def test_frames_are_pooled_over_the_videos_of_a_lab():
+    truth = solution(attack(1, 0, 10), attack(2, 0, 90))
+    table = score_table(truth, said(attack(1, 0, 10)))
+    assert table[["lab_id", "action", "tp", "fp", "fn"]].to_numpy().tolist() == [["A", "attack", 10, 0, 90]]
+    assert table["f"].tolist() == pytest.approx([20 / 110])
+
+
+@pytest.mark.parametrize(("beta", "expected"), [(1.0, 8 / 16), (2.0, 20 / 43), (0.5, 20 / 37), (0.0, 4 / 7)])
+def test_beta(beta, expected):
+    table = score_table(solution(attack(1, 0, 9)), said(attack(1, 5, 12)), beta)  # tp 4, fp 3, fn 5
+    assert table[["tp", "fp", "fn"]].to_numpy().tolist() == [[4, 3, 5]]
+    assert table["f"].tolist() == pytest.approx([expected])
+
+
+def test_action_predicted_but_never_labelled_scores_zero():
+    assert score(solution(attack(1, 0, 10)), said(attack(1, 0, 10), mount(1, 20, 30))) == 0.5
+
+
+def test_empty_bouts():
+    assert score(solution(attack(1, 0, 10), mount(1, 5, 5)), said(attack(1, 0, 10))) == 0.5
+    assert score(solution(attack(1, 0, 10)), said(attack(1, 0, 10), mount(1, 5, 5))) == 0.5
+    assert score(solution(attack(1, 0, 10)), said(attack(1, 0, 10), attack(1, 5, 5))) == 1.0
+    assert score(solution(attack(1, 5, 5)), said(attack(1, 5, 5))) == 0.0
+
+
+def test_labs_weigh_the_same():
+    truth = solution(attack(1, 0, 1000), attack(2, 0, 10, "B"), attack(3, 0, 10, "C"))
+    assert score(truth, said(attack(1, 0, 1000))) == pytest.approx(1 / 3)
+
+
+def test_video_of_two_labs_counts_in_both():
+    truth = solution(attack(1, 0, 10), attack(1, 0, 10, "B"))
+    assert score(truth, said(attack(1, 0, 10))) == 1.0
+
+
+def test_ids_compare_as_text():
+    truth = solution(("A", 1, 1, 2, "attack", 0, 10), behaviours=("1,2,attack",))
+    assert score(truth, submission(("1", "1", "2", "attack", 0, 10))) == 1.0
+
+
+def test_negative_and_huge_frame_numbers():
+    rows = [attack(1, -10, 5), attack(1, 2**40, 2**40 + 7), attack(2, 2**50, 2**50 + 3)]
+    table = score_table(solution(*rows), said(*rows))
+    assert table[["tp", "fp", "fn"]].to_numpy().tolist() == [[25, 0, 0]]
+
+
+def test_inputs_are_left_alone():
+    truth, guess = solution(attack(1, 0, 10)), said(attack(1, 0, 10), attack(9, 0, 10))
+    before = truth.copy(), guess.copy()
+    score(truth, guess)
+    pd.testing.assert_frame_equal(truth, before[0])
+    pd.testing.assert_frame_equal(guess, before[1])
+
+
+# Against the plain scorer
+
+TARGETS = ("mouse1", "mouse2", "mouse3", "self")
+ACTIONS = ("attack", "mount", "sniff", "rear")
+
+
+def random_tables(rng, rows=40, frames=60):
+    """Two tables with everything in them: overlaps, empty bouts, foreign videos, unlisted actions, shared videos."""
+
+    def bouts(n, videos, longest):
+        start = rng.integers(0, frames, n)
+        return {
+            "video_id": rng.choice(videos, n),
+            "agent_id": rng.choice(["mouse1", "mouse2"], n),
+            "target_id": rng.choice(TARGETS, n),
+            "action": rng.choice(ACTIONS, n),
+            "start_frame": start,
+            "stop_frame": start + rng.integers(0, longest, n),
+        }
+
+    truth = pd.DataFrame(bouts(rows, [1, 2, 3, 4], 20))
+    truth["lab_id"] = np.where(truth["video_id"] < 3, "A", rng.choice(["B", "C"], rows))
+    keys = [f"{a},{t},{c}" for a in ("mouse1", "mouse2") for t in TARGETS for c in ACTIONS]
+    listed = {v: json.dumps(list(rng.choice(keys, rng.integers(1, 33), replace=False))) for v in (1, 2, 3, 4)}
+    truth["behaviors_labeled"] = truth["video_id"].map(listed)
+    guess = pd.DataFrame(bouts(int(rng.integers(1, rows)), [1, 2, 3, 4, 5], int(rng.choice([3, 8, 20]))))
+    return truth, guess
+
+
+def outcome(scorer, *tables, beta):
+    try:
+        return scorer(*tables, beta)
+    except (Conflict, ValueError) as error:
+        return "conflict" if isinstance(error, Conflict) or "Multiple predictions" in str(error) else error
+
+
+def test_agrees_with_the_plain_scorer():
+    outcomes = []
+    for seed in range(150):
+        rng = np.random.default_rng(seed)
+        truth, guess = random_tables(rng)
+        beta = float(rng.choice([0.5, 1.0, 2.0]))
+        expected = outcome(plain_score, truth, guess, beta=beta)
+        shuffled = guess.sample(frac=1, random_state=seed)
+        for table in (guess, shuffled):
+            result = outcome(score, truth, table, beta=beta)
+            assert (
+                result == expected
+                if expected == "conflict"
+                else math.isclose(result, expected, abs_tol=1e-12)
+            )
+        outcomes.append(expected)
+    conflicts = outcomes.count("conflict")
+    assert 15 < conflicts < 135
+    assert len({o for o in outcomes if o != "conflict"}) > 30
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_properties(seed):
+    rng = np.random.default_rng(seed)
+    truth, guess = random_tables(rng)
+    guess = guess.drop_duplicates(["video_id", "agent_id", "target_id"])  # no conflicts
+    value = score(truth, guess)
+    assert 0 <= value <= 1
+    # A bout cut in two, or given twice, is the same bout.
+    middle = (guess["start_frame"] + guess["stop_frame"]) // 2
+    halves = pd.concat([guess.assign(stop_frame=middle), guess.assign(start_frame=middle), guess])
+    assert score(truth, halves) == pytest.approx(value, abs=1e-12)
+    # Time has no origin, and names no meaning.
+    later = [
+        t.assign(start_frame=t["start_frame"] + 999, stop_frame=t["stop_frame"] + 999) for t in (truth, guess)
+    ]
+    assert score(*later) == pytest.approx(value, abs=1e-12)
+    renamed = [t.assign(video_id="v" + t["video_id"].astype(str)) for t in (truth, guess)]
+    assert score(*renamed) == pytest.approx(value, abs=1e-12)
+    table = score_table(truth, guess)
+    assert score(truth, guess) == pytest.approx(table.groupby("lab_id")["f"].mean().mean(), abs=1e-12)
+
+
+def many_bouts(n, rng):
+    """n bouts of truth and n of prediction, disjoint within a pair, 60 per video."""
+    videos = np.arange(n) // 60
+    start = (np.arange(n) % 60) * 200
+    base = pd.DataFrame(
+        {
+            "video_id": videos,
+            "agent_id": np.where(np.arange(n) % 2, "mouse1", "mouse2"),
+            "target_id": np.where(np.arange(n) % 2, "mouse2", "mouse1"),
+            "action": rng.choice(["attack", "mount", "sniff", "chase"], n),
+            "start_frame": start,
+            "stop_frame": start + rng.integers(20, 100, n),
+        }
+    )
+    keys = [f"mouse{a},mouse{3 - a},{c}" for a in (1, 2) for c in ("attack", "mount", "sniff", "chase")]
+    truth = base.assign(lab_id="L" + pd.Series(videos % 19).astype(str), behaviors_labeled=json.dumps(keys))
+    shift = rng.integers(0, 50, n)
+    guess = base.assign(start_frame=start + shift, stop_frame=base["stop_frame"] + shift)
+    return truth, guess
+
+
+@pytest.mark.integration
+def test_much_faster_than_spelling_out_frames():
+    truth, guess = many_bouts(100_000, np.random.default_rng(0))
+    score(truth.head(100), guess.head(100))  # first call pays for imports
+    began = time.perf_counter()
+    fast = score(truth, guess)
+    fast_s = time.perf_counter() - began
+    began = time.perf_counter()
+    plain = plain_score(truth, guess)
+    plain_s = time.perf_counter() - began
+    assert fast == pytest.approx(plain, abs=1e-12)
+    assert plain_s / fast_s > 5

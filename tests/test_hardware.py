@@ -1,0 +1,98 @@
+"""Devices, bf16, the hardware report and prices."""
+
+import pytest
+import torch
+
+from runs import RunError
+from runs.cost import price_of, usd_per_hour
+from runs.hardware import bf16_supported, choose_device, peak_memory_mb, report, use_bf16
+
+CPU = torch.device("cpu")
+
+
+def test_device_by_name():
+    assert choose_device("cpu") == CPU
+    assert choose_device("auto").type in ("cpu", "cuda", "mps")
+    with pytest.raises(RunError, match="unknown device 'tpu'"):
+        choose_device("tpu")
+
+
+@pytest.mark.parametrize("name", ["cuda", "mps"])
+def test_missing_device_is_an_error_and_auto_does_without(monkeypatch, name):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: False)
+    assert choose_device("auto") == CPU
+    with pytest.raises(RunError, match=f"device is {name} but this machine .* has none: set it to auto"):
+        choose_device(name)
+
+
+def test_auto_prefers_the_gpu(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    assert choose_device("auto") == torch.device("cuda")
+
+
+@pytest.mark.parametrize(
+    ("capability", "supported"), [("avx512_bf16", True), ("amx_bf16", True), ("avx2", False)]
+)
+def test_bf16_of_the_processor(monkeypatch, capability, supported):
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"avx512_bf16": False, capability: True})
+    assert bf16_supported(CPU) == supported
+    assert use_bf16("auto", CPU) == supported
+    assert use_bf16("off", CPU) is False
+
+
+def test_bf16_that_would_be_emulated_is_refused(monkeypatch):
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"avx2": True})
+    with pytest.raises(
+        RunError, match=r"amp is bf16 but .* does not compute in bf16: set amp to auto or off"
+    ):
+        use_bf16("bf16", CPU)
+
+
+def test_report_and_peak_memory():
+    facts = report(CPU)
+    assert facts["device"]
+    assert facts["cores"] >= 1
+    assert facts["memory_gb"] > 0.1
+    assert facts["torch"] == torch.__version__
+    before = peak_memory_mb(CPU)
+    held = torch.ones(64 * 2**20)  # 256 MiB
+    assert peak_memory_mb(CPU) > 256
+    assert peak_memory_mb(CPU) >= before
+    del held
+    assert peak_memory_mb(CPU) > 256  # a peak stays
+
+
+PRICES = {"cpu": 0.1, "T4": 0.59, "A10": 1.1, "A100": 2.5}
+
+
+@pytest.mark.parametrize(
+    ("name", "kind", "price"),
+    [
+        ("AMD EPYC", "cpu", 0.1),
+        ("Tesla T4", "cuda", 0.59),
+        ("NVIDIA A10G", "cuda", 1.1),
+        ("NVIDIA A100-SXM4-80GB", "cuda", 2.5),
+    ],
+)
+def test_price_of_a_device(name, kind, price):
+    assert price_of(name, kind, PRICES) == price
+
+
+def test_device_without_a_price_is_said(capsys):
+    assert price_of("NVIDIA GeForce RTX 4090", "cuda", PRICES) is None
+    assert "no price for NVIDIA GeForce RTX 4090" in capsys.readouterr().out
+
+
+def test_price_table(tmp_path):
+    (tmp_path / "prices.yaml").write_text("usd_per_hour: {cpu: 0, T4: 0.59}\n")
+    assert usd_per_hour(tmp_path / "prices.yaml") == {"cpu": 0.0, "T4": 0.59}
+
+
+@pytest.mark.parametrize("text", ["", "[1, 2]", "usd_per_hour: {T4: cheap}", "usd_per_hour: {"])
+def test_price_table_that_is_none(tmp_path, text):
+    (tmp_path / "prices.yaml").write_text(text)
+    with pytest.raises(RunError, match="must be a YAML file with usd_per_hour"):
+        usd_per_hour(tmp_path / "prices.yaml")
+    with pytest.raises(RunError, match="must be a YAML file"):
+        usd_per_hour(tmp_path / "none.yaml")

@@ -1,0 +1,174 @@
+"""Speeds and accelerations against movements whose answers are known."""
+
+import numpy as np
+import pytest
+
+from mabe.features.motion import (
+    BLOCK,
+    acceleration,
+    centre,
+    coords,
+    magnitude,
+    motion,
+    select,
+    stand_ins,
+    velocity,
+)
+from mabe.skeleton import SLOT, SLOTS
+
+
+def still(frames: int) -> np.ndarray:
+    """Every slot at its own place: x = mouse·100 + slot, y = -slot."""
+    xy = np.zeros((frames, 4, 18, 2), np.float32)
+    xy[..., 0] = np.arange(4)[:, None] * 100 + np.arange(18)
+    xy[..., 1] = -np.arange(18)
+    return xy
+
+
+def speed_of(features: np.ndarray, mouse: int, slot: str) -> np.ndarray:
+    return features[:, 144 + mouse * 18 + SLOT[slot]]
+
+
+def acceleration_of(features: np.ndarray, mouse: int, slot: str) -> np.ndarray:
+    return features[:, 216 + mouse * 18 + SLOT[slot]]
+
+
+@pytest.mark.parametrize("fps", [25.0, 120.0])
+def test_constant_velocity(fps):
+    xy = still(50)
+    xy[:, 1, SLOT["nose"]] += np.arange(50)[:, None] * np.array([0.375, 0.5])  # 0.625 cm a frame
+    features = motion(xy, fps, 4, 18)
+    assert features.dtype == np.float32
+    assert features.shape == (50, 288)
+    assert np.all(speed_of(features, 1, "nose") == np.float32(0.625 * fps))
+    assert np.all(acceleration_of(features, 1, "nose") == 0)
+    others = np.delete(features[:, 144:], [18 + SLOT["nose"], 72 + 18 + SLOT["nose"]], axis=1)
+    assert np.all(others == 0)
+
+
+@pytest.mark.parametrize("fps", [25.0, 120.0])
+def test_circular_motion(fps):
+    radius, omega = 5.0, 3.0  # cm, rad/s
+    angle = omega * np.arange(200) / fps
+    xy = still(200)
+    xy[:, 0, SLOT["tail_base"], 0] = radius * np.cos(angle)
+    xy[:, 0, SLOT["tail_base"], 1] = radius * np.sin(angle)
+    features = motion(xy, fps, 4, 18)
+    half = np.sin(omega / 2 / fps)
+    chord = 2 * radius * half * fps  # -> rω for many frames a second
+    np.testing.assert_allclose(speed_of(features, 0, "tail_base"), chord, rtol=1e-4)
+    # velocities are chords that turn by ω/fps a frame
+    np.testing.assert_allclose(
+        acceleration_of(features, 0, "tail_base")[2:], 2 * chord * half * fps, rtol=2e-2
+    )
+    assert chord == pytest.approx(radius * omega, rel=2e-3)
+
+
+@pytest.mark.parametrize("fps", [16.0, 64.0])  # powers of two: every number below is exact in float32
+def test_constant_acceleration(fps):
+    frame = np.arange(32)
+    xy = still(32)
+    xy[:, 2, SLOT["head"], 1] = frame**2 / 4
+    features = motion(xy, fps, 4, 18)
+    speed = np.concatenate([[1], 2 * frame[1:] - 1]) / 4 * fps
+    assert np.array_equal(speed_of(features, 2, "head"), speed.astype(np.float32))
+    expected = np.full(32, fps**2 / 2, np.float32)
+    expected[:2] = 0  # v[0] repeats v[1], so a[1] is 0, and a[0] repeats it
+    assert np.array_equal(acceleration_of(features, 2, "head"), expected)
+
+
+def test_x_and_y_of_the_same_keypoint_make_its_speed():
+    """Fault 2 of the originals: with x of one keypoint and y of another, both speeds would be wrong."""
+    xy = still(10)
+    xy[:, 0, SLOT["nose"], 0] += 3 * np.arange(10)
+    xy[:, 0, SLOT["ear_left"], 1] += 4 * np.arange(10)
+    features = motion(xy, 1.0, 4, 18)
+    assert np.all(speed_of(features, 0, "nose") == 3)
+    assert np.all(speed_of(features, 0, "ear_left") == 4)
+    assert np.all(speed_of(features, 0, "ear_right") == 0)
+
+
+def test_coordinates_are_x_y_per_mouse_and_keypoint_about_the_centre():
+    xy = still(4)
+    middle = xy.reshape(-1, 2).mean(axis=0)
+    features = coords(xy, 4, 18).reshape(4, 4, 18, 2)
+    np.testing.assert_allclose(features, xy - middle, atol=1e-4)
+    moved = coords(xy + np.float32([64, -256]), 4, 18).reshape(4, 4, 18, 2)
+    np.testing.assert_allclose(moved, features, atol=1e-4)
+    assert np.array_equal(motion(xy, 30.0, 4, 18)[:, :144], coords(xy, 4, 18))
+
+
+def test_missing_stays_missing_where_it_is_used_and_only_there():
+    xy = still(12) + np.random.default_rng(0).normal(size=(12, 4, 18, 2)).astype(np.float32)
+    xy[5, 1, SLOT["nose"]] = np.nan
+    features = motion(xy, 30.0, 4, 18)
+    missing = np.isnan(features)
+    assert set(np.flatnonzero(missing[:, 2 * (18 + SLOT["nose"])])) == {5}
+    assert set(np.flatnonzero(np.isnan(speed_of(features, 1, "nose")))) == {5, 6}
+    assert set(np.flatnonzero(np.isnan(acceleration_of(features, 1, "nose")))) == {5, 6, 7}
+    assert missing.sum() == 2 + 2 + 3
+
+
+def test_missing_first_frame():
+    xy = still(6)
+    xy[0, 0, 0] = np.nan
+    features = motion(xy, 30.0, 4, 18)
+    assert set(np.flatnonzero(np.isnan(features[:, 144]))) == {0, 1}
+    assert set(np.flatnonzero(np.isnan(features[:, 216]))) == {0, 1, 2}
+
+
+def test_a_single_frame_does_not_move_and_nothing_does_not_fail():
+    xy = still(1)
+    xy[0, 3, 17] = np.nan
+    features = motion(xy, 30.0, 4, 18)
+    assert np.isnan(features[0, [142, 143, 215, 287]]).all()
+    assert np.all(features[0, 144:215] == 0)
+    assert motion(xy[:0], 30.0, 4, 18).shape == (0, 288)
+    assert np.all(np.isnan(coords(np.full_like(xy, np.nan), 4, 18)))
+
+
+def test_lengths_scale_with_the_unit():
+    xy = still(20) + np.random.default_rng(1).normal(size=(20, 4, 18, 2)).astype(np.float32)
+    np.testing.assert_allclose(motion(xy * 8, 30.0, 4, 18), motion(xy, 30.0, 4, 18) * 8, rtol=1e-4, atol=1e-2)
+
+
+def test_blocks_join_without_a_seam():
+    rng = np.random.default_rng(2)
+    xy = rng.normal(size=(2 * BLOCK + 3, 4, 18, 2)).astype(np.float32)
+    xy[rng.random(xy.shape[:3]) < 0.1] = np.nan
+    v = velocity(xy, 50.0)
+    features = motion(xy, 50.0, 4, 18)
+    assert np.array_equal(features[:, 144:216], magnitude(v).reshape(-1, 72), equal_nan=True)
+    a = magnitude(acceleration(v, 50.0)).reshape(-1, 72)
+    assert np.array_equal(features[:, 216:], a, equal_nan=True)
+    np.testing.assert_allclose(centre(xy), np.nanmean(xy.reshape(-1, 2).astype(float), axis=0), atol=1e-6)
+
+
+def test_the_small_skeleton_takes_slots_by_name():
+    xy = still(3)
+    points = select(xy, 2, 7)
+    slots = ("nose", "ear_left", "ear_right", "neck", "hip_left", "hip_right", "tail_base")
+    assert points.shape == (3, 2, 7, 2)
+    assert np.array_equal(points[0, 1], xy[0, 1, [SLOT[s] for s in slots]])
+    assert np.array_equal(select(xy, 4, 18), xy)
+
+
+def test_stand_ins_where_the_preferred_slot_is_missing():
+    xy = still(3)
+    xy[1, 0, SLOT["nose"]] = np.nan
+    xy[1, 0, [SLOT["neck"], SLOT["body_center"]]] = np.nan
+    xy[2, 0, [SLOT["neck"], SLOT["body_center"], SLOT["spine_1"]]] = np.nan
+    points = select(xy, 2, 7)
+    assert points[1, 0, 0, 0] == SLOT["head"]
+    assert points[1, 0, 3, 0] == SLOT["spine_1"]
+    assert np.isnan(points[2, 0, 3]).all()
+    assert stand_ins(xy, 2, 7)[:, 0].tolist() == [[0] * 7, [1, 0, 0, 2, 0, 0, 0], [0] * 7]
+    assert SLOTS[0] == "nose"
+
+
+def test_a_change_to_a_stand_in_is_not_a_movement():
+    xy = still(8)
+    xy[4:, 0, SLOT["nose"]] = np.nan  # the head, 3 cm away, stands in from frame 4 on
+    speed = motion(xy, 30.0, 2, 7)[:, 28]
+    assert set(np.flatnonzero(np.isnan(speed))) == {4}
+    assert np.all(speed[[0, 1, 2, 3, 5, 6, 7]] == 0)

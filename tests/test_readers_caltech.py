@@ -1,0 +1,56 @@
+import pytest
+
+from mabe.errors import InputError
+from mabe.readers import caltech
+
+TEXT = """Caltech Behavior Annotator - Annotation File
+
+Configuration file:
+base\tz
+social\ts
+
+S1:\tstart\tend\ttype
+-----------------------------
+   \t1\t594\tbase
+   \t595\t595\tsocial
+   \t596\t900\tbase
+
+S2:\tstart\tend\ttype
+-----------------------------
+   \t1\t900\tbase
+"""
+
+
+@pytest.mark.parametrize("newline", ["\n", "\r\n"])
+def test_frames_become_0_based_with_an_exclusive_stop(tmp_path, newline):
+    path = tmp_path / "a.txt"
+    path.write_bytes(TEXT.replace("\n", newline).encode())
+    streams = caltech.read(path)
+    assert list(streams) == ["S1", "S2"]
+    assert streams["S1"].to_numpy().tolist() == [[0, 594, "base"], [594, 595, "social"], [595, 900, "base"]]
+    assert streams["S2"].to_numpy().tolist() == [[0, 900, "base"]]
+    assert (streams["S1"]["stop"] - streams["S1"]["start"]).sum() == 900
+
+
+def test_a_file_without_the_second_stream(tmp_path):
+    path = tmp_path / "a.txt"
+    path.write_text(TEXT[: TEXT.index("S2")])
+    assert list(caltech.read(path)) == ["S1"]
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "says"),
+    [
+        ("Caltech", "Another", "first line"),
+        ("595\t595\tsocial", "595\tsocial", r"line 10: '595\\tsocial' is not"),
+        ("595\t595\tsocial", "-5\t595\tsocial", "line 10"),
+        ("595\t595\tsocial", "595\t594\tsocial", "line 10: a bout from frame 595 to 594"),
+        ("1\t594", "0\t594", "line 9: a bout from frame 0"),
+        ("S2:", "S1:", "S1 begins twice"),
+    ],
+)
+def test_wrong_lines_are_named(tmp_path, old, new, says):
+    path = tmp_path / "a.txt"
+    path.write_text(TEXT.replace(old, new))
+    with pytest.raises(InputError, match=rf"a\.txt.*{says}"):
+        caltech.read(path)

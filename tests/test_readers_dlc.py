@@ -1,0 +1,196 @@
+"""DeepLabCut CSV files written by hand, and the real rats where they are at hand."""
+
+import gzip
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from mabe.errors import InputError
+from mabe.readers import dlc
+from mabe.readers.rats import RatsSource
+from mabe.skeleton import SLOT
+
+RATS = Path(__file__).parents[2] / "shared" / "data" / "rats"
+needs_rats = pytest.mark.skipif(
+    not RATS.exists(), reason="the real recordings are not at ../shared/data/rats"
+)
+
+ANNOTATION = """Caltech Behavior Annotator - Annotation File
+
+Configuration file:
+base\tz
+
+S1:\tstart\tend\ttype
+-----------------------------
+{bouts}
+"""
+
+
+def dlc_text(rows: list[str], individuals=("individual1", "individual2"), bodyparts=("top", "tail")) -> str:
+    columns = [(i, b, c) for i in individuals for b in bodyparts for c in ("x", "y", "likelihood")]
+    header = [
+        ",".join(["scorer"] + ["net"] * len(columns)),
+        ",".join(["individuals"] + [c[0] for c in columns]),
+        ",".join(["bodyparts"] + [c[1] for c in columns]),
+        ",".join(["coords"] + [c[2] for c in columns]),
+    ]
+    return "\n".join(header + rows) + "\n"
+
+
+ROWS = [
+    "0" + "," * 12,
+    "1,10.5,20.5,0.9,11,21,0.9,,,1.0,13,23,0.2",
+    "3,0.0,0.0,1.0,0.0,21,0.9,12,,0.9,13,23,0.9",
+]
+
+
+def write_rats(root: Path, number=7, rows=ROWS, bouts="1 2 base\n3 4 social", suffix=".csv") -> Path:
+    (root / "dlc_csv").mkdir(parents=True, exist_ok=True)
+    (root / "annotations").mkdir(exist_ok=True)
+    (root / "annotations" / f"{number}_annot.txt").write_text(ANNOTATION.format(bouts=bouts))
+    path = root / "dlc_csv" / f"{number}DLC_net{suffix}"
+    data = dlc_text(rows).encode()
+    path.write_bytes(gzip.compress(data) if suffix.endswith("gz") else data)
+    return path
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".csv.gz"])
+def test_values_land_in_their_place_and_an_empty_first_frame_is_kept(tmp_path, suffix):
+    path = write_rats(tmp_path, suffix=suffix)
+    table = dlc.read(path)
+    assert (table.individuals, table.bodyparts) == (("individual1", "individual2"), ("top", "tail"))
+    nan = [np.nan, np.nan]
+    expected = [
+        [[nan, nan], [nan, nan]],
+        [[[10.5, 20.5], [11, 21]], [nan, [13, 23]]],
+        [[nan, nan], [nan, nan]],  # frame 2 is not in the index
+        [[nan, [0, 21]], [nan, [13, 23]]],
+    ]
+    np.testing.assert_array_equal(table.xy, np.array(expected, dtype=np.float32))
+    assert table.first_frame == 0
+    assert dlc.extent(path) == (0, 4)
+
+
+def test_extent_counts_from_the_first_index_and_survives_long_files(tmp_path):
+    path = tmp_path / "x.csv"
+    rows = [f"{i},{i}.123456789,2,0.5{',' * 9}" for i in range(5, 70_000)]
+    path.write_text(dlc_text(rows))
+    assert path.stat().st_size > 1 << 20
+    assert dlc.extent(path) == (5, 69_995)
+    table = dlc.read(path)
+    assert (table.first_frame, len(table.xy)) == (5, 69_995)
+
+
+@pytest.mark.parametrize(
+    ("rows", "says"),
+    [
+        (["0" + ",x" * 12], "cannot be read"),
+        (["a" + "," * 12], "cannot be read"),
+        (["0" + "," * 11], "cannot be read"),
+        (["0" + "," * 12, "0" + "," * 12], "occurs twice"),
+        (["," * 12], "no frame number"),
+    ],
+)
+def test_wrong_rows_name_the_file(tmp_path, rows, says):
+    write_rats(tmp_path, rows=rows)
+    source = RatsSource(tmp_path)
+    with pytest.raises(InputError, match=rf"7DLC_net\.csv.*{says}"):
+        source.read(source.entries()[0])
+
+
+def test_other_files_are_refused(tmp_path):
+    path = tmp_path / "x.csv"
+    path.write_text("scorer,a\nbodyparts,b\ncoords,x\n0,1\n")  # a single animal has no row of individuals
+    with pytest.raises(InputError, match=r"x\.csv is not a DeepLabCut multi-animal CSV"):
+        dlc.read(path)
+    path.write_text(dlc_text([]))
+    with pytest.raises(InputError, match=r"x\.csv.*frame number"):
+        dlc.extent(path)
+    truncated = write_rats(tmp_path, suffix=".csv.gz")
+    truncated.write_bytes(truncated.read_bytes()[:60])
+    source = RatsSource(tmp_path)
+    with pytest.raises(InputError, match=r"csv\.gz cannot be read"):
+        source.extent(source.entries()[0])
+    with pytest.raises(InputError, match=r"csv\.gz cannot be read"):
+        source.read(source.entries()[0])
+
+
+def test_a_rats_recording_joins_pose_and_labels(tmp_path):
+    write_rats(tmp_path, bouts="1 2 base\n3 3 social")
+    source = RatsSource(tmp_path)
+    (entry,) = source.entries()
+    recording = source.read(entry)
+    assert (recording.id, recording.fps, recording.set) == ("rats/7", 30.0, "train")
+    assert np.isnan(recording.px_per_cm)
+    np.testing.assert_array_equal(recording.xy[1, 0, SLOT["head"]], [10.5, 20.5])
+    np.testing.assert_array_equal(recording.xy[1, 1, SLOT["tail_base"]], [13, 23])
+    assert np.isfinite(recording.xy).all(-1).sum() == 5
+    assert recording.bouts.to_numpy().tolist() == [[1, 2, "base", 0, 2], [1, 2, "social", 2, 3]]
+    assert recording.annotated == (0, 3)
+    assert recording.behaviors_labeled[0] == "mouse1,mouse2,base"
+
+
+def test_labels_past_the_last_pose_are_kept_for_ingest_but_not_counted_as_annotated(tmp_path):
+    write_rats(tmp_path, bouts="1 9 base")
+    source = RatsSource(tmp_path)
+    recording = source.read(source.entries()[0])
+    assert recording.annotated == (0, 4)
+    assert recording.bouts["stop_frame"].tolist() == [9]
+
+
+def test_recordings_are_listed_by_number_and_wrong_names_refused(tmp_path):
+    for number in (10, 9, 101):
+        write_rats(tmp_path, number=number)
+    (tmp_path / "annotations" / "9_annot.txt").unlink()
+    source = RatsSource(tmp_path)
+    assert [e.id for e in source.entries()] == ["rats/9", "rats/10", "rats/101"]
+    assert source.labelled_without_annotation == ("rats/9",)
+    write_rats(tmp_path, number=10, suffix=".csv.gz")
+    with pytest.raises(InputError, match="same number"):
+        source.entries()
+    (tmp_path / "dlc_csv" / "10DLC_net.csv.gz").unlink()
+    (tmp_path / "dlc_csv" / "copy.csv").write_text("")
+    with pytest.raises(InputError, match=r"copy\.csv is not named"):
+        source.entries()
+    with pytest.raises(InputError, match="set data_dir"):
+        RatsSource(tmp_path / "nowhere").entries()
+
+
+def test_an_action_of_another_ethogram_is_refused(tmp_path):
+    write_rats(tmp_path, bouts="1 2 attack")
+    source = RatsSource(tmp_path)
+    with pytest.raises(InputError, match=r"7_annot\.txt: unknown action 'attack'"):
+        source.read(source.entries()[0])
+
+
+@needs_rats
+def test_real_recordings():
+    source = RatsSource(RATS)
+    entries = {entry.video_id: entry for entry in source.entries()}
+    assert len(entries) == 39
+    assert source.labelled_without_annotation == ()
+
+    ten = source.read(entries[10])
+    assert source.extent(entries[10]) == (0, 14957)
+    assert ten.xy.shape == (14957, 4, 18, 2)
+    assert np.isnan(ten.xy[0]).all()  # frame 0 is an empty row, and it is there
+    first = ten.bouts.iloc[0]
+    assert (first["start_frame"], first["stop_frame"], first["action"]) == (0, 594, "base")
+    assert ten.annotated == (0, 14957)
+    # the last row: 14956,...,763.465,515.882 -> top of the second rat is empty, its body is not
+    np.testing.assert_allclose(ten.xy[-1, 1, SLOT["body_center"]], [763.465, 515.877], atol=1e-3)
+
+    eleven = source.read(entries[11])
+    assert eleven.xy[0, 0, SLOT["head"]] == pytest.approx([955.248, 315.94])
+    present = np.isfinite(eleven.xy).all(-1).any(0)
+    assert present.sum() == 10
+    assert not present[2:].any()
+    assert 0.25 < np.isnan(eleven.xy[:, present]).any(-1).mean() < 0.5
+
+    thirteen = source.read(entries[13])  # labelled 9 frames past its last pose
+    assert len(thirteen.xy) == 13186
+    assert thirteen.annotated == (0, 13186)
+    assert thirteen.bouts["stop_frame"].max() == 13195
+    starts, stops = (thirteen.bouts[c].to_numpy() for c in ("start_frame", "stop_frame"))
+    assert (starts[1:] == stops[:-1]).all()  # S1 has no holes

@@ -1,0 +1,1 @@
+"""Commands around the pipeline: its summary, and the six versions side by side."""

@@ -1,0 +1,40 @@
+"""What `make repro` ends with: the main figures and where everything is."""
+
+from mabe import params
+from stages.common import EXPORTED, LIVE, METRICS, PLOTS, read_json, run
+
+
+def main() -> None:
+    values = params.read()
+    ingest, train, evaluate = (
+        read_json(METRICS / f"{name}.json") for name in ("ingest", "train", "evaluate")
+    )
+    classes = "  ".join(f"{name} {scores['f1']:.3f}" for name, scores in evaluate["per_class"].items())
+    segments = "  ".join(f"{iou} {f1:.3f}" for iou, f1 in evaluate["segment_f1"].items())
+    cost = f", ${train['cost_usd']:.3f}" if "cost_usd" in train else ""
+    model = f"{values['model_type']}, {values['features']} features, batch {values['batch_size']}"
+    print(f"\n{values['version']} on {values['data_source']}: {model}")
+    lines = {
+        "data": f"{ingest['recordings']} recordings, {ingest['frames']:,} frames, "
+        f"{ingest['missing_share']:.1%} of keypoints missing",
+        "training": f"best epoch {train['best_epoch']} of {train['epochs_run']}, {train['seconds']:.0f} s on "
+        f"{train['device']} ({train['precision']}){cost}",
+        "frames": f"macro-F1 {evaluate['f1_macro']:.4f}   accuracy {evaluate['accuracy']:.4f}   on "
+        f"{evaluate['recordings']} validation recordings",
+        "per class": classes,
+        "bouts": f"F1 at IoU  {segments}",
+        "competition": f"mabe_f {evaluate['mabe_f']:.4f}",
+        "metrics": "  ".join(f"{METRICS}/{n}.json" for n in ("train", "evaluate", "ingest", "labels")),
+        "pictures": f"{LIVE}/curves.png  {PLOTS}/confusion.png  {PLOTS}/per_class.png  {PLOTS}/ethograms/",
+        "model": f"{EXPORTED}/model.safetensors  {EXPORTED}/model.json",
+    }
+    submission = EXPORTED / "submission.csv"
+    if submission.exists():
+        lines["submission"] = f"{submission} ({len(submission.read_text().splitlines()) - 1} bouts)"
+    for name, text in lines.items():
+        print(f"  {name:12}{text}")
+    print("\nNext: dvc exp run -S batch_size=384    dvc exp show    dvc metrics diff    dvc plots diff")
+
+
+if __name__ == "__main__":
+    run(main)
