@@ -6,11 +6,12 @@ import numpy as np
 import pandas as pd
 
 from mabe import params, plots
+from mabe.ethogram import UNKNOWN
 from mabe.evaluate import competition_score, evaluate, split_rows, submission_of, take_rows
 from mabe.models import load_model
 from mabe.predict import predict
 from mabe.recordings import Store
-from mabe.submission import ActionRule, solution_of
+from mabe.submission import BACKGROUND, ActionRule, solution_of
 from runs.atomic import atomic_dir
 from runs.hardware import choose_device
 from stages.common import FEATURES, LABELS, METRICS, PLOTS, PREDICTIONS, STORE, TRAINED, run, write_json
@@ -40,16 +41,13 @@ def main() -> None:
 
     metrics, matrix = evaluate(rows, truth, predicted, scheme, settings.eval_metrics)
     rule = ActionRule.fit(training_bouts(store), scheme)
-    submission = submission_of(
-        rows,
-        predicted,
-        store.xy("train"),
-        rule,
-        scheme,
-        min_bout_s=settings.min_bout_s,
-        merge_gap_s=settings.merge_gap_s,
-    )
+    smoothing = {"min_bout_s": settings.min_bout_s, "merge_gap_s": settings.merge_gap_s}
+    submission = submission_of(rows, predicted, store.xy("train"), rule, scheme, **smoothing)
     metrics["mabe_f"] = competition_score(rows, store.bouts, submission)
+    # What the rule from classes to actions would earn if every class were right: its ceiling.
+    true_classes = [np.where(t == UNKNOWN, BACKGROUND, t) for t in truth]
+    ceiling = submission_of(rows, true_classes, store.xy("train"), rule, scheme, **smoothing)
+    metrics["mabe_f_of_true_classes"] = competition_score(rows, store.bouts, ceiling)
 
     with atomic_dir(PREDICTIONS) as temporary:
         np.save(temporary / "val.npy", probabilities)  # float32 (N, C), recordings as in val.csv

@@ -269,7 +269,7 @@ def test_long_recording_is_read_in_parts(monkeypatch):
         (np.zeros(5, int), RULE, SCHEME, PAIR[0], "100 frames but 5 predicted labels"),
         (labels((3, 4, 9)), RULE, SCHEME, PAIR[0], "class id 9 on row 3"),
         (labels((3, 4, -1)), RULE, SCHEME, PAIR[0], "class id -1 on row 3"),
-        (labels(), RULE, class_scheme("mabe4", ("background",)), PAIR[0], "class id 0 on row 0"),
+        (labels((3, 4, 1)), RULE, class_scheme("mabe4", ("social",)), PAIR[0], "class id 1 on row 3"),
         (labels(), ActionRule(ranking=((), ())), SCHEME, PAIR[0], "ranks 2 classes but the scheme has 4"),
         (labels((3, 4, 1)), RULE, SCHEME, "mouse1,rat2,sniff", "names 'rat2'"),
     ],

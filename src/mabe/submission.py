@@ -84,7 +84,8 @@ def submission_rows(
 ) -> pd.DataFrame:
     """SUBMISSION_COLUMNS of one recording's predicted bouts.
 
-    `labels` (T,) are scored class ids, `xy` (T, 4, 18, 2) the recording's keypoints, `row` its manifest row.
+    `labels` (T,) are scored class ids, or 0 where no bout is; `xy` (T, 4, 18, 2) the recording's keypoints,
+    `row` its manifest row.
     A bout of a class becomes the most frequent training action of the class among those in the recording's
     behaviors_labeled, or nothing if there is none. Its agent and target are, of the pairs that may show the
     action, the two whose centroids are nearest on average during the bout; of the two orders of a pair, the
@@ -97,11 +98,11 @@ def submission_rows(
         raise InputError(
             f"the action rule ranks {len(rule.ranking)} classes but the scheme has {len(scheme.names)}"
         )
-    strange = ~np.isin(labels, scheme.scored)
+    strange = ~np.isin(labels, (BACKGROUND, *scheme.scored))
     if strange.any():
         raise InputError(
             f"{row['recording']} has predicted class id {labels[np.argmax(strange)]} on row "
-            f"{int(np.argmax(strange))}, which is not one of the scored {scheme.scored}"
+            f"{int(np.argmax(strange))}, which is neither background nor one of the scored {scheme.scored}"
         )
     bouts = class_bouts(labels, float(row["fps"]), min_bout_s=min_bout_s, merge_gap_s=merge_gap_s)
     allowed = behaviors(row["behaviors_labeled"])

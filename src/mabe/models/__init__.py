@@ -27,15 +27,21 @@ def build_model(params: TrainParams, input_dim: int) -> nn.Module:
     """
     _check_features(params, input_dim)
     classes, dropout = params.num_classes, params.dropout
+    windows = params.batch_size // params.accumulation_steps  # that pass through the network at once
     if params.model_type == "basic":
         return Basic(input_dim, classes, dropout)
     if params.model_type == "conv_bilstm":
-        return ConvBiLSTM(input_dim, classes, dropout, pool=params.conv_pool)
+        return ConvBiLSTM(input_dim, classes, dropout, pool=params.conv_pool, windows=windows)
     if params.model_type == "tcn":
         return TCN(input_dim, classes, dropout)
     if params.model_type == "hybrid":
         return Hybrid(
-            params.num_mice, params.num_keypoints, classes, dropout, temporal=params.hybrid_temporal
+            params.num_mice,
+            params.num_keypoints,
+            classes,
+            dropout,
+            temporal=params.hybrid_temporal,
+            windows=windows,
         )
     if params.model_type == "transformer":
         return Transformer(input_dim, classes, dropout)

@@ -14,7 +14,7 @@ class ConvBiLSTM(nn.Module):
     each convolution, so the LSTM takes an eighth of the steps, and interpolates back to every frame.
     """
 
-    def __init__(self, input_dim: int, classes: int, dropout: float, pool: int) -> None:
+    def __init__(self, input_dim: int, classes: int, dropout: float, pool: int, windows: int) -> None:
         super().__init__()
         self.pool = pool
         blocks: list[nn.Module] = []
@@ -22,7 +22,7 @@ class ConvBiLSTM(nn.Module):
         for channels in CHANNELS:
             blocks += [
                 nn.Conv1d(width, channels, kernel_size=3, padding=1),
-                BatchNorm(channels),
+                BatchNorm(channels, windows),
                 nn.ReLU(),
                 nn.Dropout(dropout),
             ]

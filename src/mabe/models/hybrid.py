@@ -12,14 +12,14 @@ HIDDEN = 256  # LSTM units per direction, and of the head
 class PointNet(nn.Module):
     """Keypoints (N, 2, K) to an embedding (N, 128) that does not depend on their order."""
 
-    def __init__(self) -> None:
+    def __init__(self, windows: int) -> None:
         super().__init__()
         self.points = nn.Sequential(
             nn.Conv1d(2, 64, kernel_size=1),
-            BatchNorm(64),
+            BatchNorm(64, windows),
             nn.ReLU(),
             nn.Conv1d(64, 128, kernel_size=1),
-            BatchNorm(128),
+            BatchNorm(128, windows),
             nn.ReLU(),
         )
         self.out = nn.Linear(128, EMBEDDING)
@@ -34,10 +34,12 @@ class Hybrid(nn.Module):
     All mice share one PointNet. temporal: "bilstm" (2 layers, 256 a direction) or "transformer" (4 layers).
     """
 
-    def __init__(self, mice: int, keypoints: int, classes: int, dropout: float, temporal: str) -> None:
+    def __init__(
+        self, mice: int, keypoints: int, classes: int, dropout: float, temporal: str, windows: int
+    ) -> None:
         super().__init__()
         self.mice, self.keypoints, self.temporal = mice, keypoints, temporal
-        self.pointnet = PointNet()
+        self.pointnet = PointNet(windows)
         if temporal == "bilstm":
             self.lstm = nn.LSTM(
                 mice * EMBEDDING, HIDDEN, num_layers=2, bidirectional=True, batch_first=True, dropout=dropout
