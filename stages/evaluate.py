@@ -13,11 +13,12 @@ from mabe.predict import predict
 from mabe.recordings import Store
 from mabe.submission import BACKGROUND, ActionRule, solution_of
 from runs.atomic import atomic_dir
-from runs.hardware import choose_device
+from runs.hardware import choose_device, keep_freed_memory
 from stages.common import FEATURES, LABELS, METRICS, PLOTS, PREDICTIONS, STORE, TRAINED, run, write_json
 
 
 def main() -> None:
+    keep_freed_memory()
     settings = params.load(params.EvaluateParams)
     device = choose_device(params.load(params.ComputeParams).device)
     scheme = settings.scheme()

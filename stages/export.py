@@ -12,11 +12,12 @@ from mabe.predict import predict
 from mabe.recordings import Store, behaviors
 from mabe.submission import ActionRule, validate
 from runs.atomic import atomic_dir
-from runs.hardware import choose_device
+from runs.hardware import choose_device, keep_freed_memory
 from stages.common import EXPORTED, FEATURES, METRICS, PREDICTIONS, STORE, TRAINED, read_json, run
 
 
 def main() -> None:
+    keep_freed_memory()
     settings = params.load(params.ExportParams)
     device = choose_device(params.load(params.ComputeParams).device)
     scheme = settings.scheme()

@@ -20,11 +20,12 @@ from mabe.train import Record, TrainData, TrainResult, train
 from runs import cost
 from runs.atomic import atomic_dir
 from runs.checkpoints import Checkpoints, run_key
-from runs.hardware import choose_device, device_name
+from runs.hardware import choose_device, device_name, keep_freed_memory
 from stages.common import FEATURES, LABELS, LIVE, METRICS, PRICES, RUNS, STORE, TRAINED, run, write_json
 
 
 def main() -> None:
+    keep_freed_memory()
     settings = params.load(params.TrainParams)
     compute = params.load(params.ComputeParams)
     device = choose_device(compute.device)

@@ -41,7 +41,7 @@ def test_every_version_defines_the_same_keys():
     """Else `dvc params diff` shows "-"."""
     keys = {v: set(OmegaConf.load(CONF / "version" / f"{v}.yaml")) for v in options("version")}
     assert len(set(map(frozenset, keys.values()))) == 1
-    assert set(params.keys(params.TrainParams)) - keys["v1"] == {"windows_per_epoch", "seed"}
+    assert set(params.keys(params.TrainParams)) - keys["v1"] == {"windows_per_epoch", "max_epochs", "seed"}
 
 
 PUBLISHED = {

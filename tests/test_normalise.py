@@ -12,7 +12,7 @@ from mabe.features.moments import BLOCK, Moments, Scatter
 from mabe.features.motion import coords
 from mabe.features.normalise import Statistics, normalisation_from
 from mabe.params import FeatureParams
-from mabe.skeleton import SLOT
+from mabe.skeleton import MIRROR, SLOT, SLOTS
 
 
 def params_of(
@@ -92,14 +92,16 @@ def test_coordinates_share_one_scale_and_other_columns_have_their_own():
     assert normalisation.std[0] == pytest.approx(np.nanstd(coords(xy, 4, 18).astype(float)), rel=1e-4)
     speed = np.array(normalisation.std[144:216]).reshape(4, 18)
     assert np.all(speed == speed[0])  # mice share a keypoint's scale
-    assert len(set(speed[0])) == 18
+    assert len(set(speed[0])) == 18 - 4  # four keypoints share theirs with the other side
+    assert speed[0, SLOT["ear_left"]] == speed[0, SLOT["ear_right"]]
     assert speed[0, SLOT["tail_tip"]] > 2 * speed[0, SLOT["nose"]]
 
     x = features_of(xy, 30.0, normalisation)
     present = np.where(x == MISSING_VALUE, np.nan, x)
     assert np.nanstd(present[:, :144]) == pytest.approx(1, abs=0.02)
     for k in range(18):
-        column = present[:, 144 + k : 216 : 18]  # of all mice
+        pair = {k, SLOTS.index(MIRROR[SLOTS[k]])}
+        column = np.stack([present[:, 144 + i : 216 : 18] for i in pair])  # of all mice and both sides
         assert np.nanmean(column) == pytest.approx(0, abs=0.02)
         assert np.nanstd(column) == pytest.approx(1, abs=0.05)
 

@@ -83,8 +83,8 @@ class Augmentation:
             x = self._turn(x, valid, draws)
         if self.noise_std > 0:
             noise = torch.randn(x.shape, generator=random, device=x.device, dtype=x.dtype)
-            noise *= (x != MISSING_VALUE) & valid[..., None]
-            x = torch.add(x, noise, alpha=self.noise_std)
+            noise *= self.noise_std * valid[..., None]
+            x = x + noise.masked_fill_(x == MISSING_VALUE, 0)
         return x
 
     def _turn(self, x: torch.Tensor, valid: torch.Tensor, draws: Draws) -> torch.Tensor:

@@ -140,6 +140,8 @@ class TrainParams:
     # optimisation
     seed: int = _not_negative()
     epochs: int = _positive()
+    max_epochs: int | None = _positive()
+    """A bound on epochs that a data set may set for small machines; null means none."""
     batch_size: int = _positive()
     """Windows per optimiser step."""
     accumulation_steps: int = _positive()
@@ -178,6 +180,11 @@ class TrainParams:
         f"a choice of {', '.join(METRIC_NAMES)} with f1_macro in it",
     )
     """Metrics that are logged each epoch and reported by evaluate; f1_macro chooses the best epoch."""
+
+    @property
+    def epochs_at_most(self) -> int:
+        """Epochs after which training ends whatever happens."""
+        return min(self.epochs, self.max_epochs or self.epochs)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -336,8 +343,10 @@ def _check_together(values: dict[str, Any]) -> None:
         raise InputError(
             f"batch_size {train.batch_size} is not a multiple of accumulation_steps {train.accumulation_steps}"
         )
-    if train.warmup_epochs >= train.epochs and train.warmup_epochs > 0:
-        raise InputError(f"warmup_epochs {train.warmup_epochs} must be below epochs {train.epochs}")
+    if train.warmup_epochs >= train.epochs_at_most and train.warmup_epochs > 0:
+        raise InputError(f"warmup_epochs {train.warmup_epochs} must be below epochs {train.epochs_at_most}")
+    if train.min_lr > train.learning_rate:
+        raise InputError(f"min_lr {train.min_lr} is above learning_rate {train.learning_rate}")
     if train.model_type == "hybrid" and train.features == "engineered":
         raise InputError("model_type hybrid reads keypoints: set features to coords or motion")
     if train.features == "engineered" and train.num_mice < 2:

@@ -86,7 +86,7 @@ class Progress:
     def finished(self, params: TrainParams) -> bool:
         """All epochs are done, or f1_macro has not risen for early_stopping_patience epochs."""
         done, patience = len(self.history), params.early_stopping_patience
-        return done >= params.epochs or (patience is not None and done - self.best_epoch >= patience)
+        return done >= params.epochs_at_most or (patience is not None and done - self.best_epoch >= patience)
 
 
 def train(
@@ -151,10 +151,10 @@ def train(
         f"{params.model_type}: {count_parameters(model):,} parameters on {device_name(device)} "
         f"({'bf16' if bf16 else 'float32'}); {windows:,} windows an epoch in {steps:,} steps of "
         f"{params.accumulation_steps} x {part_size}, {len(validation):,} for validation; "
-        f"epochs {saved_epoch + 1} to {params.epochs}",
+        f"epochs {saved_epoch + 1} to {params.epochs_at_most}",
         flush=True,
     )
-    bar = tqdm(total=params.epochs, initial=saved_epoch, desc="epochs", unit="epoch", disable=None)
+    bar = tqdm(total=params.epochs_at_most, initial=saved_epoch, desc="epochs", unit="epoch", disable=None)
     try:
         while not progress.finished(params):
             epoch = len(progress.history)  # from 0; records count from 1
@@ -227,7 +227,7 @@ def train(
                 save()
             if on_epoch is not None:
                 on_epoch(record)
-            tell(bar, record, val_scores["f1_macro"], progress, params.epochs)
+            tell(bar, record, val_scores["f1_macro"], progress, params.epochs_at_most)
     except KeyboardInterrupt:
         if len(progress.history) > saved_epoch and state is not None:
             save()
@@ -346,10 +346,10 @@ def step_bar(batches: Iterator[Any], steps: int, title: str, tally: Tally) -> It
 def tell(bar: tqdm, record: Record, f1: float, progress: Progress, epochs: int) -> None:
     """Moves the bar on; in a log, where there is no bar, prints a line."""
     train_loss, val_loss = record["train"]["loss"], record["val"]["loss"]
+    bar.update(1)
     bar.set_postfix(
         loss=f"{train_loss:.4f}", val_loss=f"{val_loss:.4f}", val_f1=f"{f1:.4f}", best=progress.best_epoch
     )
-    bar.update(1)
     if bar.disable:
         print(
             f"epoch {record['epoch']}/{epochs}  {record['seconds']:.1f} s  lr {record['lr']:.2e}  "

@@ -15,7 +15,7 @@ from mabe.features.layout import PCA_COMPONENTS, columns
 from mabe.features.moments import Moments, Scatter
 from mabe.features.motion import coords, motion
 from mabe.params import FeatureParams
-from mabe.skeleton import MAX_MICE, SLOTS
+from mabe.skeleton import MAX_MICE, MIRROR, SLOTS, keypoint_names
 
 CLIP = 10.0
 MISSING_VALUE = -3.0  # exact in float16; no present value is ever equal to it
@@ -146,14 +146,17 @@ def normalisation_from(statistics: Statistics, params: FeatureParams) -> Normali
     """The Normalisation of the recordings that `statistics` was merged from.
 
     Coordinates share one std, and their mean is 0, as each recording's is, so that normalising keeps the
-    geometry. A keypoint's speed shares mean and std over mice, and so does its acceleration: which mouse is the
-    first means nothing.
+    geometry. A keypoint's speed shares mean and std over mice, since which one is the first means nothing, and
+    with the keypoint on the other side, so that a mirror image is one before and after; and so does its
+    acceleration.
     """
     n = params.num_mice * params.num_keypoints
     if params.features == "engineered":
         mean, std = statistics.moments.mean, statistics.moments.std()
     else:
-        keypoint = np.tile(np.arange(params.num_keypoints), params.num_mice)
+        names = keypoint_names(params.num_keypoints)
+        pair = [min(i, names.index(MIRROR[name])) for i, name in enumerate(names)]  # left and right are one
+        keypoint = np.tile(pair, params.num_mice)
         kinematic = (1 + keypoint, 1 + params.num_keypoints + keypoint)
         groups = np.concatenate([np.zeros(2 * n, int), *(kinematic if params.features == "motion" else ())])
         pooled = statistics.moments.pooled(groups)

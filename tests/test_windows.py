@@ -1,0 +1,195 @@
+"""Windows stay in their recording, cover every frame, and are gathered by row."""
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+from mabe.errors import InputError
+from mabe.ethogram import UNKNOWN
+from mabe.windows import Batch, WindowBatches, window_index
+
+
+def manifest(*spans: tuple[int, int]) -> pd.DataFrame:
+    return pd.DataFrame(spans, columns=["start", "frames"])
+
+
+def frames_of(index) -> list[tuple[list[int], list[bool]]]:
+    rows, valid = index.frame_rows(torch.arange(len(index)))
+    return list(zip(rows.tolist(), valid.tolist(), strict=True))
+
+
+def set_of(n: int = 60, dim: int = 3) -> tuple[np.ndarray, np.ndarray]:
+    """Features that tell their row, and labels row % 4."""
+    features = (np.arange(n)[:, None] + np.array([0.0, 0.25, 0.5])[:dim]).astype(np.float16)
+    return features, (np.arange(n) % 4).astype(np.int8)
+
+
+def test_starts_every_stride_and_a_last_window_at_the_end():
+    index = window_index(manifest((0, 25), (100, 20)), length=10, stride=5)
+    assert index.rows.tolist() == [0, 5, 10, 15, 100, 105, 110]
+    assert index.begin.tolist() == [0] * 4 + [100] * 3
+    assert index.end.tolist() == [25] * 4 + [120] * 3
+    assert window_index(manifest((3, 23)), length=10, stride=10).rows.tolist() == [3, 13, 16]
+    assert window_index(manifest((3, 10)), length=10, stride=4).rows.tolist() == [3]
+    assert len(window_index(manifest(), length=10, stride=4)) == 0
+
+
+@pytest.mark.parametrize("gap", [1, 2, 3])
+@pytest.mark.parametrize("stride", [1, 3, 8])
+def test_every_frame_is_covered_and_no_window_leaves_its_recording(gap, stride):
+    spans = [(2, 41), (50, 7), (60, 1), (70, 24), (100, 8)]
+    index = window_index(manifest(*spans), length=8, stride=stride, gap=gap)
+    covered = set()
+    for k, (rows, valid) in enumerate(frames_of(index)):
+        inside = [row for row, v in zip(rows, valid, strict=True) if v]
+        assert inside == list(range(inside[0], inside[-1] + 1, gap))
+        assert index.begin[k] <= inside[0] <= inside[-1] < index.end[k]
+        assert all(row == index.end[k] - 1 for row, v in zip(rows, valid, strict=True) if not v)
+        covered.update(inside)
+    assert covered == {row for start, frames in spans for row in range(start, start + frames)}
+
+
+def test_a_gap_does_not_change_how_many_windows_there_are():
+    numbers = [len(window_index(manifest((0, 10_000)), length=20, stride=5, gap=gap)) for gap in (1, 2, 4)]
+    assert max(numbers) - min(numbers) < 20
+
+
+def test_a_short_recording_is_one_padded_window():
+    """Fault 8 of the originals: it was dropped."""
+    index = window_index(manifest((5, 3)), length=6, stride=2)
+    assert frames_of(index) == [([5, 6, 7, 7, 7, 7], [True] * 3 + [False] * 3)]
+    features, labels = set_of()
+    (batch,) = WindowBatches(features, labels, index).epoch(0, 4)
+    assert batch.x[0, :, 0].tolist() == [5, 6, 7, 0, 0, 0]
+    assert not batch.x[0, 3:].any()
+    assert batch.y.tolist() == [[1, 2, 3, UNKNOWN, UNKNOWN, UNKNOWN]]
+    assert batch.valid.tolist() == [[True] * 3 + [False] * 3]
+
+
+@pytest.mark.parametrize("gap", [1, 2])
+def test_windows_without_a_label_can_be_left_out(gap):
+    table = manifest((0, 40), (45, 4))
+    keep = np.zeros(60, bool)
+    keep[[13, 47]] = True
+    every = window_index(table, length=6, stride=3, gap=gap)
+    index = window_index(table, length=6, stride=3, gap=gap, keep=keep)
+    expected = [
+        every.rows[k]
+        for k, (rows, valid) in enumerate(frames_of(every))
+        if any(keep[row] and v for row, v in zip(rows, valid, strict=True))
+    ]
+    assert index.rows.tolist() == expected
+    assert 0 < len(index) < len(every)
+    assert len(window_index(table, length=6, stride=3, keep=np.zeros(60, bool))) == 0
+
+
+def test_shifted_windows_stay_in_their_recording():
+    index = window_index(manifest((10, 20), (40, 3)), length=8, stride=4)
+    k = torch.arange(len(index))
+    for shift in (-100, -1, 1, 100):
+        rows, _ = index.frame_rows(k, torch.full((len(k),), shift))
+        first = np.clip(index.rows + shift, index.begin, np.maximum(index.end - 8, index.begin))
+        assert rows[:, 0].tolist() == first.tolist()
+
+
+def test_impossible_windows_are_refused():
+    for length, stride, gap in ((0, 1, 1), (5, 0, 1), (5, 1, 0)):
+        with pytest.raises(InputError, match="1 or more"):
+            window_index(manifest((0, 9)), length=length, stride=stride, gap=gap)
+
+
+def test_a_batch_holds_the_frames_of_its_windows():
+    features, labels = set_of()
+    index = window_index(manifest((0, 60)), length=10, stride=5)
+    batches = list(WindowBatches(features, labels, index).epoch(0, 4, shuffle=False))
+    assert [len(batch.x) for batch in batches] == [4, 4, 3]  # the last one is not dropped
+    x = torch.cat([batch.x for batch in batches])
+    assert x.dtype == torch.float32
+    for k, start in enumerate(range(0, 51, 5)):
+        assert np.array_equal(x[k].numpy(), features[start : start + 10].astype(np.float32))
+    y = torch.cat([batch.y for batch in batches])
+    assert y.dtype == torch.int64
+    assert y[2].tolist() == labels[10:20].tolist()
+    assert all(batch.valid.all() for batch in batches)
+
+
+def test_memory_maps_and_tensors_are_read_in_place(tmp_path):
+    features, labels = set_of()
+    np.save(tmp_path / "x.npy", features)
+    mapped = np.load(tmp_path / "x.npy", mmap_mode="r")
+    index = window_index(manifest((0, 60)), length=10, stride=5)
+    (from_map,) = WindowBatches(mapped, labels, index).epoch(0, 99)
+    (from_tensor,) = WindowBatches(torch.from_numpy(features), torch.from_numpy(labels), index).epoch(0, 99)
+    assert torch.equal(from_map.x, from_tensor.x)
+    assert torch.equal(from_map.y, from_tensor.y)
+    assert np.array_equal(mapped, features)
+
+
+def test_without_labels_every_label_is_unknown():
+    features, _ = set_of()
+    index = window_index(manifest((0, 60)), length=10, stride=5)
+    (batch,) = WindowBatches(features, None, index).epoch(0, 99)
+    assert batch.y.dtype == torch.int64
+    assert batch.y.shape == (11, 10)
+    assert (batch.y == UNKNOWN).all()
+
+
+def first_rows(batches: list[Batch]) -> list[float]:
+    return torch.cat([batch.x[:, 0, 0] for batch in batches]).tolist()
+
+
+def test_order_depends_on_seed_and_epoch_alone():
+    features, labels = set_of()
+    index = window_index(manifest((0, 60)), length=5, stride=1)
+    data = WindowBatches(features, labels, index, seed=7)
+    third = first_rows(list(data.epoch(3, 8)))
+    again = WindowBatches(features, labels, index, seed=7)
+    for epoch in range(3):
+        next(again.epoch(epoch, 8))  # an epoch that was broken off
+    assert first_rows(list(again.epoch(3, 8))) == third
+    assert first_rows(list(again.epoch(3, 5))) == third  # whatever the batch size
+    assert first_rows(list(data.epoch(4, 8))) != third
+    assert first_rows(list(WindowBatches(features, labels, index, seed=8).epoch(3, 8))) != third
+    assert sorted(third) == [float(row) for row in range(56)]  # each window once
+    assert first_rows(list(data.epoch(3, 8, shuffle=False))) == sorted(third)
+
+
+def test_windows_of_an_epoch_are_drawn_anew():
+    features, labels = set_of()
+    data = WindowBatches(features, labels, window_index(manifest((0, 60)), length=5, stride=1))
+    drawn = [first_rows(list(data.epoch(epoch, 8, windows=20))) for epoch in range(30)]
+    assert all(len(set(rows)) == 20 for rows in drawn)
+    assert len({row for rows in drawn for row in rows}) == 56
+    assert drawn[0] != drawn[1]
+    assert len(first_rows(list(data.epoch(0, 8, windows=500)))) == 56
+
+
+@pytest.mark.parametrize(("batch_size", "windows"), [(8, None), (7, 20), (56, None), (100, 3), (8, 500)])
+def test_batches_per_epoch(batch_size, windows):
+    features, labels = set_of()
+    data = WindowBatches(features, labels, window_index(manifest((0, 60)), length=5, stride=1))
+    assert len(data) == 56
+    assert data.batches_per_epoch(batch_size, windows) == len(list(data.epoch(0, batch_size, windows)))
+
+
+def test_features_and_labels_must_belong_together():
+    features, labels = set_of()
+    index = window_index(manifest((0, 60)), length=10, stride=5)
+    with pytest.raises(InputError, match="labels have 59 rows but features have 60"):
+        WindowBatches(features, labels[1:], index)
+    with pytest.raises(InputError, match="reaches row 60"):
+        WindowBatches(features[:50], labels[:50], index)
+    with pytest.raises(InputError, match="no window"):
+        WindowBatches(features, labels, window_index(manifest(), length=10, stride=5))
+
+
+def test_batches_gathered_on_the_host_are_the_same(monkeypatch):
+    features, labels = set_of()
+    index = window_index(manifest((0, 55), (56, 4)), length=10, stride=5)
+    held = list(WindowBatches(features, labels, index).epoch(2, 4))
+    monkeypatch.setattr(WindowBatches, "_fits", lambda self: False)
+    data = WindowBatches(features, labels, index)
+    assert not data.resident
+    for ours, theirs in zip(data.epoch(2, 4), held, strict=True):
+        assert all(torch.equal(a, b) for a, b in zip(ours, theirs, strict=True))
