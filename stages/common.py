@@ -25,19 +25,35 @@ RUNS = Path(".runs")
 PRICES = Path("conf/prices.yaml")
 
 
+OUTPUTS = ("data/", "models/", "metrics/")
+# How numpy, torch (twice) and safetensors tell of a write that the system refused.
+WRITE_REFUSED = ("requested and", "unexpected pos", "PytorchStreamWriter", "I/O error")
+
+
 def run(main: Callable[[], None]) -> None:
     """Runs a stage. Wrong input, a failed write and Ctrl-C end it with one line and a non-zero status."""
     try:
         main()
     except (InputError, RunError) as error:
         sys.exit(f"error: {error}")
-    except OSError as error:
-        if os.environ.get("MABE_TRACEBACK"):
-            raise
-        sys.exit(f"error: {error} (MABE_TRACEBACK=1 shows where)")
     except KeyboardInterrupt:
         print("interrupted; the same command goes on or starts again", file=sys.stderr)
         sys.exit(130)
+    except Exception as error:
+        fault = fault_of_files(error)
+        if fault is None or os.environ.get("MABE_TRACEBACK"):
+            raise
+        sys.exit(f"error: {fault} (MABE_TRACEBACK=1 shows where)")
+
+
+def fault_of_files(error: Exception) -> str | None:
+    """One line on a file that is missing or could not be read or written; None for any other error."""
+    text = " ".join(str(error).split())
+    if isinstance(error, FileNotFoundError) and str(error.filename).startswith(OUTPUTS):
+        return f"there is no {error.filename}: run `dvc repro`"
+    if any(sign in text for sign in WRITE_REFUSED):
+        return f"a file could not be written, is the disk full? {text}"
+    return text if isinstance(error, OSError) else None
 
 
 def write_json(path: Path, values: dict[str, Any]) -> None:

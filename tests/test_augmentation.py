@@ -28,6 +28,7 @@ PARAMS: dict[str, object] = {
     "train_stride": None,
     "val_stride": None,
     "windows_per_epoch": None,
+    "max_epochs": None,
     "seed": 0,
     "epochs": 1,
     "batch_size": 8,

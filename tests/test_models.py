@@ -31,6 +31,7 @@ PARAMS = TrainParams(
     windows_per_epoch=None,
     seed=42,
     epochs=2,
+    max_epochs=None,
     batch_size=4,
     accumulation_steps=1,
     learning_rate=1e-3,

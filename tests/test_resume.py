@@ -20,6 +20,7 @@ PARAMS = dataclasses.replace(
     SMALL,
     model_type="conv_bilstm",
     epochs=10,
+    max_epochs=None,
     save_freq=2,
     windows_per_epoch=12,
     batch_size=6,

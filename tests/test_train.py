@@ -83,6 +83,7 @@ TWICE: dict[str, tuple[dict, dict]] = {
     "train_stride": ({}, {"train_stride": 3}),
     "val_stride": ({}, {"val_stride": 3}),
     "windows_per_epoch": ({}, {"windows_per_epoch": 10}),
+    "max_epochs": ({}, {"max_epochs": 1}),
     "seed": ({}, {"seed": 1}),
     "epochs": ({}, {"epochs": 3}),
     "batch_size": ({}, {"batch_size": 4}),

@@ -18,7 +18,10 @@ from mabe.params import FeatureParams
 from mabe.skeleton import MAX_MICE, MIRROR, SLOTS, keypoint_names
 
 CLIP = 10.0
-MISSING_VALUE = -3.0  # exact in float16; no present value is ever equal to it
+# No present value is ever equal to it, and a keypoint that has it in all of its columns is missing. Not further
+# out: most columns of most recordings are missing, and then which parts a laboratory tracks would dwarf what the
+# animals do. V6's training loss after 12 epochs of the sample was 0.78 with -3, 0.69 with -1.5, 0.56 with -1.
+MISSING_VALUE = -1.0
 _NEAR = 2.0**-10  # float16 rounds to MISSING_VALUE from this close
 _BESIDE = MISSING_VALUE + 2.0**-9  # the next float16
 _BLOCK = 1024  # frames worked on at once

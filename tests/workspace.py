@@ -1,0 +1,87 @@
+"""A small copy of the workspace for tests that run stages: conf/ and a params.yaml of seconds."""
+
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import yaml
+from hydra import compose, initialize_config_dir
+from omegaconf import OmegaConf
+
+ROOT = Path(__file__).parents[1]
+STAGES = ("check", "simulate", "ingest", "label_expand", "motion_features", "train", "evaluate", "export")
+TINY = {
+    "sim_videos": 21,
+    "sim_test_videos": 2,
+    "sim_seconds": 8.0,
+    "epochs": 2,
+    "windows_per_epoch": 32,
+    "batch_size": 16,
+    "sequence_length": 32,
+    "save_freq": 1,
+    "amp": "off",
+    "device": "cpu",
+}
+ENVIRONMENT = os.environ | {
+    "PYTHONPATH": str(ROOT),
+    "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",  # dvc and its stages' python
+    "OMP_NUM_THREADS": "1",
+    "PYTHONUNBUFFERED": "1",
+}
+
+
+def make(folder: Path, **changes: Any) -> Path:
+    """`folder` with conf/ and a params.yaml: V1, TINY, then `changes`."""
+    folder.mkdir(parents=True, exist_ok=True)
+    shutil.copytree(ROOT / "conf", folder / "conf")
+    with initialize_config_dir(str(ROOT / "conf"), version_base=None):
+        values = OmegaConf.to_object(compose("config", overrides=["version=v1"]))
+    (folder / "params.yaml").write_text(yaml.safe_dump(values | TINY | changes, sort_keys=False))
+    return folder
+
+
+def change(folder: Path, **changes: Any) -> None:
+    """Sets keys of the workspace's params.yaml."""
+    path = folder / "params.yaml"
+    path.write_text(yaml.safe_dump(yaml.safe_load(path.read_text()) | changes, sort_keys=False))
+
+
+def command(name: str) -> list[str]:
+    return [sys.executable, "-m", f"stages.{name}"]
+
+
+def stage(
+    folder: Path, name: str, before: Callable[[], None] | None = None
+) -> subprocess.CompletedProcess[str]:
+    """Runs one stage in `folder`, as dvc.yaml does; `before` runs in the child first."""
+    return subprocess.run(
+        command(name),
+        cwd=folder,
+        env=ENVIRONMENT,
+        preexec_fn=before,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
+    )
+
+
+def stages(folder: Path, *names: str) -> None:
+    """Runs stages one after the other; all must succeed."""
+    for name in names:
+        done = stage(folder, name)
+        assert done.returncode == 0, f"{name}: {done.stderr}"
+
+
+def files(folder: Path) -> dict[str, bytes]:
+    """The content of every file under `folder`, by its relative name."""
+    return {p.relative_to(folder).as_posix(): p.read_bytes() for p in folder.rglob("*") if p.is_file()}
+
+
+def unfinished(folder: Path) -> list[str]:
+    """Temporary outputs that a stage left behind."""
+    return [p.relative_to(folder).as_posix() for p in folder.rglob("*.tmp-*")]
