@@ -47,7 +47,7 @@ compare: tags  ## parameters and metrics of two recorded versions: make compare 
 	dvc metrics diff $(A) $(B) --targets metrics/train.json metrics/evaluate.json
 
 bench: install  ## the benchmarks, one JSON line each
-	python -m benchmarks.rats_baseline
+	python -m benchmarks.gradient_boosting
 
 lock: $(VENV)/.installed  ## write requirements.lock anew from pyproject.toml, all extras, by pip
 	rm -rf $(VENV)/lock && $(PYTHON) -m venv $(VENV)/lock

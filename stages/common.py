@@ -7,6 +7,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from safetensors import SafetensorError
+
 from mabe.errors import InputError
 from runs import RunError
 from runs.atomic import atomic_file
@@ -51,7 +53,8 @@ def fault_of_files(error: Exception) -> str | None:
     text = " ".join(str(error).split())
     if isinstance(error, FileNotFoundError) and str(error.filename).startswith(OUTPUTS):
         return f"there is no {error.filename}: run `dvc repro`"
-    if any(sign in text for sign in WRITE_REFUSED):
+    written = OSError | RuntimeError | SafetensorError
+    if isinstance(error, written) and any(sign in text for sign in WRITE_REFUSED):
         return f"a file could not be written, is the disk full? {text}"
     return text if isinstance(error, OSError) else None
 

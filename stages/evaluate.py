@@ -7,7 +7,14 @@ import pandas as pd
 
 from mabe import params, plots
 from mabe.ethogram import UNKNOWN
-from mabe.evaluate import competition_score, evaluate, split_rows, submission_of, take_rows
+from mabe.evaluate import (
+    competition_score,
+    evaluate,
+    split_rows,
+    submission_of,
+    take_rows,
+    without_ignored,
+)
 from mabe.models import load_model
 from mabe.predict import predict
 from mabe.recordings import Store
@@ -43,12 +50,17 @@ def main() -> None:
     metrics, matrix = evaluate(rows, truth, predicted, scheme, settings.eval_metrics)
     rule = ActionRule.fit(training_bouts(store), scheme)
     smoothing = {"min_bout_s": settings.min_bout_s, "merge_gap_s": settings.merge_gap_s}
-    submission = submission_of(rows, predicted, store.xy("train"), rule, scheme, **smoothing)
-    metrics["mabe_f"] = competition_score(rows, store.bouts, submission)
-    # What the rule from classes to actions would earn if every class were right: its ceiling.
-    true_classes = [np.where(t == UNKNOWN, BACKGROUND, t) for t in truth]
-    ceiling = submission_of(rows, true_classes, store.xy("train"), rule, scheme, **smoothing)
-    metrics["mabe_f_of_true_classes"] = competition_score(rows, store.bouts, ceiling)
+    # The competition's score, of the prediction and of the true classes: the ceiling of the rule from classes
+    # to actions. Frames that nobody labelled and actions of ignored classes are in neither.
+    listed, bouts = without_ignored(rows, store.bouts, scheme)
+
+    def submit(classes: list[np.ndarray]) -> pd.DataFrame:
+        known = [np.where(t == UNKNOWN, BACKGROUND, c) for t, c in zip(truth, classes, strict=True)]
+        return submission_of(listed, known, store.xy("train"), rule, scheme, **smoothing)
+
+    submission = submit(predicted)
+    metrics["mabe_f"] = competition_score(listed, bouts, submission)
+    metrics["mabe_f_of_true_classes"] = competition_score(listed, bouts, submit(truth))
 
     with atomic_dir(PREDICTIONS) as temporary:
         np.save(temporary / "val.npy", probabilities)  # float32 (N, C), recordings as in val.csv
@@ -56,7 +68,7 @@ def main() -> None:
             temporary / "val.csv", index=False
         )
         submission.to_csv(temporary / "val_submission.csv", index=False)
-        solution_of(rows, store.bouts).to_csv(temporary / "val_solution.csv", index=False)
+        solution_of(listed, bouts).to_csv(temporary / "val_solution.csv", index=False)
         (temporary / "action_rule.json").write_text(json.dumps(rule.to_dict(), indent=2) + "\n")
     with atomic_dir(PLOTS) as temporary:
         shown = list(scheme.scored)

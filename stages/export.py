@@ -61,6 +61,11 @@ def main() -> None:
             min_bout_s=settings.min_bout_s,
             merge_gap_s=settings.merge_gap_s,
         )
+        if submission.empty:
+            print(
+                "no bout is predicted on the test recordings: no submission.csv, which the scorer would reject"
+            )
+            return
         allowed = {
             int(video): behaviors(labeled)
             for video, labeled in zip(rows["video_id"], rows["behaviors_labeled"], strict=True)

@@ -211,8 +211,12 @@ def test_model_of_another_configuration_is_refused(copy, failure, name):
     change(copy, dropout=0.25, seed=7)
     before = outputs(copy)
     line = failure(copy, name)
-    assert "models/train/best.pt was trained with seed 42 not 7" in line or "dropout 0.5 not 0.25" in line
-    for part in ("seed 42 not 7", "dropout 0.5 not 0.25", "train again"):
+    for part in (
+        "models/train/best.pt was trained with",
+        "seed 42 not 7",
+        "dropout 0.5 not 0.25",
+        "train again",
+    ):
         assert part in line
     assert "batch_size" not in line
     assert outputs(copy) == before
@@ -375,6 +379,7 @@ def test_ctrl_c_ends_training_with_130_and_a_checkpoint(copy):
         _, stderr = process.communicate(timeout=60)
     finally:
         process.kill()
+        process.communicate()
     assert process.returncode == 130
     assert last_line(stderr) == "interrupted; the same command goes on or starts again"
     (name,) = checkpoints(copy)

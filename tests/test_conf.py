@@ -23,7 +23,9 @@ def composed(*overrides):
 
 
 def test_params_yaml_is_the_composition_of_the_defaults():
-    assert params.read(ROOT / "params.yaml") == composed()
+    assert params.read(ROOT / "params.yaml") == composed(), (
+        "params.yaml is not the defaults' composition: `git checkout params.yaml` undoes an experiment"
+    )
 
 
 @pytest.mark.parametrize(

@@ -1,9 +1,12 @@
 """Devices, bf16, the hardware report and prices."""
 
+import os
+
 import pytest
 import torch
 
 from runs import RunError
+from runs.cores import available_cores
 from runs.cost import price_of, usd_per_hour
 from runs.hardware import bf16_supported, choose_device, peak_memory_mb, report, use_bf16
 
@@ -49,10 +52,20 @@ def test_bf16_that_would_be_emulated_is_refused(monkeypatch):
         use_bf16("bf16", CPU)
 
 
+def test_cores_are_those_that_the_process_may_use(monkeypatch):
+    monkeypatch.setattr(os, "cpu_count", lambda: 64)
+    monkeypatch.setattr(os, "sched_getaffinity", lambda pid: {0, 5, 9}, raising=False)
+    assert available_cores() == 3
+    monkeypatch.delattr(os, "sched_getaffinity")  # macOS and Windows have none
+    assert available_cores() == 64
+    monkeypatch.setattr(os, "cpu_count", lambda: None)
+    assert available_cores() == 1
+
+
 def test_report_and_peak_memory():
     facts = report(CPU)
     assert facts["device"]
-    assert facts["cores"] >= 1
+    assert facts["cores"] == available_cores()
     assert facts["memory_gb"] > 0.1
     assert facts["torch"] == torch.__version__
     before = peak_memory_mb(CPU)

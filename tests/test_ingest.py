@@ -138,6 +138,26 @@ def test_labelled_videos_without_annotation_are_listed(root, tmp_path):
     assert metrics["recordings"] == 3
 
 
+def test_annotated_videos_without_behaviors_are_listed(root, tmp_path):
+    write_video(root, video_id=9, rows=moving(range(5)), behaviors=None, bouts=[(1, 2, "attack", 0, 2)])
+    metrics = ingest(params(root), tmp_path / "store", workers=1)
+    assert metrics["annotated_without_behaviors"] == ["LabA/9"]
+    assert metrics["labelled_without_annotation"] == []
+    assert metrics["recordings"] == 3
+
+
+@pytest.mark.parametrize("on_error", ["stop", "quarantine"])
+def test_two_recordings_of_a_set_with_one_video_id_are_refused(root, tmp_path, on_error):
+    write_video(root, lab="LabA", video_id=4, rows=moving(range(5)), bouts=[(1, 2, "attack", 0, 2)])
+    write_video(root, lab="LabB", video_id=3, rows=moving(range(5)), bouts=[(1, 2, "attack", 0, 2)])
+    # Fine: LabT/4 is of the other set, and LabU/3, which nobody annotated, is left out.
+    ingest(params(root, on_error=on_error), tmp_path / "store", workers=1)
+    write_video(root, lab="LabC", video_id=2, rows=moving(range(5)), bouts=[(1, 2, "attack", 0, 2)])
+    with pytest.raises(InputError, match="recordings LabA/2 and LabC/2 of the train set share a video_id"):
+        ingest(params(root, on_error=on_error), tmp_path / "refused", workers=1)
+    assert not (tmp_path / "refused").exists()
+
+
 def test_bouts_outside_the_recording_are_cut_and_reported(root, tmp_path):
     bouts = [(1, 2, "attack", 4, 99), (1, 2, "chase", 50, 60), (1, 2, "mount", 3, 3), (1, 2, "mount", 0, 5)]
     write_video(root, video_id=7, rows=moving(range(5), seed=7), bouts=bouts)

@@ -1,4 +1,3 @@
-import itertools
 import json
 
 import numpy as np
@@ -7,7 +6,8 @@ import pytest
 
 from mabe.errors import InputError
 from mabe.ethogram import UNKNOWN, class_scheme
-from mabe.labels import bouts_of, expand, frame_labels
+from mabe.labels import expand, frame_labels
+from mabe.metrics.segments import runs
 from mabe.params import LabelParams
 from mabe.recordings import Store
 
@@ -83,18 +83,8 @@ def test_bouts_to_frames_and_back():
     rng = np.random.default_rng(2)
     for _ in range(20):
         frames = np.repeat(rng.integers(0, 4, 30), rng.integers(1, 9, 30)).astype(np.int8)
-        runs = bouts_of(frames)
-        assert runs[0][0] == 0
-        assert runs[-1][1] == len(frames)
-        assert all(a[1] == b[0] and a[2] != b[2] for a, b in itertools.pairwise(runs))
-        table = bouts(*((action[c], a, b) for a, b, c in runs if c > 0))
+        table = bouts(*((action[c], a, b) for a, b, c in zip(*runs(frames), strict=True) if c > 0))
         assert label(table, frames=len(frames)) == frames.tolist()
-
-
-def test_bouts_of_small_cases():
-    assert bouts_of(np.array([], dtype=np.int8)) == []
-    assert bouts_of(np.array([2], dtype=np.int8)) == [(0, 1, 2)]
-    assert bouts_of(np.array([-1, -1, 0, 3, 3], dtype=np.int8)) == [(0, 2, -1), (2, 3, 0), (3, 5, 3)]
 
 
 @pytest.fixture

@@ -90,6 +90,11 @@ def test_extent_counts_from_the_first_index_and_survives_long_files(tmp_path):
         (["0" + "," * 11], "cannot be read"),
         (["0" + "," * 12, "0" + "," * 12], "occurs twice"),
         (["," * 12], "no frame number"),
+        (
+            ["0" + "," * 12, f"{2**60}" + "," * 12, "2" + "," * 12],
+            f"frame number {2**60} is outside 0 to 2",
+        ),
+        (["4" + "," * 12, "-9" + "," * 12, "6" + "," * 12], "frame number -9 is outside 4 to 6"),
     ],
 )
 def test_wrong_rows_name_the_file(tmp_path, rows, says):

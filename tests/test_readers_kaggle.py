@@ -168,12 +168,22 @@ def test_entries_tell_labelled_unlabelled_and_test_recordings_apart(tmp_path):
         ("LabA/4", "test", False),
     ]
     assert source.labelled_without_annotation == ("LabA/1",)
+    assert source.annotated_without_behaviors == ()
     nobody_looked = source.read(source.entries()[1])
     assert nobody_looked.bouts is None
     assert nobody_looked.annotated == (0, 0)
     looked_and_found_nothing = source.read(source.entries()[0])
     assert looked_and_found_nothing.bouts.empty
     assert looked_and_found_nothing.annotated == (0, 1)
+
+
+def test_an_annotation_without_behaviors_is_not_read_but_listed(tmp_path):
+    write_video(tmp_path, video_id=1, behaviors=None, bouts=[(1, 2, "attack", 0, 1)])
+    write_video(tmp_path, video_id=2, behaviors=None)
+    source = KaggleSource(tmp_path, get_it="")
+    assert [e.labelled for e in source.entries()] == [False, False]
+    assert source.annotated_without_behaviors == ("LabA/1",)
+    assert source.labelled_without_annotation == ()
 
 
 def test_behaviors_lose_stray_quotes_and_repetitions():
@@ -212,10 +222,8 @@ def test_adaptable_snail_at_25_fps_is_labelled_at_30(tmp_path):
 
 
 def test_unknown_scale_is_nan(tmp_path):
-    write_video(tmp_path / "a", px_per_cm=None)
-    write_video(tmp_path / "b", px_per_cm=0.0)
-    assert np.isnan(read_only(tmp_path / "a").px_per_cm)
-    assert np.isnan(read_only(tmp_path / "b").px_per_cm)
+    write_video(tmp_path, px_per_cm=None)
+    assert np.isnan(read_only(tmp_path).px_per_cm)
 
 
 @pytest.mark.parametrize(
@@ -225,6 +233,7 @@ def test_unknown_scale_is_nan(tmp_path):
         ({"fps": 0.0}, "frames_per_second is 0"),
         ({"fps": None}, "frames_per_second is nan"),
         ({"fps": "fast"}, "train.csv.*frames_per_second"),
+        ({"px_per_cm": 0.0}, "LabA/1.*pix_per_cm_approx is 0 but must be greater than 0"),
         ({"px_per_cm": -2.0}, "pix_per_cm_approx is -2"),
         ({"rows": [(0, 1, "wing", 1, 1)]}, "1.parquet.*unknown body part 'wing'"),
         ({"rows": [(0, 5, "nose", 1, 1)]}, "1.parquet.*mouse_id"),

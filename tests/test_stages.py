@@ -195,7 +195,7 @@ def test_confusion_table_counts_every_labelled_frame(done):
 
 
 def test_pictures_show_something(done):
-    pictures = [p for p in (done / "metrics").rglob("*.png")]
+    pictures = list((done / "metrics").rglob("*.png"))
     assert {p.name for p in pictures} >= {"curves.png", "confusion.png", "per_class.png"}
     for path in pictures:
         image = matplotlib.image.imread(path)
@@ -219,7 +219,7 @@ def test_exported_model_predicts_the_same_from_keypoints(done):
     rows = store.recordings(split="val")
     expected = np.split(np.load(done / "data/predictions/val.npy"), np.cumsum(rows["frames"])[:-1])
     length = exported.params.sequence_length
-    for i in (0, len(rows) - 1):
+    for i in range(len(rows)):
         row = rows.iloc[i]
         xy = store.xy("train")[row["start"] : row["start"] + row["frames"]]
         probabilities = predict(
@@ -234,8 +234,8 @@ def test_exported_model_predicts_the_same_from_keypoints(done):
             scored=exported.scored,
         )
         # The pipeline stores its features as float16.
-        np.testing.assert_allclose(probabilities, expected[i], atol=2e-3)
-        assert np.ptp(probabilities, axis=0).max() > 0.05  # not a constant, which would agree with anything
+        np.testing.assert_allclose(probabilities, expected[i], atol=5e-4)
+        assert np.ptp(probabilities, axis=0).max() > 0.01  # not a constant, which would agree with anything
     assert exported.card["metrics"] == metrics(done, "evaluate")
     assert set(exported.names) == CLASSES
 

@@ -19,6 +19,7 @@ TINY = {
     "sim_test_videos": 2,
     "sim_seconds": 8.0,
     "epochs": 2,
+    "max_epochs": None,
     "windows_per_epoch": 32,
     "batch_size": 16,
     "sequence_length": 32,

@@ -17,6 +17,8 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+import yaml
+
 from mabe import params
 from mabe.errors import InputError
 from runs.atomic import atomic_dir, atomic_file
@@ -34,18 +36,30 @@ BEGIN, END = "<!-- records of {set}: begin -->", "<!-- records of {set}: end -->
 
 
 def run_versions(name: str, versions: list[str], overrides: list[str]) -> None:
-    """Runs versions as DVC experiments named <set>-<version> and records each as it ends."""
-    for version in versions:
-        experiment = f"{name}-{version}"
-        names = subprocess.run(
-            ["dvc", "exp", "list", "--name-only"], check=True, capture_output=True, text=True
-        ).stdout.split()
-        if experiment in names:
-            subprocess.run(["dvc", "exp", "remove", experiment], check=True)
-        print(f"\n{experiment}", flush=True)
-        settings = [x for override in (f"version={version}", *overrides) for x in ("-S", override)]
-        subprocess.run(["dvc", "exp", "run", "--name", experiment, *settings], check=True)
-        record(name, version)
+    """Runs versions as DVC experiments named <set>-<version> and records each as it ends.
+
+    Every experiment leaves its params.yaml, dvc.lock and metrics in the workspace; at the end, or when one fails,
+    those from before are put back.
+    """
+    before = {file: file.read_bytes() if file.exists() else None for file in FILES}
+    try:
+        for version in versions:
+            experiment = f"{name}-{version}"
+            if experiment in _dvc("exp", "list", "--name-only").split():
+                _dvc("exp", "remove", experiment)
+            print(f"\n{experiment}", flush=True)
+            settings = [x for override in (f"version={version}", *overrides) for x in ("-S", override)]
+            done = subprocess.run(["dvc", "exp", "run", "--name", experiment, *settings])
+            if done.returncode:
+                raise InputError(
+                    f"dvc exp run of {experiment} failed, see above: those before it are recorded"
+                )
+            record(name, version)
+    finally:
+        for file, content in before.items():
+            file.unlink(missing_ok=True)
+            if content is not None:
+                file.write_bytes(content)
 
 
 def record(name: str, version: str) -> None:
@@ -123,11 +137,15 @@ def _table(directory: Path) -> str:
         ["weights", *(f"{t['parameters']:,}" for t, _ in metrics)],
         ["precision", *(t["precision"] for t, _ in metrics)],
     ]
+    findings = directory / "findings.yaml"  # written by hand: {v1: what it showed, ...}
+    lessons = yaml.safe_load(findings.read_text()) if findings.exists() else {}
     devices = ", ".join(sorted({t["device"] for t, _ in metrics}))
     return "\n".join(
         [
             "",
             _markdown(header, results),
+            "",
+            *(f"- **{v.name.upper()}** {lessons[v.name]}" for v in versions if v.name in lessons),
             "",
             f"Trained on: {devices}. Parameters that differ:",
             "",
@@ -153,10 +171,19 @@ def _text(value: Any) -> str:
 
 
 def _git(*arguments: str, **environment: str) -> str:
-    result = subprocess.run(
-        ["git", *arguments], check=True, capture_output=True, text=True, env=os.environ | environment
-    )
-    return result.stdout.strip()
+    return _output("git", *arguments, environment=environment)
+
+
+def _dvc(*arguments: str) -> str:
+    return _output("dvc", *arguments, environment={})
+
+
+def _output(*command: str, environment: dict[str, str]) -> str:
+    """What a command prints; InputError with what it says if it fails."""
+    done = subprocess.run(command, capture_output=True, text=True, env=os.environ | environment)
+    if done.returncode:
+        raise InputError(f"`{' '.join(command)}` failed: {' '.join(done.stderr.split())}")
+    return done.stdout.strip()
 
 
 def main() -> None:

@@ -1,5 +1,6 @@
 """Scores of whole validation recordings: by frame, by laboratory, by bout and by the competition's metric."""
 
+import json
 from collections.abc import Sequence
 from typing import Any
 
@@ -10,6 +11,7 @@ from mabe.ethogram import ClassScheme
 from mabe.metrics.competition import score
 from mabe.metrics.frames import confusion, from_confusion
 from mabe.metrics.segments import segment_f1
+from mabe.recordings import behaviors
 from mabe.submission import ActionRule, build, solution_of, submission_rows
 
 
@@ -65,6 +67,23 @@ def submission_of(
             )
         )
     return build(parts)
+
+
+def without_ignored(
+    rows: pd.DataFrame, bouts: pd.DataFrame, scheme: ClassScheme
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """`rows` and `bouts` without the actions of ignored classes, which no prediction can name."""
+    if not scheme.ignored:
+        return rows, bouts
+
+    def scored(action: str) -> bool:
+        return scheme.class_id(action) not in scheme.ignored
+
+    kept = [
+        json.dumps([",".join(triple) for triple in behaviors(text) if scored(triple[2])])
+        for text in rows["behaviors_labeled"]
+    ]
+    return rows.assign(behaviors_labeled=kept), bouts[bouts["action"].map(scored).astype(bool)]
 
 
 def competition_score(rows: pd.DataFrame, bouts: pd.DataFrame, submission: pd.DataFrame) -> float:

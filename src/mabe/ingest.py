@@ -12,7 +12,6 @@ leaves its rows behind, all missing, and no manifest row points to them.
 import hashlib
 import json
 import multiprocessing
-import os
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass
@@ -21,9 +20,9 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from numpy.lib.format import open_memmap
 from tqdm import tqdm
 
+from mabe import arrays
 from mabe.errors import InputError
 from mabe.gaps import interpolate_gaps
 from mabe.params import IngestParams
@@ -32,6 +31,7 @@ from mabe.readers.tables import BOUTS, MANIFEST
 from mabe.recordings import BOUT_COLUMNS, INTERPOLATED, MANIFEST_COLUMNS, MISSING, SETS, Recording
 from mabe.skeleton import MAX_MICE, SLOTS
 from mabe.splits import assign
+from runs.cores import available_cores
 
 _FEW_FRAMES = 500_000  # below this, starting worker processes takes longer than the work
 _NAMES_LISTED = 20  # recordings with clipped bouts that the metrics name
@@ -71,6 +71,8 @@ def ingest(params: IngestParams, out: Path, workers: int | None = None) -> dict[
 
     workers: processes; 1 reads in this process; None takes one per core, or this process for little data.
     InputError where the source as a whole is wrong, and for a single recording if on_error is "stop".
+    Of the metrics, bouts_clipped counts the bouts that reached outside their recording, in all recordings;
+    bouts_clipped_in names the first 20 recordings with such bouts, in the order of the manifest, and no more.
     """
     source = open_source(params)
     entries = [e for e in source.entries() if e.set == "test" or e.labelled or params.include_unlabelled]
@@ -78,6 +80,7 @@ def ingest(params: IngestParams, out: Path, workers: int | None = None) -> dict[
         raise InputError(
             f"{params.data_dir} holds no labelled recording: add annotations or correct data_dir"
         )
+    _check_video_ids(entries)
     quarantined: dict[str, str] = {}
 
     def fail(entry: Entry, reason: str) -> None:
@@ -110,15 +113,28 @@ def ingest(params: IngestParams, out: Path, workers: int | None = None) -> dict[
         "source": params.data_source,
         **_metrics(manifest, bouts, written),
         "labelled_without_annotation": list(source.labelled_without_annotation),
+        "annotated_without_behaviors": list(source.annotated_without_behaviors),
         "quarantined": [{"recording": r, "reason": reason} for r, reason in sorted(quarantined.items())],
     }
+
+
+def _check_video_ids(entries: list[Entry]) -> None:
+    """InputError if two recordings of a set share a video_id, by which submissions name them."""
+    seen: dict[tuple[str, int], Entry] = {}
+    for entry in entries:
+        other = seen.setdefault((entry.set, entry.video_id), entry)
+        if other is not entry:
+            raise InputError(
+                f"recordings {other.id} and {entry.id} of the {entry.set} set share a video_id, by which "
+                "submissions name them: renumber one of the videos"
+            )
 
 
 def _places(source: Source, entries: list[Entry], fail: Callable[[Entry, str], None]) -> list[Place]:
     """First pass: the rows of every recording that can be opened, in the source's order."""
     places = []
     rows = dict.fromkeys(SETS, 0)
-    for entry in tqdm(entries, desc="list recordings", unit="recording"):
+    for entry in tqdm(entries, desc="list recordings", unit="recording", delay=2, disable=None):
         try:
             first_frame, frames = source.extent(entry)
         except InputError as error:
@@ -134,8 +150,8 @@ def _create_arrays(out: Path, places: list[Place]) -> None:
         rows = sum(p.frames for p in places if p.entry.set == name)
         if rows:
             shape = (rows, MAX_MICE, len(SLOTS))
-            open_memmap(out / f"{name}_xy.npy", mode="w+", dtype=np.float32, shape=(*shape, 2))
-            open_memmap(out / f"{name}_status.npy", mode="w+", dtype=np.uint8, shape=shape)
+            arrays.create(out / f"{name}_xy.npy", np.float32, (*shape, 2))
+            arrays.create(out / f"{name}_status.npy", np.uint8, shape)
 
 
 def _write_all(
@@ -144,9 +160,10 @@ def _write_all(
     """Second pass: each recording as it is done, or the reason why it cannot be read."""
     total = sum(p.frames for p in places)
     if workers is None:
-        workers = 1 if total < _FEW_FRAMES else os.cpu_count() or 1
+        workers = 1 if total < _FEW_FRAMES else available_cores()
     workers = min(workers, len(places))
-    with tqdm(total=total, desc="read recordings", unit="frame", unit_scale=True) as progress:
+    bar = tqdm(total=total, desc="read recordings", unit="frame", unit_scale=True, delay=2, disable=None)
+    with bar as progress:
         if workers <= 1:
             for place in places:
                 yield place, _ingest_one(source, place, out, max_gap_s)

@@ -1,4 +1,4 @@
-"""From bouts to a class for every frame, and back."""
+"""From bouts to a class for every frame."""
 
 import json
 from pathlib import Path
@@ -36,16 +36,6 @@ def frame_labels(
     return labels
 
 
-def bouts_of(labels: np.ndarray) -> list[tuple[int, int, int]]:
-    """Runs of equal label as (start, stop, class id), stop exclusive; together they cover all of `labels`."""
-    labels = np.asarray(labels)
-    if not len(labels):
-        return []
-    starts = np.concatenate([[0], np.flatnonzero(np.diff(labels)) + 1])
-    stops = np.append(starts[1:], len(labels))
-    return [(int(a), int(b), int(labels[a])) for a, b in zip(starts, stops, strict=True)]
-
-
 def expand(params: LabelParams, store: Store, out: Path) -> dict[str, Any]:
     """Writes labels.npy (int8, a label per row of train_xy.npy) and classes.json to the directory `out`.
 
@@ -61,7 +51,8 @@ def expand(params: LabelParams, store: Store, out: Path) -> dict[str, Any]:
     bouts_by_recording = dict(list(store.bouts.groupby("recording")))
     no_bouts = store.bouts.iloc[:0]
     labels = np.full(len(store.xy("train")), UNKNOWN, dtype=np.int8)
-    for row in tqdm(manifest.itertuples(), total=len(manifest), desc="label frames", unit="recording"):
+    rows = manifest.itertuples()
+    for row in tqdm(rows, total=len(manifest), desc="label frames", unit="recording", delay=2, disable=None):
         try:
             labels[row.start : row.start + row.frames] = frame_labels(
                 bouts_by_recording.get(row.recording, no_bouts),

@@ -77,7 +77,8 @@ class IngestParams:
     data_dir: str = _check(bool, "a path")
     """Where the source's files are."""
     split_file: str | None
-    """CSV with columns recording, split (train or val) that fixes the split by hand."""
+    """CSV with columns recording, split (train or val) that fixes the split by hand; without rows, or null, the
+    split is drawn. The pipeline depends on the file, so there it is a path (conf/split_by_lot.csv has no rows)."""
     val_fraction: float = _check(lambda v: 0 < v < 1, "between 0 and 1")
     """Share of labelled recordings that are held out for validation."""
     seed: int = _not_negative()
@@ -189,7 +190,11 @@ class TrainParams:
 
 @dataclass(frozen=True, kw_only=True)
 class ComputeParams:
-    """Where a run executes. No stage's result depends on these, so no DVC stage does."""
+    """Where a run executes. No stage's result depends on these, so no DVC stage does.
+
+    platform, gpu, timeout_s and memory_mb say what a version was published with; a local run records them and
+    takes the device that there is.
+    """
 
     compute: str = _one_of("local")
     device: str = _one_of("auto", "cpu", "cuda", "mps")
@@ -342,6 +347,17 @@ def _check_together(values: dict[str, Any]) -> None:
     if train.batch_size % train.accumulation_steps:
         raise InputError(
             f"batch_size {train.batch_size} is not a multiple of accumulation_steps {train.accumulation_steps}"
+        )
+    predict_stride = parse(PredictParams, values).predict_stride
+    for name, stride in (("predict_stride", predict_stride), ("val_stride", train.val_stride)):
+        if stride is not None and stride > train.sequence_length:
+            raise InputError(
+                f"{name} {stride} skips frames: set it to at most sequence_length {train.sequence_length}"
+            )
+    source = parse(IngestParams, values).data_source
+    if (source == "rats") != (labels.class_scheme == "caltech_s1"):
+        raise InputError(
+            f"class_scheme {labels.class_scheme} is not of data_source {source}: choose both with -S data={source}"
         )
     if train.warmup_epochs >= train.epochs_at_most and train.warmup_epochs > 0:
         raise InputError(f"warmup_epochs {train.warmup_epochs} must be below epochs {train.epochs_at_most}")

@@ -26,13 +26,14 @@ def assign(
     train, unless they have the pose of a recording that is held out.
 
     split_file: CSV with columns recording, split that decides instead; it must name every labelled recording
-    and may name those of `left_out` (ids that could not be read).
+    and may name those of `left_out` (ids that could not be read). A file without rows decides nothing.
     """
     labelled = recordings[recordings["labelled"]]
-    if split_file is None:
+    table = None if split_file is None else _read(Path(split_file))
+    if table is None or table.empty:
         held_out = _draw(labelled, val_fraction, seed)
     else:
-        held_out = _from_file(Path(split_file), labelled, set(left_out))
+        held_out = _from_file(Path(str(split_file)), table, labelled, set(left_out))
     if not held_out:
         raise InputError(
             f"no recording is left for validation: of {len(labelled)} labelled recordings no laboratory has two "
@@ -61,16 +62,20 @@ def _lot(seed: int, recording: str) -> bytes:
     return hashlib.blake2b(f"{seed}/{recording}".encode(), digest_size=16).digest()
 
 
-def _from_file(path: Path, labelled: pd.DataFrame, left_out: set[str]) -> set[str]:
-    """The pose hashes that `path` holds out."""
+def _read(path: Path) -> pd.DataFrame:
     try:
         table = pd.read_csv(path, dtype=str)
     except FileNotFoundError:
-        raise InputError(f"there is no split_file {path}: correct split_file or set it to null") from None
+        raise InputError(f"there is no split_file {path}: correct split_file") from None
     except (OSError, UnicodeDecodeError, pd.errors.ParserError, pd.errors.EmptyDataError) as error:
         raise InputError(f"split_file {path} cannot be read ({' '.join(str(error).split())})") from None
     if not {"recording", "split"} <= set(table.columns):
         raise InputError(f"split_file {path} must have the columns recording, split")
+    return table
+
+
+def _from_file(path: Path, table: pd.DataFrame, labelled: pd.DataFrame, left_out: set[str]) -> set[str]:
+    """The pose hashes that the split file holds out."""
     wrong = table[~table["split"].isin(["train", "val"])]
     if len(wrong):
         raise InputError(

@@ -11,6 +11,7 @@ import psutil
 import torch
 
 from runs import RunError
+from runs.cores import available_cores
 
 M_TRIM_THRESHOLD, M_TOP_PAD, M_MMAP_MAX = -1, -2, -4  # malloc.h
 BF16_CPU = ("avx512_bf16", "amx_bf16", "bf16")  # x86 (two kinds) and Arm
@@ -96,7 +97,7 @@ def report(device: torch.device | None = None) -> dict[str, Any]:
     device = device or choose_device("auto")
     facts: dict[str, Any] = {
         "device": device_name(device),
-        "cores": len(psutil.Process().cpu_affinity()) if sys.platform == "linux" else psutil.cpu_count(),
+        "cores": available_cores(),
         "memory_gb": round(psutil.virtual_memory().total / 2**30, 1),
         "torch": torch.__version__,
         "python": platform.python_version(),

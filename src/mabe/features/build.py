@@ -1,6 +1,5 @@
 """Writes the features of a store: one pass for the training split's statistics, one for the features."""
 
-import os
 from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -9,10 +8,10 @@ from typing import NamedTuple, TypeVar
 
 import numpy as np
 import pandas as pd
-from numpy.lib.format import open_memmap
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 from tqdm import tqdm
 
+from mabe import arrays
 from mabe.errors import InputError
 from mabe.features.normalise import (
     MISSING_VALUE,
@@ -23,6 +22,7 @@ from mabe.features.normalise import (
 )
 from mabe.params import FeatureParams
 from mabe.recordings import Store
+from runs.cores import available_cores
 
 T = TypeVar("T")
 
@@ -44,7 +44,7 @@ def build(params: FeatureParams, store: Store, out: Path, workers: int | None = 
     one per core). Memory: a few copies of each worker's recording.
     Returns small metrics. InputError if the train split is empty or a frame rate is not positive.
     """
-    workers = workers or os.cpu_count() or 1
+    workers = workers or available_cores()
     # One thread in each matrix product: the workers fill the cores, and sums keep their order.
     with threadpool_limits(1), ThreadPoolExecutor(workers) as pool:
         normalisation = _fit(params, store, pool, workers)
@@ -85,7 +85,7 @@ def _write(
 ) -> tuple[int, int]:
     """Writes one set's array. Returns the rows of recordings, and how many of their values are missing."""
     xy = store.xy(name)
-    array = open_memmap(path, mode="w+", dtype=np.float16, shape=(len(xy), normalisation.dim))
+    array = arrays.create(path, np.float16, (len(xy), normalisation.dim))
     spans = _spans(store.recordings(set=name), normalisation.motion_fps)
 
     def write(span: Span) -> int:
@@ -116,7 +116,8 @@ def _in_order(
 ) -> Iterator[T]:
     """Results of `work` in the order of `spans`, with a progress bar; few results wait at any time."""
     ahead = 2 * workers
-    with tqdm(total=sum(s.frames for s in spans), desc=label, unit="frame", unit_scale=True) as bar:
+    total = sum(s.frames for s in spans)
+    with tqdm(total=total, desc=label, unit="frame", unit_scale=True, delay=2, disable=None) as bar:
         waiting = deque(pool.submit(work, span) for span in spans[:ahead])
         for i, span in enumerate(spans):
             yield waiting.popleft().result()

@@ -33,6 +33,8 @@ class DlcTable:
 def read(path: Path) -> DlcTable:
     """The pose of one file, plain or gzipped; a frame that the index skips is a missing row.
 
+    InputError if a frame number lies outside those of the first and the last row (the extent), as a corrupt
+    one does: an array up to it might claim all memory.
     Likelihood is not read: what DeepLabCut rejected is already empty, so there is nothing left to cut.
     """
     columns = _columns(path)
@@ -51,11 +53,17 @@ def read(path: Path) -> DlcTable:
     if table["f0"].null_count:
         raise InputError(f"{path}: a row has no frame number; restore the file")
     frame = table["f0"].to_numpy()
-    first = int(frame.min())
+    first, last = int(frame[0]), int(frame[-1])
+    outside = frame[(frame < first) | (frame > last)]
+    if len(outside):
+        raise InputError(
+            f"{path}: frame number {outside[0]} is outside {first} to {last}, those of the first and the last "
+            "row; restore the file"
+        )
     rows = frame - first
     if len(np.unique(rows)) != len(rows):
         raise InputError(f"{path}: a frame number occurs twice; restore the file")
-    xy = np.full((int(rows.max()) + 1, len(individuals), len(bodyparts), 2), np.nan, dtype=np.float32)
+    xy = np.full((last - first + 1, len(individuals), len(bodyparts), 2), np.nan, dtype=np.float32)
     for i in wanted:
         individual, bodypart, coord = columns[i]
         place = individuals.index(individual), bodyparts.index(bodypart), "xy".index(coord)

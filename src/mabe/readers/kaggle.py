@@ -46,6 +46,11 @@ class KaggleSource:
     def labelled_without_annotation(self) -> tuple[str, ...]:
         return tuple(e.id for e in self._table("train.csv", "train") if e.behaviors and not e.labelled)
 
+    @cached_property
+    def annotated_without_behaviors(self) -> tuple[str, ...]:
+        unlabelled = (e for e in self._table("train.csv", "train") if e.behaviors is None)
+        return tuple(e.id for e in unlabelled if self._annotation(e.set, e.lab, e.video_id).exists())
+
     def extent(self, entry: Entry) -> tuple[int, int]:
         check_scale(entry)
         parse_behaviors(entry.behaviors, entry.id)
@@ -69,7 +74,7 @@ class KaggleSource:
             video_id=entry.video_id,
             set=entry.set,
             fps=entry.fps,
-            px_per_cm=entry.px_per_cm if entry.px_per_cm > 0 else float("nan"),
+            px_per_cm=entry.px_per_cm,
             first_frame=first,
             xy=xy,
             bouts=bouts,
@@ -100,7 +105,7 @@ class KaggleSource:
     def _entry(
         self, set: str, lab: str, video_id: int, fps: float, px_per_cm: float, behaviors: str | float
     ) -> Entry:
-        annotation = self.root / f"{set}_annotation" / lab / f"{video_id}.parquet"
+        annotation = self._annotation(set, lab, video_id)
         annotated = isinstance(behaviors, str) and set == "train" and annotation.exists()
         return Entry(
             lab=lab,
@@ -112,6 +117,9 @@ class KaggleSource:
             px_per_cm=float(px_per_cm),
             behaviors=behaviors if isinstance(behaviors, str) else None,
         )
+
+    def _annotation(self, set: str, lab: str, video_id: int) -> Path:
+        return self.root / f"{set}_annotation" / lab / f"{video_id}.parquet"
 
 
 def parse_behaviors(text: str | None, recording: str) -> tuple[str, ...]:

@@ -67,6 +67,10 @@ class RatsSource:
     def labelled_without_annotation(self) -> tuple[str, ...]:
         return tuple(entry.id for entry in self.entries() if not entry.labelled)
 
+    @property
+    def annotated_without_behaviors(self) -> tuple[str, ...]:
+        return ()  # an annotation file names its own behaviours
+
     def extent(self, entry: Entry) -> tuple[int, int]:
         with reading(entry.path):
             return check_extent(entry, *dlc.extent(entry.path))

@@ -43,6 +43,10 @@ class Source(Protocol):
     def labelled_without_annotation(self) -> tuple[str, ...]:
         """Recordings that ought to have labels, but whose annotation file is missing: they count as unlabelled."""
 
+    @property
+    def annotated_without_behaviors(self) -> tuple[str, ...]:
+        """Recordings that have an annotation file, but no behaviors_labeled: they count as unlabelled."""
+
     def entries(self) -> list[Entry]:
         """Every recording, in an order that only depends on the data."""
 
@@ -70,7 +74,7 @@ def check_scale(entry: Entry) -> None:
         raise InputError(
             f"recording {entry.id}: frames_per_second is {entry.fps:g} but must be greater than 0; correct the table"
         )
-    if entry.px_per_cm < 0 or entry.px_per_cm == float("inf"):
+    if entry.px_per_cm <= 0 or entry.px_per_cm == float("inf"):
         raise InputError(
             f"recording {entry.id}: pix_per_cm_approx is {entry.px_per_cm:g} but must be greater than 0, "
             "or empty where unknown; correct the table"

@@ -25,7 +25,7 @@ def simulate(params: SimulateParams, out: Path) -> None:
     """
     out.mkdir(parents=True, exist_ok=True)
     rows: dict[bool, list[dict[str, object]]] = {False: [], True: []}
-    for video in tqdm(plan(params), desc="simulate", unit="recording"):
+    for video in tqdm(plan(params), desc="simulate", unit="recording", delay=2, disable=None):
         rows[video.test].append(_write(video, out))
     files.write_videos(out / "train.csv", rows[False])
     files.write_videos(out / "test.csv", rows[True])

@@ -1,0 +1,53 @@
+"""dvc.yaml: a stage depends on all of the library that it imports, or a change would leave a stale result."""
+
+import ast
+from pathlib import Path
+
+import pytest
+import yaml
+
+ROOT = Path(__file__).parents[1]
+SRC = ROOT / "src"
+STAGES = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
+# Not of a stage's result: how parameters are read (their values are dependencies), exceptions, and how a run executes.
+EXEMPT = ("mabe/params.py", "mabe/errors.py", "mabe/__init__.py", "runs/")
+
+
+def modules(path: Path) -> set[Path]:
+    """The library's files that a file imports itself."""
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        names = []
+        if isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            names = [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
+        for name in names:
+            base = SRC / name.replace(".", "/")
+            found |= {p for p in (base.with_suffix(".py"), base / "__init__.py") if p.exists()}
+    return found
+
+
+def closure(path: Path) -> set[Path]:
+    """The library's files that a file needs, directly or not; those of exempt ones left out."""
+    seen: set[Path] = set()
+    todo = [path]
+    while todo:
+        for found in modules(todo.pop()) - seen:
+            if not str(found.relative_to(SRC)).startswith(EXEMPT):
+                seen.add(found)
+                todo.append(found)
+    return seen
+
+
+@pytest.mark.parametrize("name", sorted(STAGES))
+def test_a_stage_depends_on_all_it_imports(name):
+    if name == "check":
+        return  # its output never changes
+    listed = [ROOT / dep for dep in STAGES[name]["deps"]]
+    needed = closure(ROOT / "stages" / f"{name.replace('-', '_')}.py")
+    assert needed, name
+    missing = {
+        p.relative_to(ROOT).as_posix() for p in needed if not any(p == d or d in p.parents for d in listed)
+    }
+    assert not missing

@@ -1,0 +1,62 @@
+"""Pictures: what they show is where it should be."""
+
+import matplotlib.image
+import numpy as np
+import pytest
+
+from mabe import plots
+
+
+def pixels(path):
+    return (matplotlib.image.imread(path)[..., :3] * 255).round().astype(int)
+
+
+def share_of(image, colour):
+    wanted = [int(colour[i : i + 2], 16) for i in (1, 3, 5)]
+    return (np.abs(image - wanted).max(-1) <= 2).mean()
+
+
+def test_ethogram_shows_truth_above_prediction(tmp_path):
+    path = tmp_path / "e.png"
+    truth, predicted = np.full(100, 1), np.full(100, 2)
+    plots.ethogram(
+        path, truth=truth, predicted=predicted, fps=10, names=("none", "a", "b", "c"), title="lab/1"
+    )
+    image = pixels(path)
+    upper, lower = np.array_split(image, 2)
+    assert share_of(upper, plots.class_colour(1)) > 0.2 > share_of(lower, plots.class_colour(1))
+    assert share_of(lower, plots.class_colour(2)) > 0.2 > share_of(upper, plots.class_colour(2))
+
+
+def test_ethogram_leaves_unknown_frames_white(tmp_path):
+    shares = []
+    for label in (-1, 1):
+        path = tmp_path / f"{label}.png"
+        labels = np.full(50, label)
+        plots.ethogram(path, truth=labels, predicted=labels, fps=5, names=("none", "a"), title="")
+        shares.append(share_of(pixels(path), plots.class_colour(1)))
+    assert shares[0] < 0.01 < 0.2 < shares[1]
+
+
+def test_curves_confusion_and_bars_are_drawn(tmp_path):
+    history = [
+        {
+            "epoch": e,
+            "train": {"loss": 1 / e, "f1_macro": 0.1 * e},
+            "val": {"loss": 2 / e, "f1_macro": 0.05 * e},
+        }
+        for e in (1, 2, 3)
+    ]
+    plots.curves(tmp_path / "curves.png", history, best_epoch=3)
+    plots.confusion(tmp_path / "confusion.png", np.array([[5, 1], [0, 0]]), ("a", "b"))
+    plots.bars(
+        tmp_path / "bars.png", {"a": 0.5, "b": 1.0}, [plots.class_colour(0), plots.class_colour(1)], "F1"
+    )
+    curves = pixels(tmp_path / "curves.png")
+    assert share_of(curves, plots.class_colour(1)) > 0
+    assert share_of(curves, plots.class_colour(3)) > 0
+    bars = pixels(tmp_path / "bars.png")
+    assert share_of(bars, plots.class_colour(1)) == pytest.approx(
+        2 * share_of(bars, plots.class_colour(0)), rel=0.1
+    )
+    assert len(np.unique(pixels(tmp_path / "confusion.png").reshape(-1, 3), axis=0)) > 10
