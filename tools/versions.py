@@ -4,7 +4,7 @@
     python -m tools.versions table                     docs/versions.md from the records
     python -m tools.versions tags                      a local git tag per record: sample-v1 ... sample-v6
 
-A record is metrics/versions/<set>/<version>/ with the params.yaml, dvc.lock and metrics of that run. A tag points
+A record is metrics/versions/<set>/<version>/ with the params.yaml, dvc.yaml, dvc.lock and metrics of that run. A tag points
 to a commit made of HEAD with the record's files in their places, so `dvc params diff sample-v5 sample-v6`,
 `dvc metrics diff` and `dvc exp show --rev` work from a plain clone.
 """
@@ -27,6 +27,7 @@ from stages.common import METRICS, read_json, run
 VERSIONS = ("v1", "v2", "v3", "v4", "v5", "v6")
 RECORDS = METRICS / "versions"
 FILES = (
+    Path("dvc.yaml"),
     Path("params.yaml"),
     Path("dvc.lock"),
     *(METRICS / f"{name}.json" for name in ("ingest", "labels", "features", "train", "evaluate")),
