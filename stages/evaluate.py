@@ -16,12 +16,12 @@ from mabe.evaluate import (
     without_ignored,
 )
 from mabe.models import load_model
-from mabe.predict import predict
 from mabe.recordings import Store
 from mabe.submission import BACKGROUND, ActionRule, solution_of
 from runs.atomic import atomic_dir
 from runs.hardware import choose_device, keep_freed_memory
-from stages.common import FEATURES, LABELS, METRICS, PLOTS, PREDICTIONS, STORE, TRAINED, run, write_json
+from stages.common import LABELS, METRICS, PLOTS, PREDICTIONS, STORE, TRAINED, run, write_json
+from stages.predict_set import predict_set
 
 
 def main() -> None:
@@ -33,17 +33,7 @@ def main() -> None:
     rows = store.recordings(split="val")
     trained = params.load(params.TrainParams)
     model, _ = load_model(TRAINED / "best.pt", trained)
-    probabilities = predict(
-        model.to(device),
-        np.load(FEATURES / "train.npy", mmap_mode="r"),
-        rows,
-        length=trained.sequence_length,
-        gap=trained.frame_gap,
-        stride=settings.predict_stride or max(1, trained.sequence_length // 2),
-        device=device,
-        amp=trained.amp,
-        scored=scheme.scored,
-    )
+    probabilities = predict_set("train", rows, model, trained, scheme.scored, settings.predict_stride, device)
     predicted = split_rows(probabilities.argmax(1), rows)
     truth = take_rows(np.load(LABELS / "labels.npy"), rows)
 

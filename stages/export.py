@@ -2,18 +2,16 @@
 
 import json
 
-import numpy as np
-
 from mabe import export, params
 from mabe.evaluate import split_rows, submission_of
 from mabe.features import Normalisation
 from mabe.models import load_model
-from mabe.predict import predict
 from mabe.recordings import Store, behaviors
 from mabe.submission import ActionRule, validate
 from runs.atomic import atomic_dir
 from runs.hardware import choose_device, keep_freed_memory
-from stages.common import EXPORTED, FEATURES, METRICS, PREDICTIONS, STORE, TRAINED, read_json, run
+from stages.common import EXPORTED, METRICS, PREDICTIONS, STORE, TRAINED, read_json, run
+from stages.predict_set import predict_set
 
 
 def main() -> None:
@@ -41,16 +39,8 @@ def main() -> None:
             print("the data source has no test recordings: no submission.csv")
             return
         rows = store.recordings(set="test")
-        probabilities = predict(
-            model.to(device),
-            np.load(FEATURES / "test.npy", mmap_mode="r"),
-            rows,
-            length=trained.sequence_length,
-            gap=trained.frame_gap,
-            stride=settings.predict_stride or max(1, trained.sequence_length // 2),
-            device=device,
-            amp=trained.amp,
-            scored=scheme.scored,
+        probabilities = predict_set(
+            "test", rows, model, trained, scheme.scored, settings.predict_stride, device
         )
         submission = submission_of(
             rows,

@@ -4,9 +4,9 @@
     python -m tools.versions table                     docs/versions.md from the records
     python -m tools.versions tags                      a local git tag per record: sample-v1 ... sample-v6
 
-A record is metrics/versions/<set>/<version>/ with the params.yaml, dvc.yaml, dvc.lock and metrics of that run. A tag points
-to a commit made of HEAD with the record's files in their places, so `dvc params diff sample-v5 sample-v6`,
-`dvc metrics diff` and `dvc exp show --rev` work from a plain clone.
+A record is metrics/versions/<set>/<version>/ with the params.yaml, dvc.yaml, dvc.lock and metrics of that run. A tag
+points to a commit made of HEAD with the record's files in their places, so `dvc params diff sample-v5 sample-v6`,
+`dvc metrics diff` and `dvc exp show -T` work from a plain clone.
 """
 
 import argparse
