@@ -82,3 +82,8 @@ def test_a_copy_of_the_repository_runs_its_own_code(tmp_path):
             [sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=True
         )
         assert all(line.startswith(str(tmp_path)) for line in done.stdout.split())
+
+
+def test_records_are_no_pipelines_of_their_own():
+    """They hold a dvc.yaml each, which DVC would otherwise load."""
+    assert "/metrics/versions" in (ROOT / ".dvcignore").read_text().splitlines()
