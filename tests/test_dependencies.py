@@ -40,10 +40,8 @@ def closure(path: Path) -> set[Path]:
     return seen
 
 
-@pytest.mark.parametrize("name", sorted(STAGES))
+@pytest.mark.parametrize("name", sorted(STAGES.keys() - {"check"}))  # whose output never changes
 def test_a_stage_depends_on_all_it_imports(name):
-    if name == "check":
-        return  # its output never changes
     listed = [ROOT / dep for dep in STAGES[name]["deps"]]
     needed = closure(ROOT / "stages" / f"{name.replace('-', '_')}.py")
     assert needed, name
