@@ -19,13 +19,12 @@ from mabe.models import load_model
 from mabe.recordings import Store
 from mabe.submission import BACKGROUND, ActionRule, solution_of
 from runs.atomic import atomic_dir
-from runs.hardware import choose_device, keep_freed_memory
+from runs.hardware import choose_device
 from stages.common import LABELS, METRICS, PLOTS, PREDICTIONS, STORE, TRAINED, run, write_json
 from stages.predict_set import predict_set
 
 
 def main() -> None:
-    keep_freed_memory()
     settings = params.load(params.EvaluateParams)
     device = choose_device(params.load(params.ComputeParams).device)
     scheme = settings.scheme()

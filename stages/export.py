@@ -9,13 +9,12 @@ from mabe.models import load_model
 from mabe.recordings import Store, behaviors
 from mabe.submission import ActionRule, validate
 from runs.atomic import atomic_dir
-from runs.hardware import choose_device, keep_freed_memory
+from runs.hardware import choose_device
 from stages.common import EXPORTED, METRICS, PREDICTIONS, STORE, TRAINED, read_json, run
 from stages.predict_set import predict_set
 
 
 def main() -> None:
-    keep_freed_memory()
     settings = params.load(params.ExportParams)
     device = choose_device(params.load(params.ComputeParams).device)
     scheme = settings.scheme()

@@ -10,9 +10,12 @@ from mabe.errors import InputError
 from mabe.ethogram import UNKNOWN
 from mabe.features import MISSING_VALUE, Normalisation, columns, features_of
 from mabe.features.normalise import Statistics, normalisation_from
+from mabe.feeds import DeviceFeed
 from mabe.params import FeatureParams, TrainParams
 from mabe.skeleton import MIRROR, SLOT, SLOTS
 from mabe.windows import WindowBatches, window_index
+
+CPU = torch.device("cpu")
 
 PARAMS: dict[str, object] = {
     "model_type": "basic",
@@ -228,7 +231,7 @@ def batches_of(augmentation: Augmentation | None, seed: int = 0) -> WindowBatche
     table = pd.DataFrame({"start": [0, 200], "frames": [200, 100]})
     index = window_index(table, length=10, stride=10)
     labels = np.arange(300, dtype=np.int16) % 100
-    return WindowBatches(features, labels, index, augmentation=augmentation, seed=seed)
+    return WindowBatches(DeviceFeed(features, CPU), labels, index, augmentation=augmentation, seed=seed)
 
 
 def test_jitter_moves_features_and_labels_together_within_the_recording():

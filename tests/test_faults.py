@@ -16,6 +16,7 @@ from mabe.ethogram import UNKNOWN, class_scheme
 from mabe.evaluate import competition_score, submission_of
 from mabe.features import MISSING_VALUE, Normalisation, build, columns, features_of
 from mabe.features.motion import motion
+from mabe.feeds import DeviceFeed
 from mabe.ingest import ingest
 from mabe.labels import expand, frame_labels
 from mabe.loss import CrossEntropy, Targets
@@ -31,6 +32,7 @@ from mabe.submission import ActionRule, solution_of, validate
 from mabe.train import train, training_batches, validation_batches
 from mabe.windows import WindowBatches, window_index
 from runs.checkpoints import Checkpoints
+from runs.processes import Processes
 
 torch.set_num_threads(1)
 SCHEME = class_scheme("mabe4")
@@ -280,7 +282,7 @@ def test_06_frames_are_video_frames_and_stop_is_exclusive(tmp_path):
 
 def held_bytes(batches: WindowBatches) -> int:
     """Bytes of every array and tensor of the batches and of their index, memory that is shared counted once."""
-    values = [*vars(batches).values(), *vars(batches.index).values()]
+    values = [*vars(batches).values(), *vars(batches.feed).values(), *vars(batches.index).values()]
     tensors = [torch.from_numpy(v) if isinstance(v, np.ndarray) else v for v in values]
     stored = [t.untyped_storage() for t in tensors if isinstance(t, torch.Tensor)]
     return sum({s.data_ptr(): s.nbytes() for s in stored}.values())
@@ -293,7 +295,7 @@ def test_07_windows_hold_no_copy_of_their_frames(tmp_path):
     labels = np.zeros(frames, np.int8)
     mapped = np.load(tmp_path / "x.npy", mmap_mode="r+")
     index = window_index(pd.DataFrame({"start": [0], "frames": [frames]}), length=length, stride=length // 4)
-    batches = WindowBatches(mapped, labels, index)
+    batches = WindowBatches(DeviceFeed(mapped, CPU), labels, index)
     assert len(batches) * length > 3.9 * frames
     assert held_bytes(batches) <= mapped.nbytes + labels.nbytes + 3 * 8 * len(index)
     first = [batch.x[:, 0, 0].clone() for batch in batches.epoch(0, 64, shuffle=False)]
@@ -314,7 +316,7 @@ def test_08_short_recordings_are_padded_and_unreadable_ones_told(tmp_path):
     index = window_index(rows, length=16, stride=16)
     (short,) = (
         batch
-        for batch in WindowBatches(features, labels, index).epoch(0, 1, shuffle=False)
+        for batch in WindowBatches(DeviceFeed(features, CPU), labels, index).epoch(0, 1, shuffle=False)
         if (~batch.valid).any()
     )
     assert short.valid[0].tolist() == [True] * 7 + [False] * 9
@@ -364,8 +366,10 @@ def test_09_warmup_augmentation_and_class_weights_take_effect(tmp_path, monkeypa
     params = dataclasses.replace(SMALL, use_augmentation=True, noise_std=0.25, temporal_jitter=2)
     clean = dataclasses.replace(params, use_augmentation=False)
 
+    feed = DeviceFeed(data.features, CPU)
+
     def first_epoch(params, batches=training_batches):
-        return torch.cat([batch.x for batch in batches(params, data, CPU).epoch(0, 8)])
+        return torch.cat([batch.x for batch in batches(params, data, feed, Processes(CPU)).epoch(0, 8)])
 
     noisy = dataclasses.replace(params, temporal_jitter=0)
     noise = first_epoch(noisy) - first_epoch(clean)

@@ -109,11 +109,11 @@ def batch_norm(w: dict, name: str, x: Tensor) -> Tensor:
 
 
 def lstm(w: dict, name: str, x_BTC: Tensor, hidden: int = 256) -> Tensor:
-    for layer in range(2):
+    for layer in (f"{name}.first", f"{name}.second"):
         directions = []
         for suffix in ("", "_reverse"):
-            w_in, w_rec = w[f"{name}.weight_ih_l{layer}{suffix}"], w[f"{name}.weight_hh_l{layer}{suffix}"]
-            bias = w[f"{name}.bias_ih_l{layer}{suffix}"] + w[f"{name}.bias_hh_l{layer}{suffix}"]
+            w_in, w_rec = w[f"{layer}.weight_ih_l0{suffix}"], w[f"{layer}.weight_hh_l0{suffix}"]
+            bias = w[f"{layer}.bias_ih_l0{suffix}"] + w[f"{layer}.bias_hh_l0{suffix}"]
             h = c = x_BTC.new_zeros(len(x_BTC), hidden)
             out = [None] * x_BTC.shape[1]
             for t in reversed(range(len(out))) if suffix else range(len(out)):

@@ -7,7 +7,11 @@ import torch
 
 from mabe.errors import InputError
 from mabe.ethogram import UNKNOWN
+from mabe.feeds import DeviceFeed
 from mabe.windows import Batch, WindowBatches, window_index
+from runs.processes import Processes
+
+CPU = torch.device("cpu")
 
 
 def manifest(*spans: tuple[int, int]) -> pd.DataFrame:
@@ -60,7 +64,7 @@ def test_a_short_recording_is_one_padded_window():
     index = window_index(manifest((5, 3)), length=6, stride=2)
     assert frames_of(index) == [([5, 6, 7, 7, 7, 7], [True] * 3 + [False] * 3)]
     features, labels = set_of()
-    (batch,) = WindowBatches(features, labels, index).epoch(0, 4)
+    (batch,) = WindowBatches(DeviceFeed(features, CPU), labels, index).epoch(0, 4)
     assert batch.x[0, :, 0].tolist() == [5, 6, 7, 0, 0, 0]
     assert not batch.x[0, 3:].any()
     assert batch.y.tolist() == [[1, 2, 3, UNKNOWN, UNKNOWN, UNKNOWN]]
@@ -102,7 +106,7 @@ def test_impossible_windows_are_refused():
 def test_a_batch_holds_the_frames_of_its_windows():
     features, labels = set_of()
     index = window_index(manifest((0, 60)), length=10, stride=5)
-    batches = list(WindowBatches(features, labels, index).epoch(0, 4, shuffle=False))
+    batches = list(WindowBatches(DeviceFeed(features, CPU), labels, index).epoch(0, 4, shuffle=False))
     assert [len(batch.x) for batch in batches] == [4, 4, 3]  # the last one is not dropped
     x = torch.cat([batch.x for batch in batches])
     assert x.dtype == torch.float32
@@ -119,8 +123,10 @@ def test_memory_maps_and_tensors_are_read_in_place(tmp_path):
     np.save(tmp_path / "x.npy", features)
     mapped = np.load(tmp_path / "x.npy", mmap_mode="r")
     index = window_index(manifest((0, 60)), length=10, stride=5)
-    (from_map,) = WindowBatches(mapped, labels, index).epoch(0, 99)
-    (from_tensor,) = WindowBatches(torch.from_numpy(features), torch.from_numpy(labels), index).epoch(0, 99)
+    (from_map,) = WindowBatches(DeviceFeed(mapped, CPU), labels, index).epoch(0, 99)
+    (from_tensor,) = WindowBatches(
+        DeviceFeed(torch.from_numpy(features), CPU), torch.from_numpy(labels), index
+    ).epoch(0, 99)
     assert torch.equal(from_map.x, from_tensor.x)
     assert torch.equal(from_map.y, from_tensor.y)
     assert np.array_equal(mapped, features)
@@ -129,7 +135,7 @@ def test_memory_maps_and_tensors_are_read_in_place(tmp_path):
 def test_without_labels_every_label_is_unknown():
     features, _ = set_of()
     index = window_index(manifest((0, 60)), length=10, stride=5)
-    (batch,) = WindowBatches(features, None, index).epoch(0, 99)
+    (batch,) = WindowBatches(DeviceFeed(features, CPU), None, index).epoch(0, 99)
     assert batch.y.dtype == torch.int64
     assert batch.y.shape == (11, 10)
     assert (batch.y == UNKNOWN).all()
@@ -142,22 +148,26 @@ def first_rows(batches: list[Batch]) -> list[float]:
 def test_order_depends_on_seed_and_epoch_alone():
     features, labels = set_of()
     index = window_index(manifest((0, 60)), length=5, stride=1)
-    data = WindowBatches(features, labels, index, seed=7)
+    data = WindowBatches(DeviceFeed(features, CPU), labels, index, seed=7)
     third = first_rows(list(data.epoch(3, 8)))
-    again = WindowBatches(features, labels, index, seed=7)
+    again = WindowBatches(DeviceFeed(features, CPU), labels, index, seed=7)
     for epoch in range(3):
         next(again.epoch(epoch, 8))  # an epoch that was broken off
     assert first_rows(list(again.epoch(3, 8))) == third
     assert first_rows(list(again.epoch(3, 5))) == third  # whatever the batch size
     assert first_rows(list(data.epoch(4, 8))) != third
-    assert first_rows(list(WindowBatches(features, labels, index, seed=8).epoch(3, 8))) != third
+    assert (
+        first_rows(list(WindowBatches(DeviceFeed(features, CPU), labels, index, seed=8).epoch(3, 8))) != third
+    )
     assert sorted(third) == [float(row) for row in range(56)]  # each window once
     assert first_rows(list(data.epoch(3, 8, shuffle=False))) == sorted(third)
 
 
 def test_windows_of_an_epoch_are_drawn_anew():
     features, labels = set_of()
-    data = WindowBatches(features, labels, window_index(manifest((0, 60)), length=5, stride=1))
+    data = WindowBatches(
+        DeviceFeed(features, CPU), labels, window_index(manifest((0, 60)), length=5, stride=1)
+    )
     drawn = [first_rows(list(data.epoch(epoch, 8, windows=20))) for epoch in range(30)]
     assert all(len(set(rows)) == 20 for rows in drawn)
     assert len({row for rows in drawn for row in rows}) == 56
@@ -168,28 +178,47 @@ def test_windows_of_an_epoch_are_drawn_anew():
 @pytest.mark.parametrize(("batch_size", "windows"), [(8, None), (7, 20), (56, None), (100, 3), (8, 500)])
 def test_batches_per_epoch(batch_size, windows):
     features, labels = set_of()
-    data = WindowBatches(features, labels, window_index(manifest((0, 60)), length=5, stride=1))
+    data = WindowBatches(
+        DeviceFeed(features, CPU), labels, window_index(manifest((0, 60)), length=5, stride=1)
+    )
     assert len(data) == 56
-    assert data.batches_per_epoch(batch_size, windows) == len(list(data.epoch(0, batch_size, windows)))
+    assert len(data.parts(batch_size, windows)) == len(list(data.epoch(0, batch_size, windows)))
 
 
 def test_features_and_labels_must_belong_together():
     features, labels = set_of()
     index = window_index(manifest((0, 60)), length=10, stride=5)
     with pytest.raises(InputError, match="labels have 59 rows but features have 60"):
-        WindowBatches(features, labels[1:], index)
+        WindowBatches(DeviceFeed(features, CPU), labels[1:], index)
     with pytest.raises(InputError, match="reaches row 60"):
-        WindowBatches(features[:50], labels[:50], index)
+        WindowBatches(DeviceFeed(features[:50], CPU), labels[:50], index)
     with pytest.raises(InputError, match="no window"):
-        WindowBatches(features, labels, window_index(manifest(), length=10, stride=5))
+        WindowBatches(DeviceFeed(features, CPU), labels, window_index(manifest(), length=10, stride=5))
 
 
-def test_batches_gathered_on_the_host_are_the_same(monkeypatch):
+@pytest.mark.parametrize(
+    ("windows", "divisor", "sizes"), [(None, 1, [4, 4, 3]), (10, 2, [4, 4, 2]), (9, 4, [4, 4])]
+)
+def test_batches_can_be_cut_to_a_multiple(windows, divisor, sizes):
+    features, labels = set_of()
+    data = WindowBatches(
+        DeviceFeed(features, CPU), labels, window_index(manifest((0, 60)), length=10, stride=5)
+    )
+    assert [len(batch.x) for batch in data.epoch(0, 4, windows, divisor=divisor)] == sizes
+
+
+@pytest.mark.parametrize("count", [2, 3])
+def test_processes_share_every_batch(count, monkeypatch):
     features, labels = set_of()
     index = window_index(manifest((0, 55), (56, 4)), length=10, stride=5)
-    held = list(WindowBatches(features, labels, index).epoch(2, 4))
-    monkeypatch.setattr(WindowBatches, "_fits", lambda self: False)
-    data = WindowBatches(features, labels, index)
-    assert not data.resident
-    for ours, theirs in zip(data.epoch(2, 4), held, strict=True):
-        assert all(torch.equal(a, b) for a, b in zip(ours, theirs, strict=True))
+    whole = list(WindowBatches(DeviceFeed(features, CPU), labels, index, seed=3).epoch(1, 4))
+    parts = []
+    for rank in range(count):
+        processes = Processes(CPU)
+        processes.rank, processes.count = rank, count
+        data = WindowBatches(DeviceFeed(features, CPU), labels, index, seed=3, processes=processes)
+        parts.append([batch.x for batch in data.epoch(1, 4)])
+    everything = sorted(x[0, 0].item() for batch in whole for x in batch.x)
+    assert sorted(x[0, 0].item() for part in parts for batch in part for x in batch) == everything
+    for i, batch in enumerate(whole[:2]):  # whole batches, which every process has a part of
+        assert torch.equal(torch.cat([part[i] for part in parts]), batch.x)

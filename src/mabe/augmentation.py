@@ -90,7 +90,8 @@ class Augmentation:
     def _turn(self, x: torch.Tensor, valid: torch.Tensor, draws: Draws) -> torch.Tensor:
         """Mirror images and rotations about the centre of the recording."""
         if self.flips:
-            image = x.index_select(2, self._mirrored.to(x.device))
+            self._mirrored = self._mirrored.to(x.device)
+            image = x.index_select(2, self._mirrored)
             # Mirrored twice is turned by 180 degrees: left stays left.
             x = torch.where((draws.horizontal ^ draws.vertical)[:, None, None], image, x)
         xy = x[..., : self.coordinates].unflatten(2, (-1, 2))  # (B, L, M·K, 2)

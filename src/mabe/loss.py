@@ -56,7 +56,9 @@ def mixup(x_BTD: Tensor, y_BT: Tensor, alpha: float, rng: np.random.Generator) -
 
 def scored_logits(logits: Tensor, scored: tuple[int, ...]) -> Tensor:
     """The columns of the scored classes (..., S): an ignored class gets no probability, in loss or prediction."""
-    return logits if len(scored) == logits.shape[-1] else logits[..., list(scored)]
+    if len(scored) == logits.shape[-1]:
+        return logits
+    return torch.stack([logits[..., c] for c in scored], dim=-1)  # a list as index would wait for the GPU
 
 
 class CrossEntropy:

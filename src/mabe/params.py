@@ -55,6 +55,7 @@ def _share() -> Any:
 DATA_SOURCES = ("sample", "kaggle", "rats")
 MODEL_TYPES = ("basic", "conv_bilstm", "tcn", "hybrid", "transformer")
 FEATURE_SETS = ("coords", "engineered", "motion")
+FEEDS = ("auto", "device", "coordinates", "stream")
 METRIC_NAMES = ("accuracy", "f1_macro", "precision", "recall")
 
 
@@ -198,6 +199,10 @@ class ComputeParams:
 
     compute: str = _one_of("local")
     device: str = _one_of("auto", "cpu", "cuda", "mps")
+    processes: int = _positive()
+    """Processes that train together, a GPU each."""
+    feed: str = _one_of(*FEEDS)
+    """Where the frames are kept while training, see `mabe.feeds`."""
     version: str = _check(bool, "a name")
     platform: str = _check(bool, "a name")
     gpu: str | None

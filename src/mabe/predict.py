@@ -7,9 +7,10 @@ from torch import nn
 from tqdm import tqdm
 
 from mabe.errors import InputError
+from mabe.feeds import open_feed
 from mabe.loss import scored_logits
 from mabe.windows import WindowBatches, window_index
-from runs.hardware import use_bf16
+from runs.hardware import tune, use_bf16
 
 FRAMES_PER_BATCH = 32_768  # 38 MB of float32 features at D = 288
 
@@ -39,7 +40,8 @@ def predict(
         raise InputError(f"predict_stride {stride} skips frames: set it to at most sequence_length {length}")
     bf16 = use_bf16(amp, device)
     index = window_index(manifest_rows, length=length, stride=stride, gap=gap)
-    batches = WindowBatches(features, None, index, device=device)
+    tune(device)
+    batches = WindowBatches(open_feed(features, device), None, index)
     # What to add to a row of the arrays to get a row of the output, for each window.
     shift = torch.from_numpy(_output_starts(manifest_rows).loc[index.begin].to_numpy() - index.begin)
     frames = int(manifest_rows["frames"].sum())
@@ -49,11 +51,13 @@ def predict(
 
     classes = 0
     batch_size = max(1, FRAMES_PER_BATCH // length)
-    starts = range(0, len(index), batch_size)
+    parts = batches.parts(batch_size)
     with torch.no_grad(), torch.autocast(device.type, torch.bfloat16, enabled=bf16):
-        for first in tqdm(starts, desc="predicting", unit="batch", delay=2, disable=None):
-            k = torch.arange(first, min(first + batch_size, len(index)))
-            logits_BTC = model(batches.gather(k.to(device)).x)
+        read = batches.epoch(0, batch_size, shuffle=False)
+        bar = tqdm(parts, desc="predicting", unit="batch", delay=2, disable=None)
+        for part, batch in zip(bar, read, strict=True):
+            k = torch.arange(part.start, part.stop)
+            logits_BTC = model(batch.x)
             classes = logits_BTC.shape[-1]
             p_BTS = scored_logits(logits_BTC, scored).float().softmax(dim=-1).cpu()
             rows_BL, valid_BL = index.frame_rows(k)

@@ -21,6 +21,7 @@ from tqdm import tqdm
 from mabe.augmentation import Augmentation
 from mabe.errors import InputError
 from mabe.ethogram import UNKNOWN
+from mabe.feeds import CoordinateSource, Feed, open_feed
 from mabe.loss import CrossEntropy, Targets, mixup, scored_logits
 from mabe.metrics.frames import from_confusion
 from mabe.models import build_model, count_parameters
@@ -29,7 +30,8 @@ from mabe.schedule import Schedule
 from mabe.windows import WindowBatches, window_index
 from runs import RunError
 from runs.checkpoints import Checkpoints
-from runs.hardware import device_name, peak_memory_mb, use_bf16
+from runs.hardware import device_name, peak_memory_mb, tune, use_bf16
+from runs.processes import Processes
 
 Record = dict[str, Any]
 BAR_SECONDS = 0.5  # a loss on the progress bar is read from the device at most this often
@@ -49,6 +51,8 @@ class TrainData:
     """Class names; the position is the class id."""
     scored: tuple[int, ...]
     """Ids of the classes that can be predicted."""
+    coordinates: CoordinateSource | None = None
+    """What the features are computed from, if they can be computed while training."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -95,32 +99,48 @@ def train(
     checkpoints: Checkpoints,
     *,
     device: torch.device,
+    feed: str = "auto",
+    processes: Processes | None = None,
     on_epoch: Callable[[Record], None] | None = None,
     on_checkpoint: Callable[[Path], None] | None = None,
 ) -> TrainResult:
     """Trains until the last epoch or early stopping, resuming from the newest of `checkpoints`.
 
+    feed: where the frames are kept, see `mabe.feeds`; the result is the same.
+    processes: those that train together, each calling this with its own device; None means this one alone. Every
+        batch is shared among them, the first alone writes checkpoints, and all return the same result.
     on_epoch: called with the record of every epoch, those of an earlier session included, so that a log that
-        starts anew is complete. on_checkpoint: called with the path of each checkpoint after it is written.
+        starts anew is complete. on_checkpoint: called with the path of each checkpoint after it is written. Both
+        in the first process alone.
     InputError for data without training or validation windows, RunError for a device that cannot do what is
     asked or a loss that is not finite.
     """
     if len(data.names) != params.num_classes:
         raise InputError(f"num_classes is {params.num_classes} but the labels have {len(data.names)} classes")
+    processes = processes or Processes(device)
+    tune(device)
     bf16 = use_bf16(params.amp, device)
     if device.type == "cuda":
-        torch.set_float32_matmul_precision("high")  # TF32 for what autocast leaves in float32
         torch.cuda.reset_peak_memory_stats(device)
 
-    training = training_batches(params, data, device)
-    validation = validation_batches(params, data, device)
-    part_size = params.batch_size // params.accumulation_steps
-    windows = min(len(training), params.windows_per_epoch or len(training))
-    steps = training.batches_per_epoch(params.batch_size, params.windows_per_epoch)
-    val_steps = validation.batches_per_epoch(part_size)
+    frames = open_feed(data.features, device, feed, data.coordinates)
+    training = training_batches(params, data, frames, processes)
+    validation = validation_batches(params, data, frames, processes)
+    # The processes take equal parts of a batch, and each cuts its part into accumulation_steps.
+    parts = params.accumulation_steps
+    divisor = 1 if processes.count == 1 else processes.count * parts
+    batches_of = (params.batch_size, params.windows_per_epoch)
+    batches = training.parts(*batches_of, divisor=divisor)
+    windows = sum(batch.stop - batch.start for batch in batches)
+    if windows == 0:
+        raise RunError(
+            f"{len(training)} training windows are too few for {processes.count} processes: start fewer"
+        )
+    val_size = params.batch_size // parts
 
     torch.manual_seed(params.seed)
     model = build_model(params, data.features.shape[1]).to(device)
+    network = processes.wrap(model)  # the same weights; its backward pass sums gradients over the processes
     optimiser = make_optimiser(params, model, device)
     schedule = Schedule(params)
     objective = CrossEntropy(params, data.scored, device)
@@ -135,6 +155,8 @@ def train(
         progress = Progress(**state["progress"])
         best_state = state["best"]
     saved_epoch = len(progress.history)
+    if not processes.first:
+        on_epoch = None
     for record in progress.history:
         if on_epoch is not None:
             on_epoch(record)
@@ -143,23 +165,33 @@ def train(
         nonlocal saved_epoch
         assert state is not None
         saved_epoch = len(state["progress"]["history"])
+        if not processes.first:
+            return
         path = checkpoints.save(state, saved_epoch)
         if on_checkpoint is not None:
             on_checkpoint(path)
 
-    print(
-        f"{params.model_type}: {count_parameters(model):,} parameters on {device_name(device)} "
-        f"({'bf16' if bf16 else 'float32'}); {windows:,} windows an epoch in {steps:,} steps of "
-        f"{params.accumulation_steps} x {part_size}, {len(validation):,} for validation; "
-        f"epochs {saved_epoch + 1} to {params.epochs_at_most}",
-        flush=True,
+    if processes.first:
+        print(
+            f"{params.model_type}: {count_parameters(model):,} parameters on {device_name(device)} "
+            f"({'bf16' if bf16 else 'float32'}); frames from {frames.name} ({frames.nbytes / 2**20:,.0f} MiB); "
+            f"{windows:,} windows an epoch in {len(batches):,} steps of {parts} x {params.batch_size // parts}"
+            f"{f' in {processes.count} processes' if processes.count > 1 else ''}, {len(validation):,} for validation; "
+            f"epochs {saved_epoch + 1} to {params.epochs_at_most}",
+            flush=True,
+        )
+    bar = tqdm(
+        total=params.epochs_at_most,
+        initial=saved_epoch,
+        desc="epochs",
+        unit="epoch",
+        disable=None if processes.first else True,
     )
-    bar = tqdm(total=params.epochs_at_most, initial=saved_epoch, desc="epochs", unit="epoch", disable=None)
     try:
         while not progress.finished(params):
             epoch = len(progress.history)  # from 0; records count from 1
             started = time.perf_counter()
-            torch.manual_seed(epoch_seed(params.seed, epoch))
+            torch.manual_seed(epoch_seed(params.seed, epoch) + processes.rank)
             rng = np.random.default_rng((params.seed, epoch))
             lr = schedule.lr(epoch)
             for group in optimiser.param_groups:
@@ -167,18 +199,20 @@ def train(
 
             # One pass over the training windows. Nothing is read from the device until its end.
             model.train()
-            tally = Tally(data, device)
-            batches = training.epoch(epoch, params.batch_size, params.windows_per_epoch)
-            for batch in step_bar(batches, steps, f"epoch {epoch + 1}", tally):
+            tally = Tally(data, processes)
+            read = training.epoch(epoch, *batches_of, divisor=divisor)
+            for batch in step_bar(read, len(batches), f"epoch {epoch + 1}", tally):
                 x_BTD, targets = mixup(batch.x, batch.y, params.mixup_alpha, rng)
-                batch_weight = objective.weight(targets)
+                # Gradients are means over the processes; the loss of the whole batch is a sum.
+                batch_weight = processes.sum(objective.weight(targets)) / processes.count
                 optimiser.zero_grad(set_to_none=True)
-                parts = params.accumulation_steps
-                for x_part, targets_part in zip(x_BTD.chunk(parts), targets.parts(parts), strict=True):
-                    with torch.autocast(device.type, torch.bfloat16, enabled=bf16):
-                        logits = model(x_part)
-                    loss_sum = objective.sum(logits, targets_part)
-                    (loss_sum / batch_weight).backward()
+                x_parts = x_BTD.chunk(parts)
+                for i, (x_part, targets_part) in enumerate(zip(x_parts, targets.parts(parts), strict=True)):
+                    with processes.local_gradients(network, last=i + 1 == len(x_parts)):
+                        with torch.autocast(device.type, torch.bfloat16, enabled=bf16):
+                            logits = network(x_part)
+                        loss_sum = objective.sum(logits, targets_part)
+                        (loss_sum / batch_weight).backward()
                     tally.add(loss_sum, objective.weight(targets_part), logits, targets_part.dominant())
                 if params.grad_clip > 0:
                     nn.utils.clip_grad_norm_(model.parameters(), params.grad_clip)
@@ -190,10 +224,10 @@ def train(
 
             # Validation on every window, with the weights as they are now.
             model.eval()
-            tally = Tally(data, device)
-            batches = validation.epoch(epoch, part_size, shuffle=False)
+            tally = Tally(data, processes)
+            read = validation.epoch(epoch, val_size, shuffle=False)
             with torch.no_grad(), torch.autocast(device.type, torch.bfloat16, enabled=bf16):
-                for batch in step_bar(batches, val_steps, "validation", tally):
+                for batch in step_bar(read, len(validation.parts(val_size)), "validation", tally):
                     logits = model(batch.x)
                     targets = Targets(batch.y)
                     tally.add(objective.sum(logits, targets), objective.weight(targets), logits, batch.y)
@@ -227,7 +261,8 @@ def train(
                 save()
             if on_epoch is not None:
                 on_epoch(record)
-            tell(bar, record, val_scores["f1_macro"], progress, params.epochs_at_most)
+            if processes.first:
+                tell(bar, record, val_scores["f1_macro"], progress, params.epochs_at_most)
     except KeyboardInterrupt:
         if len(progress.history) > saved_epoch and state is not None:
             save()
@@ -251,17 +286,21 @@ def train(
     )
 
 
-def training_batches(params: TrainParams, data: TrainData, device: torch.device) -> WindowBatches:
+def training_batches(
+    params: TrainParams, data: TrainData, frames: Feed, processes: Processes
+) -> WindowBatches:
     """Windows of the training recordings that hold a labelled frame, augmented if `params` say so."""
     stride = params.train_stride or max(1, params.sequence_length // 4)
     augmentation = Augmentation(params) if params.use_augmentation else None
-    return _batches(params, data, data.train_rows, "training", stride, device, augmentation)
+    return _batches(params, data, data.train_rows, "training", stride, augmentation, frames, processes)
 
 
-def validation_batches(params: TrainParams, data: TrainData, device: torch.device) -> WindowBatches:
+def validation_batches(
+    params: TrainParams, data: TrainData, frames: Feed, processes: Processes
+) -> WindowBatches:
     """Windows of the validation recordings that hold a labelled frame."""
     stride = params.val_stride or params.sequence_length
-    return _batches(params, data, data.val_rows, "validation", stride, device, None)
+    return _batches(params, data, data.val_rows, "validation", stride, None, frames, processes)
 
 
 def _batches(
@@ -270,8 +309,9 @@ def _batches(
     rows: pd.DataFrame,
     use: str,
     stride: int,
-    device: torch.device,
     augmentation: Augmentation | None,
+    frames: Feed,
+    processes: Processes,
 ) -> WindowBatches:
     index = window_index(
         rows,
@@ -286,7 +326,7 @@ def _batches(
             "check the labels and the split"
         )
     return WindowBatches(
-        data.features, data.labels, index, device=device, augmentation=augmentation, seed=params.seed
+        frames, data.labels, index, augmentation=augmentation, seed=params.seed, processes=processes
     )
 
 
@@ -309,8 +349,10 @@ def epoch_seed(seed: int, epoch: int) -> int:
 class Tally:
     """Loss and confusion matrix of a pass, added up on the device and read once."""
 
-    def __init__(self, data: TrainData, device: torch.device) -> None:
+    def __init__(self, data: TrainData, processes: Processes) -> None:
+        device = processes.device
         self.names, self.scored = data.names, data.scored
+        self.processes = processes
         self.classes = torch.tensor(data.scored, device=device)
         self.loss = torch.zeros((), device=device)
         self.weight = torch.zeros((), device=device)
@@ -326,19 +368,28 @@ class Tally:
         self.counts.scatter_add_(0, cells, torch.ones_like(cells))
 
     def result(self) -> tuple[float, dict[str, Any]]:
-        """Mean loss, and the metrics of `from_confusion`. Waits for the device."""
-        matrix = self.counts.view(len(self.names) + 1, len(self.names))[1:].cpu().numpy()
-        return float(self.loss / self.weight), from_confusion(matrix, self.names, self.scored)
+        """Mean loss, and the metrics of `from_confusion`, over all processes. Waits for the device."""
+        total = self.processes.sum
+        return self._scores(total(self.loss), total(self.weight), total(self.counts))
+
+    def so_far(self) -> tuple[float, dict[str, Any]]:
+        """The same of this process alone, for its progress bar."""
+        return self._scores(self.loss, self.weight, self.counts)
+
+    def _scores(self, loss: Tensor, weight: Tensor, counts: Tensor) -> tuple[float, dict[str, Any]]:
+        matrix = counts.view(len(self.names) + 1, len(self.names))[1:].cpu().numpy()
+        return float(loss / weight), from_confusion(matrix, self.names, self.scored)
 
 
 def step_bar(batches: Iterator[Any], steps: int, title: str, tally: Tally) -> Iterator[Any]:
     """The batches, with a bar if they last more than two seconds on a terminal."""
-    with tqdm(batches, total=steps, desc=title, unit="step", delay=2, leave=False, disable=None) as bar:
+    hidden = None if tally.processes.first else True
+    with tqdm(batches, total=steps, desc=title, unit="step", delay=2, leave=False, disable=hidden) as bar:
         shown = time.perf_counter()
         for batch in bar:
             yield batch
             if not bar.disable and time.perf_counter() - shown > BAR_SECONDS:
-                loss, scores = tally.result()
+                loss, scores = tally.so_far()
                 bar.set_postfix(loss=f"{loss:.4f}", f1=f"{scores['f1_macro']:.4f}", refresh=False)
                 shown = time.perf_counter()
 

@@ -1,6 +1,5 @@
 """Windows of frames, as rows to gather: every frame is stored once, however many windows it is in."""
 
-import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
@@ -13,8 +12,8 @@ import torch
 from mabe.augmentation import Augmentation
 from mabe.errors import InputError
 from mabe.ethogram import UNKNOWN
-
-_RESIDENT_SHARE = 0.6  # of a GPU's free memory that the features may take
+from mabe.feeds import Feed, Rows, as_tensor
+from runs.processes import Processes
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -44,10 +43,8 @@ class WindowIndex:
         """rows, begin and end as tensors on a device."""
         return _tensors(self, str(device))
 
-    def frame_rows(
-        self, k: torch.Tensor, shift: torch.Tensor | None = None
-    ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Rows of the frames of windows k (B,): rows int64 (B, L) and valid bool (B, L), on k's device.
+    def frame_rows(self, k: torch.Tensor, shift: torch.Tensor | None = None) -> Rows:
+        """Rows of the frames of windows k (B,), on k's device.
 
         Frames past the end of a recording that is shorter than the window are not valid; their row is the
         recording's last. shift int64 (B,) moves the windows by that many rows, as far as the recording goes.
@@ -57,7 +54,7 @@ class WindowIndex:
             last = torch.maximum(end - self.span, begin)
             rows = torch.minimum(torch.maximum(rows + shift, begin), torch.maximum(last, rows))
         frames = rows[:, None] + torch.arange(self.length, device=k.device) * self.gap  # (B, L)
-        return torch.minimum(frames, end[:, None] - 1), frames < end[:, None]
+        return Rows(torch.minimum(frames, end[:, None] - 1), frames < end[:, None])
 
 
 @lru_cache(maxsize=8)
@@ -129,113 +126,104 @@ class Batch(NamedTuple):
 
 
 class WindowBatches:
-    """Batches of windows, gathered from the frames by row.
+    """Batches of windows, read from a feed by row.
 
-    features: float16 (N, D), an array (memory-mapped or not) or a tensor. It is held on the device; on a GPU
-    only if it takes less than 60 % of the free memory (`resident` tells), otherwise each batch is gathered on
-    the host and copied.
-    labels: integer (N,), or None if there are none: then y is UNKNOWN everywhere.
+    labels: integer, one per row of the feed's arrays, or None if there are none: then y is UNKNOWN everywhere.
+    processes: if there are several, each reads its part of every batch.
     """
 
     def __init__(
         self,
-        features: np.ndarray | torch.Tensor,
+        feed: Feed,
         labels: np.ndarray | torch.Tensor | None,
         index: WindowIndex,
         *,
-        device: torch.device | str = "cpu",
         augmentation: Augmentation | None = None,
         seed: int = 0,
+        processes: Processes | None = None,
     ) -> None:
         if len(index) == 0:
             raise InputError("there is no window to read: no recording of the split has a labelled frame")
-        if labels is not None and len(labels) != len(features):
+        if labels is not None and len(labels) != feed.rows:
             raise InputError(
-                f"labels have {len(labels)} rows but features have {len(features)}: "
+                f"labels have {len(labels)} rows but features have {feed.rows}: "
                 "run `dvc repro` so that both come from the same store"
             )
-        if int(index.end.max()) > len(features):
+        if int(index.end.max()) > feed.rows:
             raise InputError(
-                f"features have {len(features)} rows but the manifest reaches row {int(index.end.max())}: "
+                f"features have {feed.rows} rows but the manifest reaches row {int(index.end.max())}: "
                 "run `dvc repro` so that both come from the same store"
             )
-        self.device = torch.device(device)
+        self.feed = feed
         self.index = index
         self.augmentation = augmentation
         self.seed = seed
+        self.processes = processes or Processes(feed.device)
         self._padded = bool((index.rows + index.span > index.end).any())
-        self._features = _tensor(features)
-        self.resident = self._fits()
-        if self.resident:
-            self._features = self._features.to(self.device)
-        self._labels = None if labels is None else _tensor(labels).to(self.device)
+        self._labels = None if labels is None else as_tensor(labels).to(feed.device)
 
     def __len__(self) -> int:
         """Number of windows."""
         return len(self.index)
 
-    def batches_per_epoch(self, batch_size: int, windows: int | None = None) -> int:
-        """Number of batches that `epoch` yields."""
-        return -(-min(windows or len(self), len(self)) // batch_size)
+    def parts(self, batch_size: int, windows: int | None = None, divisor: int = 1) -> list[slice]:
+        """The batches of an epoch, as parts of its order. See `epoch`."""
+        n = min(windows or len(self), len(self))
+        starts = range(0, n, batch_size)
+        sizes = ((min(batch_size, n - start) // divisor) * divisor for start in starts)
+        return [slice(start, start + size) for start, size in zip(starts, sizes, strict=True) if size]
 
     def epoch(
-        self, epoch: int, batch_size: int, windows: int | None = None, shuffle: bool = True
+        self,
+        epoch: int,
+        batch_size: int,
+        windows: int | None = None,
+        shuffle: bool = True,
+        divisor: int = 1,
     ) -> Iterator[Batch]:
         """Batches of one epoch, in an order that depends on (seed, epoch) alone: a resumed run sees the same.
 
         windows: how many windows to take, drawn anew each epoch if shuffled; None means all. The last batch may
-        be smaller.
+        be smaller. divisor: each batch is cut to a multiple of it, and left out if nothing remains. Of several
+        processes each gets its own part of every batch, and none for a batch that is smaller than their number.
         """
+        device = self.feed.device
         n = min(windows or len(self), len(self))
-        order_random = generator(self.seed, epoch, 0, "cpu")
-        order = torch.randperm(len(self), generator=order_random) if shuffle else torch.arange(len(self))
-        order = order[:n].to(self.device)
-        parts = [slice(start, start + batch_size) for start in range(0, n, batch_size)]
-        augmentation = self.augmentation
-        if augmentation is None:
-            yield from (self.gather(order[part]) for part in parts)
-            return
-        shift = augmentation.shifts(n, generator(self.seed, epoch, 1, "cpu")).to(self.device)
-        draws = augmentation.draw(n, generator(self.seed, epoch, 2, "cpu")).to(self.device)
-        noise_random = generator(self.seed, epoch, 3, self.device)
-        for part in parts:
-            batch = self.gather(order[part], shift[part])
-            yield batch._replace(x=augmentation(batch.x, batch.valid, draws.part(part), noise_random))
+        order = torch.arange(len(self))
+        if shuffle:
+            order = torch.randperm(len(self), generator=generator(self.seed, epoch, 0, "cpu"))
+        order = order[:n].to(self.feed.index_device)
+        parts = [p for p in map(self._own, self.parts(batch_size, windows, divisor)) if p.stop > p.start]
+        augmentation, shift = self.augmentation, None
+        if augmentation is not None:
+            shift = augmentation.shifts(n, generator(self.seed, epoch, 1, "cpu")).to(order.device)
+            draws = augmentation.draw(n, generator(self.seed, epoch, 2, "cpu")).to(device)
+            noise_random = generator(self.seed, epoch, 3 + self.processes.rank, device)
+        requests = (self.index.frame_rows(order[p], None if shift is None else shift[p]) for p in parts)
+        for part, (request, x) in zip(parts, self.feed.read(requests), strict=True):
+            batch = self._batch(request, x)
+            if augmentation is not None:
+                x = augmentation(batch.x, batch.valid, draws.part(part), noise_random)
+                batch = batch._replace(x=x)
+            yield batch
 
-    def gather(self, k: torch.Tensor, shift: torch.Tensor | None = None) -> Batch:
-        """The windows k (B,), each moved by shift (B,) rows: see `WindowIndex.frame_rows`."""
-        rows, valid = self.index.frame_rows(k, shift)
-        flat = rows.flatten()
-        if self.resident:
-            x = self._features.index_select(0, flat)
-        else:
-            x = self._features.index_select(0, flat.cpu()).to(self.device)
-        x = x.float().unflatten(0, rows.shape)  # (B, L, D)
+    def _own(self, part: slice) -> slice:
+        """This process's part of a batch."""
+        own = self.processes.share(part.stop - part.start)
+        return slice(part.start + own.start, part.start + own.stop)
+
+    def _batch(self, request: Rows, x: torch.Tensor) -> Batch:
+        rows, valid = request
         if self._labels is None:
-            y = torch.full(rows.shape, UNKNOWN, device=self.device)
+            y = torch.full(rows.shape, UNKNOWN, device=x.device)
         else:
-            y = self._labels.index_select(0, flat).long().unflatten(0, rows.shape)
+            y = self._labels.index_select(0, rows.flatten()).long().unflatten(0, rows.shape)
         if not self._padded:
             return Batch(x, y, valid)
         return Batch(x.masked_fill_(~valid[..., None], 0), y.masked_fill_(~valid, UNKNOWN), valid)
-
-    def _fits(self) -> bool:
-        if self.device.type != "cuda":
-            return True
-        free, _ = torch.cuda.mem_get_info(self.device)
-        return self._features.numel() * self._features.element_size() < _RESIDENT_SHARE * free
 
 
 def generator(seed: int, epoch: int, stream: int, device: torch.device | str) -> torch.Generator:
     """Random numbers that depend on seed, epoch and stream alone."""
     state = int(np.random.SeedSequence((seed, epoch, stream)).generate_state(1, np.uint64)[0])
     return torch.Generator(device=device).manual_seed(state >> 1)  # manual_seed takes 63 bits
-
-
-def _tensor(values: np.ndarray | torch.Tensor) -> torch.Tensor:
-    """A tensor over the same memory."""
-    if isinstance(values, torch.Tensor):
-        return values
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", UserWarning)  # a read-only map is only ever read here
-        return torch.from_numpy(values)

@@ -68,7 +68,17 @@ def device_name(device: torch.device) -> str:
     return platform.processor() or platform.machine()
 
 
-def keep_freed_memory() -> None:
+def tune(device: torch.device) -> None:
+    """Settings of this process under which `device` computes fast; call it once, before the first step."""
+    if device.type == "cuda":
+        torch.set_float32_matmul_precision("high")  # TF32 for what autocast leaves in float32
+    elif device.type == "cpu":
+        # torch counts the machine's cores, not those that a container may use
+        torch.set_num_threads(min(torch.get_num_threads(), available_cores()))
+        _keep_freed_memory()
+
+
+def _keep_freed_memory() -> None:
     """Asks the C library to reuse freed memory instead of handing it back. Linux with glibc; elsewhere nothing.
 
     Each training step on a CPU frees and takes the same hundreds of MB of activations; fetching their pages
@@ -79,6 +89,11 @@ def keep_freed_memory() -> None:
     libc = ctypes.CDLL("libc.so.6")
     for option, value in ((M_MMAP_MAX, 0), (M_TRIM_THRESHOLD, 2**31 - 1), (M_TOP_PAD, 64 << 20)):
         libc.mallopt(option, value)
+
+
+def free_memory(device: torch.device) -> int:
+    """Bytes of a GPU's memory that nobody uses."""
+    return torch.cuda.mem_get_info(device)[0]
 
 
 def peak_memory_mb(device: torch.device) -> float:

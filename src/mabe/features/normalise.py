@@ -22,8 +22,8 @@ CLIP = 10.0
 # out: most columns of most recordings are missing, and then which parts a laboratory tracks would dwarf what the
 # animals do. V6's training loss after 12 epochs of the sample was 0.78 with -3, 0.69 with -1.5, 0.56 with -1.
 MISSING_VALUE = -1.0
-_NEAR = 2.0**-10  # float16 rounds to MISSING_VALUE from this close
-_BESIDE = MISSING_VALUE + 2.0**-9  # the next float16
+NEAR = 2.0**-10  # float16 rounds to MISSING_VALUE from this close
+BESIDE = MISSING_VALUE + 2.0**-9  # the next float16
 _BLOCK = 1024  # frames worked on at once
 _FILE = "normalisation.json"
 
@@ -116,7 +116,7 @@ def features_of(xy: np.ndarray, fps: float, normalisation: Normalisation) -> np.
         block -= mean
         block /= std
         np.clip(block, -CLIP, CLIP, out=block)
-        block[np.abs(block - MISSING_VALUE) <= _NEAR] = _BESIDE
+        block[np.abs(block - MISSING_VALUE) <= NEAR] = BESIDE
         block[np.isnan(block)] = MISSING_VALUE
     return x
 

@@ -2,6 +2,8 @@
 
 from torch import Tensor, nn
 
+from mabe.models.dropout import Dropout
+
 HIDDEN = 128
 
 
@@ -9,7 +11,7 @@ class Basic(nn.Module):
     def __init__(self, input_dim: int, classes: int, dropout: float) -> None:
         super().__init__()
         self.layers = nn.Sequential(
-            nn.Linear(input_dim, HIDDEN), nn.ReLU(), nn.Dropout(dropout), nn.Linear(HIDDEN, classes)
+            nn.Linear(input_dim, HIDDEN), nn.ReLU(), Dropout(dropout), nn.Linear(HIDDEN, classes)
         )
 
     def forward(self, x_BTD: Tensor) -> Tensor:

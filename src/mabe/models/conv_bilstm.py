@@ -3,6 +3,8 @@
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from mabe.models.dropout import Dropout
+from mabe.models.lstm import BiLSTM
 from mabe.models.norm import BatchNorm
 
 CHANNELS = (64, 128, 256)
@@ -24,7 +26,7 @@ class ConvBiLSTM(nn.Module):
                 nn.Conv1d(width, channels, kernel_size=3, padding=1),
                 BatchNorm(channels, windows),
                 nn.ReLU(),
-                nn.Dropout(dropout),
+                Dropout(dropout),
             ]
             if pool > 1:
                 # ceil_mode: a window of odd length keeps its last frame, and any length >= 1 works
@@ -32,24 +34,22 @@ class ConvBiLSTM(nn.Module):
             width = channels
         self.conv = nn.Sequential(*blocks)
         self.project = nn.Linear(width, HIDDEN) if pool > 1 else nn.Identity()
-        self.lstm = nn.LSTM(
-            HIDDEN, HIDDEN, num_layers=2, bidirectional=True, batch_first=True, dropout=dropout
-        )
+        self.lstm = BiLSTM(HIDDEN, HIDDEN, dropout)
         if pool > 1:
             self.head: nn.Module = nn.Sequential(
-                nn.Dropout(dropout),
+                Dropout(dropout),
                 nn.Linear(2 * HIDDEN, HIDDEN),
                 nn.ReLU(),
-                nn.Dropout(dropout),
+                Dropout(dropout),
                 nn.Linear(HIDDEN, classes),
             )
         else:
-            self.head = nn.Sequential(nn.Dropout(dropout), nn.Linear(2 * HIDDEN, classes))
+            self.head = nn.Sequential(Dropout(dropout), nn.Linear(2 * HIDDEN, classes))
 
     def forward(self, x_BTD: Tensor) -> Tensor:
         frames = x_BTD.shape[1]
         h_BCT = self.conv(x_BTD.transpose(1, 2))
-        h_BTC, _ = self.lstm(self.project(h_BCT.transpose(1, 2)))
+        h_BTC = self.lstm(self.project(h_BCT.transpose(1, 2)))
         if self.pool > 1:
             # Back to the frames that each step stands for; those beyond a window of odd length are cut.
             scale = float(self.pool ** len(CHANNELS))

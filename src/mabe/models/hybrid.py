@@ -2,6 +2,8 @@
 
 from torch import Tensor, nn
 
+from mabe.models.dropout import Dropout
+from mabe.models.lstm import BiLSTM
 from mabe.models.norm import BatchNorm
 from mabe.models.transformer import WIDTH, encoder, positions
 
@@ -41,17 +43,15 @@ class Hybrid(nn.Module):
         self.mice, self.keypoints, self.temporal = mice, keypoints, temporal
         self.pointnet = PointNet(windows)
         if temporal == "bilstm":
-            self.lstm = nn.LSTM(
-                mice * EMBEDDING, HIDDEN, num_layers=2, bidirectional=True, batch_first=True, dropout=dropout
-            )
+            self.lstm = BiLSTM(mice * EMBEDDING, HIDDEN, dropout)
         else:
             self.embed = nn.Linear(mice * EMBEDDING, WIDTH)
             self.encoder = encoder(dropout)
         self.head = nn.Sequential(
-            nn.Dropout(dropout),
+            Dropout(dropout),
             nn.Linear(2 * HIDDEN if temporal == "bilstm" else WIDTH, HIDDEN),
             nn.ReLU(),
-            nn.Dropout(dropout),
+            Dropout(dropout),
             nn.Linear(HIDDEN, classes),
         )
 
@@ -61,7 +61,7 @@ class Hybrid(nn.Module):
         xy_N2K = xy.reshape(batch * frames * self.mice, self.keypoints, 2).transpose(1, 2)
         h_BTC = self.pointnet(xy_N2K).view(batch, frames, self.mice * EMBEDDING)
         if self.temporal == "bilstm":
-            h_BTC, _ = self.lstm(h_BTC)
+            h_BTC = self.lstm(h_BTC)
         else:
             h_BTC = self.embed(h_BTC)
             h_BTC = self.encoder(h_BTC + positions(frames, WIDTH, h_BTC.device))

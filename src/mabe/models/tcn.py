@@ -3,6 +3,8 @@
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from mabe.models.dropout import Dropout
+
 CHANNELS = (64, 128, 256, 256)
 KERNEL = 3
 RECEPTIVE_FIELD = 1 + sum(2 * (KERNEL - 1) * 2**i for i in range(len(CHANNELS)))  # 61 frames
@@ -25,7 +27,7 @@ class ResidualBlock(nn.Module):
         super().__init__()
         self.first = CausalConv(width, channels, dilation)
         self.second = CausalConv(channels, channels, dilation)
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
         self.skip = nn.Identity() if width == channels else nn.Conv1d(width, channels, kernel_size=1)
 
     def forward(self, x_BCT: Tensor) -> Tensor:
