@@ -1,4 +1,7 @@
-"""What every benchmark shares: a result is one JSON line, printed and kept in benchmarks/results/<name>.json."""
+"""What every benchmark shares: a result is one JSON line, printed and kept in benchmarks/results/<name>.json.
+
+What a GPU computed is kept apart, in <name>_gpu.json: neither machine's figures replace the other's.
+"""
 
 import json
 import platform
@@ -11,6 +14,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pyarrow as pa
+import torch
 
 from runs.atomic import atomic_file
 from runs.hardware import report
@@ -18,12 +22,13 @@ from runs.hardware import report
 RESULTS = Path("benchmarks/results")
 
 
-def record(name: str, values: dict[str, Any], device: Any = None) -> None:
-    """Writes benchmarks/results/<name>.json, whole or not at all, and prints the same line.
+def record(name: str, values: dict[str, Any], device: torch.device | None = None) -> None:
+    """Writes the result file, whole or not at all, and prints the same line.
 
-    values: the figures, the ratio among them. device: the torch.device that computed; None means the CPU or GPU
-    that `auto` takes. Machine, versions and date are added.
+    values: the figures, the ratio among them. device: what computed; None means the CPU. Machine, versions and
+    date are added.
     """
+    device = device or torch.device("cpu")
     result = {
         "benchmark": name,
         **values,
@@ -33,7 +38,7 @@ def record(name: str, values: dict[str, Any], device: Any = None) -> None:
     }
     line = json.dumps(result)
     RESULTS.mkdir(parents=True, exist_ok=True)
-    with atomic_file(RESULTS / f"{name}.json") as temporary:
+    with atomic_file(RESULTS / f"{name}{'_gpu' if device.type == 'cuda' else ''}.json") as temporary:
         temporary.write_text(line + "\n")
     print(line, flush=True)
 

@@ -3,12 +3,12 @@
 import json
 import math
 import time
-from collections import defaultdict
 
 import numpy as np
 import pandas as pd
 import pytest
 
+from benchmarks.score import Conflict, plain_score
 from mabe.metrics.competition import SOLUTION_COLUMNS, SUBMISSION_COLUMNS, first_clash, score, score_table
 
 BOTH = ("mouse1,mouse2,attack", "mouse1,mouse2,mount")
@@ -42,47 +42,6 @@ def mount(video, start, stop, lab="A"):
 def said(*rows):
     """What a submission says that finds exactly these solution rows."""
     return submission(*(row[1:] for row in rows))
-
-
-class Conflict(Exception):
-    pass
-
-
-def plain_score(truth, guess, beta=1.0):
-    """The rules of the competition, row by row and frame by frame."""
-    labs = defaultdict(list)
-    for row in truth.itertuples():
-        labs[row.lab_id].append(row)
-    lab_scores = []
-    for rows in labs.values():
-        wanted, guessed = defaultdict(set), defaultdict(set)
-        whitelist = {}
-        for r in rows:
-            wanted[r.video_id, r.agent_id, r.target_id, r.action] |= set(range(r.start_frame, r.stop_frame))
-            whitelist.setdefault(r.video_id, set(json.loads(r.behaviors_labeled.replace("'", ""))))
-        busy = defaultdict(set)
-        for r in guess.itertuples():
-            if f"{r.agent_id},{r.target_id},{r.action}" not in whitelist.get(r.video_id, ()):
-                continue
-            key = (r.video_id, r.agent_id, r.target_id, r.action)
-            added = set(range(r.start_frame, r.stop_frame)) - guessed[key]
-            if added & busy[key[:3]]:
-                raise Conflict
-            guessed[key] |= added
-            busy[key[:3]] |= added
-        counts = defaultdict(lambda: [0, 0, 0])
-        for key in {*wanted, *guessed}:
-            count = counts[key[3]]
-            count[0] += len(wanted[key] & guessed[key])
-            count[1] += len(guessed[key] - wanted[key])
-            count[2] += len(wanted[key] - guessed[key])
-        b2 = beta**2
-        f = [
-            (1 + b2) * tp / ((1 + b2) * tp + b2 * fn + fp) if tp + fp + fn else 0.0
-            for tp, fp, fn in counts.values()
-        ]
-        lab_scores.append(sum(f) / len(f))
-    return sum(lab_scores) / len(lab_scores)
 
 
 # The official examples

@@ -73,9 +73,9 @@ def first_clash(
     without such a frame nothing is ever taken by another key. So the frames of each key may be merged first.
     """
     filled = np.flatnonzero(stop > start)
-    order = filled[np.lexsort((start[filled], key[filled]))]
-    if order.size == 0:
+    if filled.size == 0:
         return None
+    order = filled[np.argsort(_sort_key(key[filled], start[filled]))]
     # Merge the bouts of each key: one begins a new interval unless an earlier one of the key reaches it.
     k, begin, end = key[order], start[order], stop[order]
     reach = _running_max(k, end)
@@ -84,7 +84,7 @@ def first_clash(
     first = np.flatnonzero(opens)
     row, begin, end = order[first], begin[first], reach[np.append(first[1:], order.size) - 1]
     # The intervals of a key are disjoint now. Those of a pair are, if each ends before the next begins.
-    by_pair = np.lexsort((begin, pair[row]))
+    by_pair = np.argsort(_sort_key(pair[row], begin))
     row, begin, end = row[by_pair], begin[by_pair], end[by_pair]
     overlaps = (pair[row[1:]] == pair[row[:-1]]) & (begin[1:] < end[:-1])
     if not overlaps.any():
@@ -185,7 +185,7 @@ def _pooled(bouts: _Bouts) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     n = bouts.key.size
     truth = bouts.is_truth.astype(np.int64)
     position = np.concatenate([bouts.start, bouts.stop])
-    order = np.lexsort((position, np.tile(bouts.key, 2)))
+    order = np.argsort(_sort_key(np.tile(bouts.key, 2), position))
     position, bout = position[order], order % n
     opens = np.where(order < n, 1, -1)
     in_truth = np.cumsum(opens * truth[bout]) > 0
@@ -222,11 +222,20 @@ def _frames(solution: pd.Series, submission: pd.Series, row: np.ndarray) -> np.n
     return np.concatenate([solution.to_numpy(dtype=np.int64), submission.to_numpy(dtype=np.int64)[row]])
 
 
+def _sort_key(group: np.ndarray, values: np.ndarray) -> np.ndarray:
+    """int64 numbers in the order of (group, value): numpy sorts one such array several times faster than two."""
+    low, high = int(values.min()), int(values.max())
+    if (int(group.max()) + 1) * (high - low + 1) >= 2**63:
+        _, values = np.unique(values, return_inverse=True)  # ranks fit
+        low, high = 0, int(values.max())
+    return group.astype(np.int64) * (high - low + 1) + (values - low)
+
+
 def _running_max(group: np.ndarray, values: np.ndarray) -> np.ndarray:
     """Largest value so far within each group; `group` is sorted."""
-    ranks = np.unique(values, return_inverse=True)
-    shifted = group.astype(np.int64) * ranks[0].size + ranks[1]  # a later group exceeds every earlier one
-    return ranks[0][np.maximum.accumulate(shifted) % ranks[0].size]
+    key = _sort_key(group, values)  # a later group exceeds every earlier one
+    largest = np.where(key == np.maximum.accumulate(key), np.arange(key.size), 0)
+    return values[np.maximum.accumulate(largest)]
 
 
 def _whitelist(
@@ -237,18 +246,19 @@ def _whitelist(
     Entry i of `labelled` is scene i's. What occurs in neither table is left out.
     """
     code_of = [{str(name): i for i, name in enumerate(names)} for names in (agents, targets, actions)]
-    parsed: dict[str, list[tuple[int, ...]]] = {}
-    rows: list[tuple[int, ...]] = []
-    for scene, text in enumerate(labelled):
+    parsed: dict[str, np.ndarray] = {}
+    for text in labelled:
         if text not in parsed:
             entries = [entry.split(",") for entry in _behaviours(text)]
-            parsed[text] = [
-                tuple(codes[name] for codes, name in zip(code_of, entry, strict=True))
+            codes = [
+                [codes[name] for codes, name in zip(code_of, entry, strict=True)]
                 for entry in entries
                 if len(entry) == 3 and all(name in codes for codes, name in zip(code_of, entry, strict=True))
             ]
-        rows.extend((scene, *codes) for codes in parsed[text])
-    return np.array(rows, dtype=np.int64).reshape(-1, 4)
+            parsed[text] = np.array(codes, dtype=np.int64).reshape(-1, 3)
+    of_scene = [parsed[text] for text in labelled]
+    scenes = np.repeat(np.arange(len(of_scene)), [len(codes) for codes in of_scene])
+    return np.column_stack([scenes, np.concatenate(of_scene)])
 
 
 def _behaviours(text: str) -> list[str]:
