@@ -9,7 +9,14 @@ import pandas as pd
 import pytest
 
 from benchmarks.score import Conflict, plain_score
-from mabe.metrics.competition import SOLUTION_COLUMNS, SUBMISSION_COLUMNS, first_clash, score, score_table
+from mabe.metrics.competition import (
+    SOLUTION_COLUMNS,
+    SUBMISSION_COLUMNS,
+    _sort_key,
+    first_clash,
+    score,
+    score_table,
+)
 
 BOTH = ("mouse1,mouse2,attack", "mouse1,mouse2,mount")
 
@@ -428,3 +435,12 @@ def test_a_million_bouts_on_each_side():
     counts = pd.DataFrame({"hit": (length - shift).clip(lower=0), "length": length})
     pooled = counts.groupby([truth["lab_id"], truth["action"]]).sum()
     assert result == pytest.approx((pooled["hit"] / pooled["length"]).groupby("lab_id").mean().mean())
+
+
+def test_frame_numbers_too_large_for_one_sort_key_are_ranked():
+    group = np.array([2, 0, 1, 2, 0])
+    values = np.array([10**18, -5, 7, 3, 2 * 10**18])
+    expected = np.lexsort((values, group))
+    assert np.argsort(_sort_key(group, values)).tolist() == expected.tolist()
+    small = values % 1000
+    assert np.argsort(_sort_key(group, small)).tolist() == np.lexsort((small, group)).tolist()
