@@ -5,7 +5,7 @@ import os
 import pytest
 import torch
 
-from runs import RunError
+from runs import RunError, cores, hardware
 from runs.cores import available_cores
 from runs.cost import price_of, usd_per_hour
 from runs.hardware import bf16_supported, choose_device, peak_memory_mb, report, use_bf16
@@ -109,3 +109,29 @@ def test_price_table_that_is_none(tmp_path, text):
         usd_per_hour(tmp_path / "prices.yaml")
     with pytest.raises(RunError, match="must be a YAML file"):
         usd_per_hour(tmp_path / "none.yaml")
+
+
+def test_cores_are_those_that_a_container_may_use(tmp_path, monkeypatch):
+    limit = tmp_path / "cpu.max"
+    monkeypatch.setattr(cores, "CPU_MAX", limit)
+    monkeypatch.setattr(cores.os, "sched_getaffinity", lambda pid: set(range(8)), raising=False)
+    assert cores.available_cores() == 8
+    for text, expected in (
+        ("max 100000", 8),
+        ("200000 100000", 2),
+        ("150000 100000", 2),
+        ("3200000 100000", 8),
+    ):
+        limit.write_text(text + "\n")
+        assert cores.available_cores() == expected
+
+
+def test_threads_are_not_more_than_the_cores(monkeypatch):
+    before = torch.get_num_threads()
+    try:
+        torch.set_num_threads(4)
+        monkeypatch.setattr(hardware, "available_cores", lambda: 3)
+        hardware.tune(torch.device("cpu"))
+        assert torch.get_num_threads() == 3
+    finally:
+        torch.set_num_threads(before)
