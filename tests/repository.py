@@ -49,6 +49,11 @@ class Clone:
         )
         return json.loads(done.stdout)
 
+    def identify(self):
+        """Names somebody as the author of commits and tags."""
+        self("git", "config", "user.name", "Test")
+        self("git", "config", "user.email", "test@localhost")
+
     def commit(self, message):
         self("git", "add", "--all")
         self("git", "commit", "--quiet", "--allow-empty", "--message", message)
@@ -86,8 +91,7 @@ def copied(folder):
     shutil.rmtree(folder / "metrics/versions", ignore_errors=True)
     clone = Clone(folder)
     clone("git", "init", "--quiet")
-    clone("git", "config", "user.name", "Test")
-    clone("git", "config", "user.email", "test@localhost")
+    clone.identify()
     clone.commit("start")
     return clone
 

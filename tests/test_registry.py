@@ -24,8 +24,7 @@ def registry(origin, tmp_path_factory):
     folder = tmp_path_factory.mktemp("registry") / "clone"
     origin("git", "clone", "--quiet", ".", str(folder))
     clone = Clone(folder)
-    clone("git", "config", "user.name", "Test")
-    clone("git", "config", "user.email", "test@localhost")
+    clone.identify()
     clone("dvc", "cache", "dir", "--local", str(origin.folder / ".dvc/cache"))
     for version, revision in VERSIONS.items():
         clone("git", "tag", "--annotate", "--message", "register", f"{NAME}@{version}", revision)

@@ -1,6 +1,7 @@
 """The pipeline's data in S3: pushed to a real server, pulled into fresh clones, and what is said when it fails."""
 
 import hashlib
+import re
 import shutil
 import subprocess
 import sys
@@ -12,7 +13,7 @@ import swift_server
 import yaml
 from repository import Clone, ran, scratch
 from swift_server import SwiftServer
-from workspace import change, files
+from workspace import ROOT, change, files
 
 pytestmark = pytest.mark.integration
 
@@ -40,8 +41,10 @@ def copy(origin, tmp_path):
 def fresh(origin, tmp_path):
     """A clone of the origin: what Git has, and no cache."""
     folder = tmp_path / "fresh"
-    subprocess.run(["git", "clone", "--quiet", origin.folder, folder], env=origin.environment, check=True)
-    return Clone(folder)
+    origin("git", "clone", "--quiet", ".", str(folder))
+    clone = Clone(folder)
+    clone.identify()
+    return clone
 
 
 @pytest.fixture(scope="module")
@@ -197,9 +200,49 @@ def test_a_server_that_stops_during_a_pull_leaves_no_damaged_file(server, stored
 
 def test_a_model_is_read_from_the_bucket_without_a_pull(server, origin, stored, fresh):
     connected(fresh, server, stored)
-    fresh("git", "tag", "behaviour-model@v2.0.0", "second")
+    fresh("git", "tag", "--annotate", "--message", "model", "behaviour-model@v2.0.0", "second")
     fresh("dvc", "artifacts", "get", ".", "behaviour-model", "--out", "got")
     assert files(fresh.folder / "got") == files(origin.folder / "models/export")
+
+
+def test_commands_of_the_page_on_storage_run_as_printed(server, copy, fresh, tmp_path):
+    page = (ROOT / "docs/storage.md").read_text()
+    blocks = re.findall(r"^```(sh|python)\n(.*?)^```$", page, flags=re.DOTALL | re.MULTILINE)
+    assert len(blocks) >= 8
+    placeholders = {
+        "s3://YOUR-BUCKET": f"s3://{BUCKET}",
+        "https://YOUR-ENDPOINT": server.endpoint,
+        "YOUR-KEY": swift_server.KEY,
+        "YOUR-SECRET": swift_server.SECRET,
+        "/YOUR/DIRECTORY": str(tmp_path / "disk"),
+    }
+    aws, *rest = (_filled(text, placeholders) for _, text in blocks)
+    # AWS itself cannot be reached: its commands are run with the endpoint of the next block.
+    script = "\n".join([f"export AWS_ENDPOINT_URL={server.endpoint}", aws, *rest[:3]])
+    copy("bash", "-ec", script)
+    settings = (copy.folder / ".dvc/config.local").read_text()
+    assert str(tmp_path / "disk") in settings
+    assert swift_server.SECRET in settings
+    assert copy("git", "status", "--porcelain") == ""
+    share = [text for text in rest[3:] if "tools.share" in text]
+    copy("bash", "-ec", *share)
+
+    shutil.copyfile(copy.folder / ".dvc/config.local", fresh.folder / ".dvc/config.local")
+    for kind, text in zip([kind for kind, _ in blocks[4:]], rest[3:], strict=True):
+        if "tools.share" in text:
+            first = yaml.safe_load(fresh("git", "show", "first:params.yaml"))
+            change(fresh.folder, dropout=first["dropout"])
+            continue
+        output = fresh("bash", "-ec", text) if kind == "sh" else fresh(sys.executable, "-c", text)
+        assert set(ran(output)) <= {"check"}, text
+    assert "model.safetensors" in files(fresh.folder / "model-v1")
+
+
+def _filled(text, placeholders):
+    for placeholder, value in placeholders.items():
+        text = text.replace(placeholder, value)
+    assert "YOUR" not in text
+    return text
 
 
 def _content(path):
