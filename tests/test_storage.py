@@ -75,7 +75,10 @@ def cached(clone):
 
 
 def interrupted(clone, server, *command, enough: Callable[[], bool]):
-    """What `command` prints when the server dies as soon as `enough` is true; the server is up again after."""
+    """What `command` prints when the server dies as soon as `enough` is true; the server is up again after.
+
+    Give it many jobs: each waits through its retries.
+    """
     process = subprocess.Popen(
         command,
         cwd=clone.folder,
@@ -172,7 +175,9 @@ def test_a_wrong_secret_is_refused_and_changes_nothing(server, stored, copy, fre
 def test_a_server_that_stops_during_a_push_loses_nothing(server, copy, fresh):
     connected(copy, server, "half")
     before, count = cached(copy), server.objects()
-    output = interrupted(copy, server, "dvc", "push", enough=lambda: server.objects() >= count + 5)
+    output = interrupted(
+        copy, server, "dvc", "push", "--jobs", "32", enough=lambda: server.objects() >= count + 5
+    )
     assert "failed to push data to the cloud" in output or "Could not connect to the endpoint URL" in output
     assert "Traceback" not in output
     assert cached(copy) == before
@@ -187,7 +192,9 @@ def test_a_server_that_stops_during_a_push_loses_nothing(server, copy, fresh):
 def test_a_server_that_stops_during_a_pull_leaves_no_damaged_file(server, stored, fresh):
     connected(fresh, server, stored)
     folder = fresh.folder / ".dvc/cache/files"
-    output = interrupted(fresh, server, "dvc", "pull", enough=lambda: len(_whole_files(folder)) >= 5)
+    output = interrupted(
+        fresh, server, "dvc", "pull", "--jobs", "32", enough=lambda: len(_whole_files(folder)) >= 5
+    )
     assert "failed to pull data from the cloud" in output or "Could not connect to the endpoint URL" in output
     assert "Traceback" not in output
     assert len(_whole_files(folder)) >= 5
