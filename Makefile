@@ -51,7 +51,7 @@ bench: install  ## the benchmarks, one JSON line each
 
 lock: $(VENV)/.installed  ## write requirements.lock anew from pyproject.toml, all extras, by pip
 	rm -rf $(VENV)/lock && $(PYTHON) -m venv $(VENV)/lock
-	$(VENV)/lock/bin/python -m pip install --quiet --disable-pip-version-check torch==2.13.0 -e '.[dev,s3,modal]'
+	$(VENV)/lock/bin/python -m pip install --quiet --disable-pip-version-check torch==2.13.0 -e '.[dev,modal]'
 	$(VENV)/lock/bin/python -m pip freeze --exclude-editable | sed 's/+[a-z0-9.]*$$//' > requirements.lock
 	rm -rf $(VENV)/lock
 

@@ -1,100 +1,17 @@
 """The pipeline under DVC, in a fresh Git repository made of this one's files."""
 
 import json
-import os
 import shutil
-import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 import yaml
-from workspace import ENVIRONMENT, ROOT, STAGES, TINY, change
+from repository import ran
+from workspace import STAGES, TINY, change
 
 pytestmark = pytest.mark.integration
 
 DVC_STAGES = [name.replace("_", "-") for name in STAGES]
-
-
-class Clone:
-    """A repository to run commands in."""
-
-    def __init__(self, folder):
-        self.folder = folder
-        kept = {k: v for k, v in ENVIRONMENT.items() if not k.startswith(("GIT_", "DVC_"))}
-        self.environment = kept | {
-            "PYTHONPATH": f"{folder}{os.pathsep}{folder / 'src'}",  # the clone's code, not the installed one
-            "GIT_CONFIG_GLOBAL": os.devnull,
-            "COLUMNS": "200",
-        }
-
-    def __call__(self, *command, fails=False):
-        """Standard output and error of a command, which must succeed, or fail."""
-        done = subprocess.run(
-            command,
-            cwd=self.folder,
-            env=self.environment,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            check=False,
-            timeout=300,
-        )
-        assert (done.returncode != 0) == fails, done.stdout
-        return done.stdout
-
-    def json(self, *command):
-        """What a command prints as JSON."""
-        done = subprocess.run(
-            command, cwd=self.folder, env=self.environment, capture_output=True, text=True, check=True
-        )
-        return json.loads(done.stdout)
-
-    def commit(self, message):
-        self("git", "add", "--all")
-        self("git", "commit", "--quiet", "--allow-empty", "--message", message)
-
-
-def ran(output):
-    """The stages that `dvc repro` or `dvc exp run` executed, in order."""
-    return [line.split("'")[1] for line in output.splitlines() if line.startswith("Running stage")]
-
-
-def settings(**values):
-    """-S options."""
-    text = {name: "null" if value is None else str(value) for name, value in values.items()}
-    return [option for name, value in text.items() for option in ("-S", f"{name}={value}")]
-
-
-@pytest.fixture(scope="module")
-def finished(tmp_path_factory):
-    """A clone in which V1 has run on a tiny sample, committed; and what `dvc exp run` printed."""
-    if shutil.which("git") is None:
-        pytest.skip("git is not installed")
-    listed = subprocess.run(
-        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    if listed.returncode != 0:
-        pytest.skip("the tests do not run from a Git working tree")
-    folder = tmp_path_factory.mktemp("dvc") / "clone"
-    for name in filter(None, listed.stdout.split("\0")):
-        source, target = ROOT / name, folder / name
-        if source.is_file() and Path(name).parts[0] != "tests":
-            target.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(source, target)
-    shutil.rmtree(folder / "metrics/versions", ignore_errors=True)
-    clone = Clone(folder)
-    clone("git", "init", "--quiet")
-    clone("git", "config", "user.name", "Test")
-    clone("git", "config", "user.email", "test@localhost")
-    clone.commit("start")
-    output = clone("dvc", "exp", "run", "--name", "tiny", *settings(version="v1", **TINY))
-    clone.commit("tiny run")
-    return clone, output
 
 
 @pytest.fixture

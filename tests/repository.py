@@ -1,0 +1,101 @@
+"""A Git repository made of this one's files, in which tests run git and dvc."""
+
+import json
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+from workspace import ENVIRONMENT, ROOT
+
+
+class Clone:
+    """A repository to run commands in, which see nothing of this machine's Git, DVC and AWS settings."""
+
+    def __init__(self, folder, **environment):
+        self.folder = folder
+        kept = {k: v for k, v in ENVIRONMENT.items() if not k.startswith(("GIT_", "DVC_", "AWS_"))}
+        self.environment = kept | {
+            "PYTHONPATH": f"{folder}{os.pathsep}{folder / 'src'}",  # the clone's code, not the installed one
+            "GIT_CONFIG_GLOBAL": os.devnull,
+            "AWS_CONFIG_FILE": f"{os.devnull}/none",  # botocore wants a path that does not exist
+            "AWS_SHARED_CREDENTIALS_FILE": f"{os.devnull}/none",
+            "AWS_EC2_METADATA_DISABLED": "true",
+            "NO_PROXY": "127.0.0.1",
+            "COLUMNS": "200",
+        }
+        self.environment |= environment
+
+    def __call__(self, *command, fails=False):
+        """Standard output and error of a command, which must succeed, or fail."""
+        done = subprocess.run(
+            command,
+            cwd=self.folder,
+            env=self.environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            check=False,
+            timeout=300,
+        )
+        assert (done.returncode != 0) == fails, done.stdout
+        return done.stdout
+
+    def json(self, *command):
+        """What a command prints as JSON."""
+        done = subprocess.run(
+            command, cwd=self.folder, env=self.environment, capture_output=True, text=True, check=True
+        )
+        return json.loads(done.stdout)
+
+    def identify(self):
+        """Names somebody as the author of commits and tags."""
+        self("git", "config", "user.name", "Test")
+        self("git", "config", "user.email", "test@localhost")
+
+    def commit(self, message):
+        self("git", "add", "--all")
+        self("git", "commit", "--quiet", "--allow-empty", "--message", message)
+
+
+def ran(output):
+    """The stages that `dvc repro` or `dvc exp run` executed, in order."""
+    return [line.split("'")[1] for line in output.splitlines() if line.startswith("Running stage")]
+
+
+def settings(**values):
+    """-S options."""
+    text = {name: "null" if value is None else str(value) for name, value in values.items()}
+    return [option for name, value in text.items() for option in ("-S", f"{name}={value}")]
+
+
+def copied(folder):
+    """`folder` as a repository of this one's files, tests and records left out, in one commit."""
+    if shutil.which("git") is None:
+        pytest.skip("git is not installed")
+    listed = subprocess.run(
+        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if listed.returncode != 0:
+        pytest.skip("the tests do not run from a Git working tree")
+    for name in filter(None, listed.stdout.split("\0")):
+        source, target = ROOT / name, folder / name
+        if source.is_file() and Path(name).parts[0] != "tests":
+            target.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(source, target)
+    shutil.rmtree(folder / "metrics/versions", ignore_errors=True)
+    clone = Clone(folder)
+    clone("git", "init", "--quiet")
+    clone.identify()
+    clone.commit("start")
+    return clone
+
+
+def scratch(folder, names):
+    """For shutil.copytree: leaves out DVC's scratch folder, which knows the repository by its path."""
+    return ["tmp"] if Path(folder).name == ".dvc" else []
