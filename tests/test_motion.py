@@ -12,6 +12,7 @@ from mabe.features.motion import (
     motion,
     select,
     stand_ins,
+    tracked,
     velocity,
 )
 from mabe.skeleton import SLOT, SLOTS
@@ -141,7 +142,9 @@ def test_blocks_join_without_a_seam():
     assert np.array_equal(features[:, 144:216], magnitude(v).reshape(-1, 72), equal_nan=True)
     a = magnitude(acceleration(v, 50.0)).reshape(-1, 72)
     assert np.array_equal(features[:, 216:], a, equal_nan=True)
-    np.testing.assert_allclose(centre(xy), np.nanmean(xy.reshape(-1, 2).astype(float), axis=0), atol=1e-6)
+    np.testing.assert_allclose(
+        centre(xy, 4, 18, tracked(xy, 4, 18)), np.nanmean(xy.reshape(-1, 2).astype(float), axis=0), atol=1e-6
+    )
 
 
 def test_the_small_skeleton_takes_slots_by_name():

@@ -17,7 +17,7 @@ from mabe.features.normalise import (
     MISSING_VALUE,
     Normalisation,
     Statistics,
-    features_of,
+    feature_blocks,
     normalisation_from,
 )
 from mabe.params import FeatureParams
@@ -85,17 +85,26 @@ def _write(
 ) -> tuple[int, int]:
     """Writes one set's array. Returns the rows of recordings, and how many of their values are missing."""
     xy = store.xy(name)
-    array = arrays.create(path, np.float16, (len(xy), normalisation.dim))
     spans = _spans(store.recordings(set=name), normalisation.motion_fps)
 
-    def write(span: Span) -> int:
-        rows = slice(span.start, span.start + span.frames)
-        features = features_of(xy[rows], span.fps, normalisation)
-        array[rows] = features
-        return int(np.count_nonzero(features == MISSING_VALUE))
+    with arrays.writing(path, np.float16, (len(xy), normalisation.dim)) as write_rows:
 
-    missing = sum(_in_order(pool, workers, write, spans, f"{name} features"))
-    array.flush()
+        def write(span: Span) -> int:
+            recording = xy[span.start : span.start + span.frames]
+            rows = np.empty((0, normalisation.dim), np.float16)
+            start, missing = span.start, span.frames * normalisation.dim
+            for columns, features, absent in feature_blocks(recording, span.fps, normalisation):
+                if len(rows) < len(
+                    features
+                ):  # the columns not in `columns` stay as they are from block to block
+                    rows = np.full((len(features), normalisation.dim), MISSING_VALUE, np.float16)
+                rows[: len(features), columns] = features.astype(np.float16)
+                write_rows(start, rows[: len(features)])
+                start += len(features)
+                missing -= features.size - absent
+            return missing
+
+        missing = sum(_in_order(pool, workers, write, spans, f"{name} features"))
     return sum(span.frames for span in spans), missing
 
 
