@@ -42,7 +42,7 @@ def writing(
         def write(row: int, rows: np.ndarray) -> None:
             if rows.dtype != array.dtype or rows.shape[1:] != array.shape[1:] or row + len(rows) > len(array):
                 raise ValueError(f"{rows.dtype} {rows.shape} at row {row} does not fit {path}")
-            left = np.ascontiguousarray(rows).reshape(-1).view(np.uint8)
+            left = np.ascontiguousarray(rows).reshape(-1).view(np.uint8).data
             place = start + row * row_bytes
             while len(left):
                 done = os.pwrite(file.fileno(), left, place)

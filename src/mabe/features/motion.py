@@ -62,11 +62,12 @@ def centre(xy: np.ndarray, num_mice: int, num_keypoints: int, keypoints: np.ndar
     total, count = np.zeros(2), np.zeros(2)
     for start in range(0, len(xy) if len(keypoints) else 0, _CENTRE_BLOCK):
         points = _points(xy[start : start + _CENTRE_BLOCK], num_mice, num_keypoints, keypoints)
+        missing = np.isnan(points.view(np.float32).ravel())
         flat = points.astype(np.complex128).ravel()
-        axes = flat.view(np.float64).reshape(-1, 2)
-        missing = np.isnan(axes)
-        count += len(axes) - np.count_nonzero(missing, axis=0)
-        axes[missing] = 0
+        count += len(flat)
+        if missing.any():
+            count -= np.count_nonzero(missing[::2]), np.count_nonzero(missing[1::2])
+            flat.view(np.float64)[missing] = 0
         # One number after the other: a sum in pairs would differ in its last digits from one set of parts to
         # another that holds the same values.
         total += np.add.accumulate(flat, out=flat)[-1:].view(np.float64)

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Protocol
 
 from mabe.errors import InputError
-from mabe.recordings import Recording
+from mabe.readers.recording import Recording
 
 _LONGEST_HOURS = 48  # a longer recording means a corrupt frame number, which would claim all memory
 
