@@ -86,6 +86,19 @@ class Store:
         """float32 (N, 4, 18, 2), memory-mapped read-only."""
         return self._array(f"{set}_xy")
 
+    def frames(self, set: str, start: int, frames: int) -> np.ndarray:
+        """Rows [start, start + frames) of `xy`, in a memory map of their own.
+
+        What was read of a map counts as the process's memory until the map goes, and this one goes with its
+        recording.
+        """
+        xy = self.xy(set)
+        assert isinstance(xy, np.memmap)
+        place = xy.offset + start * xy[:1].nbytes
+        return np.memmap(
+            self.path / f"{set}_xy.npy", np.float32, "r", offset=place, shape=(frames, *xy.shape[1:])
+        )
+
     def status(self, set: str) -> np.ndarray:
         """uint8 (N, 4, 18), memory-mapped read-only."""
         return self._array(f"{set}_status")

@@ -68,10 +68,9 @@ def _fit(params: FeatureParams, store: Store, pool: ThreadPoolExecutor, workers:
     spans = _spans(store.recordings(set="train", split="train"), params.motion_fps)
     if not spans:
         raise InputError(f"no recording of {store.path} is in the train split: run `dvc repro ingest` again")
-    xy = store.xy("train")
 
     def statistics(span: Span) -> Statistics:
-        return Statistics.of(xy[span.start : span.start + span.frames], span.fps, params)
+        return Statistics.of(store.frames("train", span.start, span.frames), span.fps, params)
 
     total: Statistics | None = None
     for part in _in_order(pool, workers, statistics, spans, "statistics"):
@@ -84,13 +83,12 @@ def _write(
     name: str, normalisation: Normalisation, store: Store, path: Path, pool: ThreadPoolExecutor, workers: int
 ) -> tuple[int, int]:
     """Writes one set's array. Returns the rows of recordings, and how many of their values are missing."""
-    xy = store.xy(name)
     spans = _spans(store.recordings(set=name), normalisation.motion_fps)
 
-    with arrays.writing(path, np.float16, (len(xy), normalisation.dim)) as write_rows:
+    with arrays.writing(path, np.float16, (len(store.xy(name)), normalisation.dim)) as write_rows:
 
         def write(span: Span) -> int:
-            recording = xy[span.start : span.start + span.frames]
+            recording = store.frames(name, span.start, span.frames)
             rows = np.empty((0, normalisation.dim), np.float16)
             start, missing = span.start, span.frames * normalisation.dim
             for columns, features, absent in feature_blocks(recording, span.fps, normalisation):
