@@ -25,17 +25,17 @@ class Moments:
         """x: (T, D), NaN where missing."""
         moments = cls.none(x.shape[1])
         for start in range(0, len(x), BLOCK):
+            missing = np.isnan(x[start : start + BLOCK])
             block = x[start : start + BLOCK].astype(np.float64)
-            missing = np.isnan(block)
             count = np.full(x.shape[1], float(len(block)))
             holes = missing.any()
             if holes:
                 count -= np.count_nonzero(missing, axis=0)
-                block[missing] = 0
+                np.copyto(block, 0, where=missing)
             mean = block.sum(axis=0) / np.maximum(count, 1)
             block -= mean
             if holes:
-                block[missing] = 0
+                np.copyto(block, 0, where=missing)
             moments = moments.merge(cls(count, mean, np.einsum("td,td->d", block, block)))
         return moments
 

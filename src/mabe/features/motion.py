@@ -7,6 +7,7 @@ throughout. `motion_blocks` computes only the others; x and y of a keypoint are 
 """
 
 from collections.abc import Iterator
+from typing import NamedTuple
 
 import numpy as np
 
@@ -40,6 +41,21 @@ def stand_ins(xy: np.ndarray, num_mice: int, num_keypoints: int) -> np.ndarray:
             present = ~np.isnan(mice[:, :, [SLOT[name] for name in slots]]).any(axis=-1)
             taken[:, :, k] = present.argmax(axis=-1)  # 0 if none is present: then the position is NaN
     return taken
+
+
+class Survey(NamedTuple):
+    """What `motion_blocks` has to know of a whole recording before its first block."""
+
+    keypoints: np.ndarray
+    """Those that are not missing throughout, ascending: int (P,), each mouse · K + keypoint."""
+    centre: np.ndarray
+    """Mean position of everything that is present: float32 (2,)."""
+
+
+def survey(xy: np.ndarray, num_mice: int, num_keypoints: int) -> Survey:
+    """The survey of a recording: xy float32 (T, 4, 18, 2)."""
+    keypoints = tracked(xy, num_mice, num_keypoints)
+    return Survey(keypoints, centre(xy, num_mice, num_keypoints, keypoints))
 
 
 def tracked(xy: np.ndarray, num_mice: int, num_keypoints: int) -> np.ndarray:
@@ -116,15 +132,15 @@ def motion(xy: np.ndarray, fps: float, num_mice: int, num_keypoints: int) -> np.
 
 
 def motion_blocks(
-    xy: np.ndarray, fps: float | None, num_mice: int, num_keypoints: int
+    xy: np.ndarray, fps: float | None, num_mice: int, num_keypoints: int, known: Survey | None = None
 ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """`motion` (or, if fps is None, `coords`) of BLOCK frames after the other, less what is missing throughout.
 
+    known: the recording's survey, if it was made before.
     Yields the columns that are not, int (C,), the same each time, and their values, float32 (frames, C).
     """
     n = num_mice * num_keypoints
-    keypoints = tracked(xy, num_mice, num_keypoints)
-    middle = centre(xy, num_mice, num_keypoints, keypoints).view(np.complex64)
+    keypoints, middle = known or survey(xy, num_mice, num_keypoints)
     p = len(keypoints)
     columns = [2 * keypoints[:, None] + [0, 1]] + (
         [] if fps is None else [2 * n + keypoints, 3 * n + keypoints]
@@ -136,7 +152,7 @@ def motion_blocks(
         block, row = xy[before : start + BLOCK], start - before
         points = _points(block, num_mice, num_keypoints, keypoints)
         out = np.empty((len(block) - row, len(where)), np.float32)
-        np.subtract(points[row:], middle, out=out[:, : 2 * p].view(np.complex64))
+        np.subtract(points[row:], middle.view(np.complex64), out=out[:, : 2 * p].view(np.complex64))
         if fps is not None:
             taken = None
             if substituted:

@@ -13,7 +13,7 @@ from mabe.errors import InputError
 from mabe.features.engineered import engineered
 from mabe.features.layout import PCA_COMPONENTS, columns, feature_dim
 from mabe.features.moments import Moments, Scatter
-from mabe.features.motion import coords, motion_blocks
+from mabe.features.motion import Survey, coords, motion_blocks
 from mabe.params import FeatureParams
 from mabe.skeleton import MAX_MICE, MIRROR, SLOTS, keypoint_names
 
@@ -114,16 +114,17 @@ def features_of(xy: np.ndarray, fps: float, normalisation: Normalisation) -> np.
 
 
 def feature_blocks(
-    xy: np.ndarray, fps: float, normalisation: Normalisation
+    xy: np.ndarray, fps: float, normalisation: Normalisation, known: Survey | None = None
 ) -> Iterator[tuple[np.ndarray, np.ndarray, int]]:
     """`features_of` some frames after the other, less the columns that are missing throughout.
 
+    known: see `motion_blocks`.
     Yields the columns that are not, int (C,), the same each time, their values, float32 (frames, C), and how
     many of these are missing.
     """
     mean, std, pca_mean, components = normalisation.arrays
     shape = (normalisation.num_mice, normalisation.num_keypoints)
-    for where, x in _raw_blocks(xy, fps, normalisation.features, *shape, normalisation.motion_fps):
+    for where, x in _raw_blocks(xy, fps, normalisation.features, *shape, normalisation.motion_fps, known):
         if len(components):
             x = np.concatenate([x, _project(coords(xy, *shape), pca_mean, components)], axis=1)
             where = np.arange(normalisation.dim)
@@ -146,13 +147,13 @@ class Statistics:
     """engineered only."""
 
     @classmethod
-    def of(cls, xy: np.ndarray, fps: float, params: FeatureParams) -> Self:
-        """xy, fps: see `features_of`."""
+    def of(cls, xy: np.ndarray, fps: float, params: FeatureParams, known: Survey | None = None) -> Self:
+        """xy, fps: see `features_of`; known: see `motion_blocks`."""
         shape = (params.num_mice, params.num_keypoints)
         pca = params.features == "engineered"
         dim = feature_dim(params.features, *shape) - (PCA_COMPONENTS if pca else 0)
         moments = Moments.none(dim)
-        for where, x in _raw_blocks(xy, fps, params.features, *shape, params.motion_fps):
+        for where, x in _raw_blocks(xy, fps, params.features, *shape, params.motion_fps, known):
             moments = moments.merge(Moments.of(x).at(where, dim))
         return cls(moments, Scatter.of(coords(xy, *shape)) if pca else None)
 
@@ -203,7 +204,13 @@ def normalisation_from(statistics: Statistics, params: FeatureParams) -> Normali
 
 
 def _raw_blocks(
-    xy: np.ndarray, fps: float, features: str, num_mice: int, num_keypoints: int, motion_fps: float | None
+    xy: np.ndarray,
+    fps: float,
+    features: str,
+    num_mice: int,
+    num_keypoints: int,
+    motion_fps: float | None,
+    known: Survey | None,
 ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """Features before normalisation and without PCA: columns int (C,), values float32 (frames, C), NaN if missing.
 
@@ -215,7 +222,7 @@ def _raw_blocks(
     if not 0 < rate < float("inf"):
         raise InputError(f"fps is {rate} but must be a number greater than 0 (Hz)")
     if features != "engineered":
-        return motion_blocks(xy, rate if features == "motion" else None, num_mice, num_keypoints)
+        return motion_blocks(xy, rate if features == "motion" else None, num_mice, num_keypoints, known)
     x = engineered(xy, rate, num_keypoints)
     return iter([(np.arange(x.shape[1]), x)])
 

@@ -243,8 +243,13 @@ def _tracks(file: pq.ParquetFile, first: int, frames: int, path: Path) -> tuple[
         x, y = (
             batch.column(c).to_numpy(zero_copy_only=False).astype(np.float32, copy=False) for c in ("x", "y")
         )
-        if np.isinf(x).any() or np.isinf(y).any():
-            raise InputError(f"{path}: x or y is infinite; correct the file")
+        found: np.ndarray | np.uint16 = np.uint16(1)
+        both = x + y
+        if not np.isfinite(both).all() or np.count_nonzero(x) < len(x):
+            if np.isinf(x).any() or np.isinf(y).any():
+                raise InputError(f"{path}: x or y is infinite; correct the file")
+            absent = np.isnan(both) | ((x == 0) & (y == 0))
+            found, x, y = (~absent).astype(np.uint16), np.where(absent, 0, x), np.where(absent, 0, y)
         row_of, key = _rows(mouse, batch.column("bodypart"), path)
         seen[row_of[row_of >= 0]] = True
         frame = batch.column("video_frame").to_numpy()
@@ -254,10 +259,7 @@ def _tracks(file: pq.ParquetFile, first: int, frames: int, path: Path) -> tuple[
             )
         place = (row_of * frames - first)[key]
         place += frame
-        absent = np.isnan(x) | np.isnan(y) | ((x == 0) & (y == 0))
-        if absent.any():
-            place, x, y = place[~absent], x[~absent], y[~absent]
-        np.add.at(count.reshape(-1), place, np.uint16(1))
+        np.add.at(count.reshape(-1), place, found)
         np.add.at(x_total.reshape(-1), place, x)
         np.add.at(y_total.reshape(-1), place, y)
     slots = np.flatnonzero(seen)
@@ -278,10 +280,9 @@ def _rows(mouse: np.ndarray, bodypart: pa.Array, path: Path) -> tuple[np.ndarray
         bodypart = bodypart.dictionary_encode()
     parts = len(bodypart.dictionary)
     key = mouse.astype(np.int64)
-    key -= 1
     key *= parts
     key += bodypart.indices.to_numpy()
-    used = np.bincount(key, minlength=MAX_MICE * parts).reshape(MAX_MICE, parts) > 0
+    used = np.bincount(key, minlength=(1 + MAX_MICE) * parts).reshape(-1, parts) > 0
     row_of = np.full(used.shape, -1, np.int64)
     for part in np.flatnonzero(used.any(axis=0)):
         try:
@@ -289,5 +290,5 @@ def _rows(mouse: np.ndarray, bodypart: pa.Array, path: Path) -> tuple[np.ndarray
         except InputError as error:
             raise InputError(f"{path}: {error}") from None
         mice = np.flatnonzero(used[:, part])
-        row_of[mice, part] = mice * len(SLOTS) + slot
+        row_of[mice, part] = (mice - 1) * len(SLOTS) + slot
     return row_of.ravel(), key
