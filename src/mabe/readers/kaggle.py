@@ -250,8 +250,8 @@ def _tracks(file: pq.ParquetFile, first: int, frames: int, path: Path) -> tuple[
                 raise InputError(f"{path}: x or y is infinite; correct the file")
             absent = np.isnan(both) | ((x == 0) & (y == 0))
             found, x, y = (~absent).astype(np.uint16), np.where(absent, 0, x), np.where(absent, 0, y)
-        row_of, key = _rows(mouse, batch.column("bodypart"), path)
-        seen[row_of[row_of >= 0]] = True
+        row_of, used, key = _rows(mouse, batch.column("bodypart"), path)
+        seen[row_of[used]] = True
         frame = batch.column("video_frame").to_numpy()
         if frame.min() < first or frame.max() >= first + frames:
             raise InputError(
@@ -266,29 +266,29 @@ def _tracks(file: pq.ParquetFile, first: int, frames: int, path: Path) -> tuple[
     tracks = np.empty((len(slots), frames, 2), np.float32)
     with np.errstate(invalid="ignore"):  # 0 / 0 is NaN: a keypoint that no row holds
         for i, slot in enumerate(slots):
-            np.divide(x_total[slot], count[slot], out=tracks[i, :, 0])
-            np.divide(y_total[slot], count[slot], out=tracks[i, :, 1])
+            rows = count[slot].astype(np.float32)
+            np.divide(x_total[slot], rows, out=tracks[i, :, 0])
+            np.divide(y_total[slot], rows, out=tracks[i, :, 1])
     return slots, tracks
 
 
-def _rows(mouse: np.ndarray, bodypart: pa.Array, path: Path) -> tuple[np.ndarray, np.ndarray]:
-    """Where the rows of a batch fall: mouse · 18 + slot of each (mouse, part) key, int64, and each row's key.
+def _rows(mouse: np.ndarray, bodypart: pa.Array, path: Path) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Where the rows of a batch fall: mouse · 18 + slot of every (mouse, part) key, whether it is used, each row's key.
 
-    Names are looked up once each. A key that no row has is -1.
+    Names are looked up once each.
     """
     if not pa.types.is_dictionary(bodypart.type):
         bodypart = bodypart.dictionary_encode()
     parts = len(bodypart.dictionary)
     key = mouse.astype(np.int64)
     key *= parts
-    key += bodypart.indices.to_numpy()
-    used = np.bincount(key, minlength=(1 + MAX_MICE) * parts).reshape(-1, parts) > 0
-    row_of = np.full(used.shape, -1, np.int64)
-    for part in np.flatnonzero(used.any(axis=0)):
+    key += bodypart.indices.to_numpy().astype(np.int64)
+    used = np.bincount(key, minlength=(1 + MAX_MICE) * parts) > 0
+    slots = np.zeros(parts, np.int64)
+    for part in np.flatnonzero(used.reshape(-1, parts).any(axis=0)):
         try:
-            slot = slot_of_part(bodypart.dictionary[int(part)].as_py())
+            slots[part] = slot_of_part(bodypart.dictionary[int(part)].as_py())
         except InputError as error:
             raise InputError(f"{path}: {error}") from None
-        mice = np.flatnonzero(used[:, part])
-        row_of[mice, part] = (mice - 1) * len(SLOTS) + slot
-    return row_of.ravel(), key
+    row_of = np.arange(-1, MAX_MICE)[:, None] * len(SLOTS) + slots  # mice count from 1
+    return row_of.ravel(), used, key
