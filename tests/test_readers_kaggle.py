@@ -265,6 +265,16 @@ def test_a_recording_holds_tracks_of_what_is_tracked_only(tmp_path):
     assert np.isfinite(recording.xy).sum() == recording.tracks.size
 
 
+@pytest.mark.parametrize("kind", [pa.uint64(), pa.int16()])
+def test_video_frame_of_any_whole_number_and_coordinates_that_overflow_in_sum(tmp_path, kind):
+    path = write_video(tmp_path, rows=[(3, 1, "nose", 3e38, 3e38), (4, 1, "nose", 1.0, 2.0)])
+    table = pq.read_table(path)
+    pq.write_table(table.set_column(0, "video_frame", table["video_frame"].cast(kind)), path)
+    recording = read_only(tmp_path)
+    assert recording.first_frame == 3
+    np.testing.assert_array_equal(recording.tracks, np.array([[[3e38, 3e38], [1, 2]]], np.float32))
+
+
 def test_frames_outside_the_extent_are_not_written_over_another_track(tmp_path, monkeypatch):
     write_video(tmp_path, rows=[(f, 1, p, 1.0, 2.0) for f in range(5) for p in ("nose", "neck")])
     monkeypatch.setattr("mabe.readers.kaggle._extent", lambda file, entry: (0, 3))

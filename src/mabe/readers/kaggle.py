@@ -227,8 +227,9 @@ def _tracks(file: pq.ParquetFile, first: int, frames: int, path: Path) -> tuple[
     tracked too, the head itself), each counting once per row that is present.
     """
     shape = (MAX_MICE * len(SLOTS), frames)
-    x_total, y_total = np.zeros(shape, np.float32), np.zeros(shape, np.float32)  # what no row falls on takes
-    count = np.zeros(shape, np.uint16)  # no memory: the system gives pages of zeros when they are written
+    # Keypoints that nobody tracked take no memory here: the system gives a page of zeros when it is written.
+    x_total, y_total = np.zeros(shape, np.float32), np.zeros(shape, np.float32)
+    count = np.zeros(shape, np.uint16)
     seen = np.zeros(len(count), bool)
     columns = ["video_frame", "mouse_id", "bodypart", "x", "y"]
     for batch in file.iter_batches(_ROWS_AT_ONCE, columns=columns, use_threads=False):
@@ -244,7 +245,8 @@ def _tracks(file: pq.ParquetFile, first: int, frames: int, path: Path) -> tuple[
             batch.column(c).to_numpy(zero_copy_only=False).astype(np.float32, copy=False) for c in ("x", "y")
         )
         found: np.ndarray | np.uint16 = np.uint16(1)
-        both = x + y
+        with np.errstate(over="ignore", invalid="ignore"):
+            both = x + y
         if not np.isfinite(both).all() or np.count_nonzero(x) < len(x):
             if np.isinf(x).any() or np.isinf(y).any():
                 raise InputError(f"{path}: x or y is infinite; correct the file")
@@ -252,7 +254,7 @@ def _tracks(file: pq.ParquetFile, first: int, frames: int, path: Path) -> tuple[
             found, x, y = (~absent).astype(np.uint16), np.where(absent, 0, x), np.where(absent, 0, y)
         row_of, used, key = _rows(mouse, batch.column("bodypart"), path)
         seen[row_of[used]] = True
-        frame = batch.column("video_frame").to_numpy()
+        frame = batch.column("video_frame").to_numpy().astype(np.int64, copy=False)
         if frame.min() < first or frame.max() >= first + frames:
             raise InputError(
                 f"{path}: video_frame does not agree with the file's statistics; restore the file"

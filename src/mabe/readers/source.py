@@ -37,7 +37,7 @@ class Entry:
 
 
 class Source(Protocol):
-    """A data source. It must pickle: each worker process reads with its own copy."""
+    """A data source. Several workers (threads) read from it at a time."""
 
     @property
     def labelled_without_annotation(self) -> tuple[str, ...]:
