@@ -5,6 +5,7 @@ import subprocess
 import sys
 
 import numpy as np
+import pytest
 
 from mabe import arrays
 
@@ -18,6 +19,20 @@ def test_a_created_array_reads_as_zeros_and_keeps_what_is_written(tmp_path):
     np.testing.assert_array_equal(
         read, np.array([0, 0, 7, 0, 0], np.float16)[:, None] * np.ones(3, np.float16)
     )
+
+
+def test_rows_are_written_in_any_order_and_must_fit(tmp_path):
+    with arrays.writing(tmp_path / "a.npy", np.float32, (6, 2, 3)) as write:
+        rows = np.arange(12, dtype=np.float32).reshape(2, 2, 3)
+        write(4, rows)
+        write(1, rows[:1])
+        write(0, rows.transpose(0, 2, 1)[:1].transpose(0, 2, 1))  # not contiguous
+        for row, wrong in ((5, rows), (0, rows.astype(np.float64)), (0, rows[:, :1])):
+            with pytest.raises(ValueError, match=r"does not fit .*a\.npy"):
+                write(row, wrong)
+    expected = np.zeros((6, 2, 3), np.float32)
+    expected[4:], expected[1], expected[0] = rows, rows[0], rows[0]
+    np.testing.assert_array_equal(np.load(tmp_path / "a.npy"), expected)
 
 
 def test_without_room_it_is_an_error_that_names_the_file(tmp_path):

@@ -3,10 +3,18 @@ import itertools
 import numpy as np
 import pytest
 
-from mabe.gaps import interpolate_gaps
+from mabe import gaps
 from mabe.recordings import INTERPOLATED, MISSING, OBSERVED
 
 NAN = np.nan
+
+
+def interpolate_gaps(xy: np.ndarray, max_frames: int) -> tuple[np.ndarray, np.ndarray]:
+    """xy (T, M, K, 2) filled, as a copy, and its status (T, M, K)."""
+    frames, *individuals, _ = xy.shape
+    tracks = xy.reshape(frames, -1, 2).transpose(1, 0, 2).copy()
+    status = gaps.interpolate_gaps(tracks, max_frames)
+    return tracks.transpose(1, 0, 2).reshape(xy.shape), status.T.reshape(frames, *individuals)
 
 
 def track(x, y=None) -> np.ndarray:
@@ -35,14 +43,12 @@ def test_one_keypoint(x, max_frames, expected, status):
     assert (OBSERVED, INTERPOLATED, MISSING) == (0, 1, 2)
 
 
-def test_half_a_keypoint_is_missing_and_the_input_is_left_alone():
+def test_half_a_keypoint_is_missing():
     xy = track([1, NAN, 3, 4], [1, 7, NAN, 4])
-    before = xy.copy()
     filled, status = interpolate_gaps(xy, 2)
     np.testing.assert_array_equal(filled[:, 0, 0], [[1, 1], [2, 2], [3, 3], [4, 4]])
     assert status.ravel().tolist() == [0, 1, 1, 0]
     assert np.isnan(interpolate_gaps(xy, 0)[0][1:3]).all()
-    np.testing.assert_array_equal(xy, before)
 
 
 def test_against_a_loop_over_keypoints():

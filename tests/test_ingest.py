@@ -176,7 +176,8 @@ def test_clip_bouts_counts():
     table = pd.DataFrame([[10, 20], [5, 12], [0, 10], [19, 21], [20, 30], [15, 15]], columns=columns)
     kept, clipped, empty = clip_bouts(table, 10, 20)
     assert kept.to_numpy().tolist() == [[10, 20], [10, 12], [19, 20]]
-    assert (clipped, empty) == (4, 1)
+    assert clipped.tolist() == [False, True, True, True, True, False]
+    assert np.flatnonzero(empty).tolist() == [5]
 
 
 def files(store) -> dict[str, bytes]:

@@ -10,8 +10,11 @@ from mabe.features.motion import (
     coords,
     magnitude,
     motion,
+    motion_blocks,
     select,
     stand_ins,
+    survey,
+    tracked,
     velocity,
 )
 from mabe.skeleton import SLOT, SLOTS
@@ -141,7 +144,9 @@ def test_blocks_join_without_a_seam():
     assert np.array_equal(features[:, 144:216], magnitude(v).reshape(-1, 72), equal_nan=True)
     a = magnitude(acceleration(v, 50.0)).reshape(-1, 72)
     assert np.array_equal(features[:, 216:], a, equal_nan=True)
-    np.testing.assert_allclose(centre(xy), np.nanmean(xy.reshape(-1, 2).astype(float), axis=0), atol=1e-6)
+    np.testing.assert_allclose(
+        centre(xy, 4, 18, tracked(xy, 4, 18)), np.nanmean(xy.reshape(-1, 2).astype(float), axis=0), atol=1e-6
+    )
 
 
 def test_the_small_skeleton_takes_slots_by_name():
@@ -172,3 +177,39 @@ def test_a_change_to_a_stand_in_is_not_a_movement():
     speed = motion(xy, 30.0, 2, 7)[:, 28]
     assert set(np.flatnonzero(np.isnan(speed))) == {4}
     assert np.all(speed[[0, 1, 2, 3, 5, 6, 7]] == 0)
+
+
+def test_only_what_is_tracked_is_computed_and_the_rest_is_missing():
+    rng = np.random.default_rng(3)
+    xy = np.full((BLOCK + 40, 4, 18, 2), np.nan, np.float32)
+    places = [(0, SLOT["nose"]), (1, SLOT["neck"]), (3, SLOT["tail_tip"])]
+    for mouse, slot in places:
+        xy[:, mouse, slot] = rng.normal(size=(len(xy), 2))
+    xy[:BLOCK, 3, SLOT["tail_tip"]] = np.nan  # seen in the last block alone
+    assert tracked(xy, 4, 18).tolist() == [mouse * 18 + slot for mouse, slot in places]
+    assert tracked(xy, 2, 7).tolist() == [0, 7 + 3]  # the neck is the fourth of the seven
+    assert tracked(xy[:0], 4, 18).tolist() == []
+    blocks = list(motion_blocks(xy, 30.0, 4, 18))
+    assert [block.shape for _, block in blocks] == [(BLOCK, 12), (40, 12)]
+    again = motion_blocks(xy, 30.0, 4, 18, survey(xy, 4, 18))
+    assert all(np.array_equal(a, b, equal_nan=True) for (_, a), (_, b) in zip(blocks, again, strict=True))
+    whole = motion(xy, 30.0, 4, 18)
+    columns = np.flatnonzero(~np.isnan(whole).all(axis=0))
+    assert columns.tolist() == sorted(blocks[0][0].tolist())
+    middle = [np.nanmean(xy[..., axis].astype(float)) for axis in (0, 1)]
+    np.testing.assert_allclose(whole[:, :2], xy[:, 0, 0] - middle, atol=1e-5)
+
+
+def test_the_centre_is_the_same_sum_whatever_else_could_be_tracked():
+    """Adding in pairs, numpy's way along the last axis, would not be."""
+    xy = np.full((5000, 4, 18, 2), np.nan, np.float32)
+    xy[:, 1, 3] = 100 * np.random.default_rng(4).normal(size=(5000, 2))
+    total = np.zeros(2)
+    for start in (0, 2048, 4096):
+        part = np.zeros(2)
+        for point in xy[start : start + 2048, 1, 3].astype(float):
+            part += point
+        total += part
+    expected = (total / 5000).astype(np.float32)
+    assert np.array_equal(centre(xy, 4, 18, tracked(xy, 4, 18)), expected)
+    assert np.array_equal(centre(xy, 4, 18, np.arange(72)), expected)

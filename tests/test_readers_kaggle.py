@@ -5,12 +5,14 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import pandera.errors
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
 from mabe.errors import InputError
 from mabe.readers.kaggle import KaggleSource, parse_behaviors, read_annotation
+from mabe.readers.tables import ANNOTATION, is_annotation
 from mabe.skeleton import SLOT
 
 NO_BOUTS: list[tuple] = []
@@ -219,6 +221,65 @@ def test_adaptable_snail_at_25_fps_is_labelled_at_30(tmp_path):
     assert scaled[["start_frame", "stop_frame"]].to_numpy().tolist() == [[0, 25], [25, 53], [53, 100]]
     for unchanged in (same, other):
         assert unchanged[["start_frame", "stop_frame"]].to_numpy().tolist() == [[0, 30], [30, 63], [63, 120]]
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        {"agent_id": 0},
+        {"target_id": 5},
+        {"start_frame": 9},
+        {"action": None},
+        {"stop_frame": None},
+        {"action": 3},
+    ],
+)
+def test_what_passes_without_the_schema_is_what_the_schema_passes(fault):
+    good = {
+        "agent_id": [1, 2],
+        "target_id": [2, 4],
+        "action": ["rear", "dig"],
+        "start_frame": [0, 5],
+        "stop_frame": [3, 5],
+    }
+    assert is_annotation(pa.table(good))
+    ANNOTATION.validate(pa.table(good).to_pandas())
+    (name, value), *_ = fault.items()
+    bad = pa.table({**good, name: [value, value] if name == "action" else [good[name][0], value]})
+    if name == "start_frame":
+        bad = pa.table({**good, name: [0, 9]})
+    assert not is_annotation(bad)
+    with pytest.raises(pandera.errors.SchemaError):
+        ANNOTATION.validate(bad.to_pandas())
+    assert not is_annotation(pa.table(good).drop_columns([name]))
+
+
+def test_a_recording_holds_tracks_of_what_is_tracked_only(tmp_path):
+    rows = [(f, m, p, 10.0 * m + f, 1.0) for f in range(600) for m in (2, 4) for p in ("nose", "top")]
+    write_video(tmp_path, rows=rows)
+    recording = read_only(tmp_path)
+    assert recording.slots.tolist() == [m * 18 + SLOT[p] for m in (1, 3) for p in ("nose", "head")]
+    assert (recording.tracks.shape, recording.frames) == ((4, 600, 2), 600)
+    np.testing.assert_array_equal(recording.tracks[2, :, 0], 40 + np.arange(600))
+    np.testing.assert_array_equal(recording.xy[:, 1, SLOT["head"]], recording.tracks[1])
+    assert np.isfinite(recording.xy).sum() == recording.tracks.size
+
+
+@pytest.mark.parametrize("kind", [pa.uint64(), pa.int16()])
+def test_video_frame_of_any_whole_number_and_coordinates_that_overflow_in_sum(tmp_path, kind):
+    path = write_video(tmp_path, rows=[(3, 1, "nose", 3e38, 3e38), (4, 1, "nose", 1.0, 2.0)])
+    table = pq.read_table(path)
+    pq.write_table(table.set_column(0, "video_frame", table["video_frame"].cast(kind)), path)
+    recording = read_only(tmp_path)
+    assert recording.first_frame == 3
+    np.testing.assert_array_equal(recording.tracks, np.array([[[3e38, 3e38], [1, 2]]], np.float32))
+
+
+def test_frames_outside_the_extent_are_not_written_over_another_track(tmp_path, monkeypatch):
+    write_video(tmp_path, rows=[(f, 1, p, 1.0, 2.0) for f in range(5) for p in ("nose", "neck")])
+    monkeypatch.setattr("mabe.readers.kaggle._extent", lambda file, entry: (0, 3))
+    with pytest.raises(InputError, match=r"1\.parquet: video_frame does not agree"):
+        read_only(tmp_path)
 
 
 def test_unknown_scale_is_nan(tmp_path):

@@ -5,35 +5,33 @@ import numpy as np
 from mabe.recordings import INTERPOLATED, MISSING, OBSERVED
 
 
-def interpolate_gaps(xy: np.ndarray, max_frames: int) -> tuple[np.ndarray, np.ndarray]:
+def interpolate_gaps(tracks: np.ndarray, max_frames: int) -> np.ndarray:
     """Fills each keypoint's gaps of up to `max_frames` frames linearly between the frames around the gap.
 
-    xy: (T, M, K, 2); a keypoint is missing on a frame if x or y is NaN. Gaps at the start or the end of the
-    recording stay missing. Returns xy, filled, NaN where still missing, and the status, uint8 (T, M, K).
+    tracks: (P, T, 2), filled in place, NaN where still missing; a keypoint is missing on a frame if x or y is
+    NaN. Gaps at the start or the end of the recording stay missing. Returns the status, uint8 (P, T).
     """
-    frames, mice, keypoints, _ = xy.shape
-    filled = xy.copy().reshape(frames, mice * keypoints, 2)
-    no_x, no_y = np.isnan(filled[..., 0]), np.isnan(filled[..., 1])  # (T, M*K)
-    missing = no_x | no_y
-    filled[no_x ^ no_y] = np.nan
-    status = np.where(missing, np.uint8(MISSING), np.uint8(OBSERVED))
-
+    keypoints, frames, _ = tracks.shape
+    no_x, no_y = np.isnan(tracks[..., 0]), np.isnan(tracks[..., 1])
     # Gap g is frames [begin[g], end[g]) of keypoint[g]. A present frame is put before and after the
     # recording, so that every gap begins and ends, and in the same order (keypoint, then time).
-    tracked = np.flatnonzero(~missing.all(axis=0))
-    padded = np.zeros((len(tracked), frames + 2), dtype=bool)
-    padded[:, 1:-1] = missing[:, tracked].T
-    row, begin = np.nonzero(padded[:, 1:] & ~padded[:, :-1])
-    _, end = np.nonzero(~padded[:, 1:] & padded[:, :-1])
+    padded = np.zeros((keypoints, frames + 2), dtype=bool)
+    missing = np.logical_or(no_x, no_y, out=padded[:, 1:-1])
+    tracks[no_x ^ no_y] = np.nan
+    status = np.where(missing, np.uint8(MISSING), np.uint8(OBSERVED))
+
+    change = padded[:, 1:] != padded[:, :-1]  # a gap begins, ends, begins, ...
+    keypoint, edge = np.nonzero(change)
+    keypoint, begin, end = keypoint[::2], edge[::2], edge[1::2]
     short = (begin > 0) & (end < frames) & (end - begin <= max_frames)
-    keypoint, begin, end = tracked[row[short]], begin[short], end[short]
+    keypoint, begin, end = keypoint[short], begin[short], end[short]
 
     length = end - begin
     gap = np.repeat(np.arange(len(length)), length)  # (frames to fill,)
     step = np.arange(len(gap)) - np.repeat(np.cumsum(length) - length, length) + 1
-    weight = (step / (length[gap] + 1))[:, None].astype(xy.dtype)
-    before, after = filled[begin - 1, keypoint][gap], filled[end, keypoint][gap]
-    place = begin[gap] + step - 1, keypoint[gap]
-    filled[place] = before + weight * (after - before)
+    weight = (step / (length[gap] + 1))[:, None].astype(tracks.dtype)
+    before, after = tracks[keypoint, begin - 1][gap], tracks[keypoint, end][gap]
+    place = keypoint[gap], begin[gap] + step - 1
+    tracks[place] = before + weight * (after - before)
     status[place] = INTERPOLATED
-    return filled.reshape(xy.shape), status.reshape(frames, mice, keypoints)
+    return status

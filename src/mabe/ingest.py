@@ -1,9 +1,10 @@
 """From a data source to the recording store (mabe/recordings.py), in two passes.
 
 The first pass finds how many frames each recording has, which fixes its rows in the store's arrays. The second
-reads one recording at a time in each worker process, fills short gaps, scales pixels to centimetres and writes
-the recording's own rows of the memory-mapped arrays; only its manifest row and its bouts travel back. Memory is
-bounded by the largest recording per worker, and the store does not depend on the number of workers.
+reads one recording at a time in each worker, fills short gaps, scales pixels to centimetres and writes the
+recording's own rows of the arrays. Workers are threads: decoding, arithmetic, hashing and writing all let the
+others run. Memory is bounded by the largest recording per worker, and the store does not depend on the number of
+workers.
 
 A recording that fails in the first pass takes no rows. One that fails only in the second (and is quarantined)
 leaves its rows behind, all missing, and no manifest row points to them.
@@ -11,9 +12,9 @@ leaves its rows behind, all missing, and no manifest row points to them.
 
 import hashlib
 import json
-import multiprocessing
 from collections.abc import Callable, Iterator
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -27,13 +28,16 @@ from mabe.errors import InputError
 from mabe.gaps import interpolate_gaps
 from mabe.params import IngestParams
 from mabe.readers import Entry, Source, open_source
+from mabe.readers.recording import Recording, status_rows, store_rows
 from mabe.readers.tables import BOUTS, MANIFEST
-from mabe.recordings import BOUT_COLUMNS, INTERPOLATED, MANIFEST_COLUMNS, MISSING, SETS, Recording
+from mabe.recordings import BOUT_COLUMNS, INTERPOLATED, MANIFEST_COLUMNS, MISSING, SETS
 from mabe.skeleton import MAX_MICE, SLOTS
 from mabe.splits import assign
 from runs.cores import available_cores
 
-_FEW_FRAMES = 500_000  # below this, starting worker processes takes longer than the work
+Arrays = dict[str, Callable[[int, np.ndarray], None]]
+"""What writes rows of each of the store's arrays, by its name without the ending."""
+_ROWS_AT_ONCE = 4096  # of missing frames that are written
 _NAMES_LISTED = 20  # recordings with clipped bouts that the metrics name
 
 
@@ -54,11 +58,8 @@ class Written:
     place: Place
     row: dict[str, Any]
     """Its manifest row but for the split."""
-    bouts: pd.DataFrame
-    clipped: int
-    """Bouts that reached outside the recording."""
-    empty: int
-    """Bouts of no frame, which were dropped."""
+    bouts: pd.DataFrame | None
+    """As the reader yields them; None if nobody annotated the recording."""
     tracked: int
     """(frame, mouse, keypoint) values of the keypoints that occur at all."""
     missing: int
@@ -69,7 +70,7 @@ class Written:
 def ingest(params: IngestParams, out: Path, workers: int | None = None) -> dict[str, Any]:
     """Writes the store to the directory `out` and returns the metrics.
 
-    workers: processes; 1 reads in this process; None takes one per core, or this process for little data.
+    workers: threads; None takes one per core.
     InputError where the source as a whole is wrong, and for a single recording if on_error is "stop".
     Of the metrics, bouts_clipped counts the bouts that reached outside their recording, in all recordings;
     bouts_clipped_in names the first 20 recordings with such bouts, in the order of the manifest, and no more.
@@ -90,14 +91,14 @@ def ingest(params: IngestParams, out: Path, workers: int | None = None) -> dict[
 
     places = _places(source, entries, fail)
     out.mkdir(parents=True, exist_ok=True)
-    _create_arrays(out, places)
     written: list[Written] = []
-    for place, result in _write_all(source, places, out, params.max_gap_s, workers):
-        if isinstance(result, Written):
-            written.append(result)
-        else:
-            _write(out, place, np.nan, MISSING)
-            fail(place.entry, result)
+    with _arrays(out, places) as writers:
+        for place, result in _write_all(source, places, writers, params.max_gap_s, workers):
+            if isinstance(result, Written):
+                written.append(result)
+            else:
+                _write_missing(writers, place)
+                fail(place.entry, result)
     if not any(w.place.entry.labelled for w in written):
         raise InputError(
             f"every labelled recording of {params.data_dir} was quarantined, the first because of: "
@@ -107,11 +108,11 @@ def ingest(params: IngestParams, out: Path, workers: int | None = None) -> dict[
     written.sort(key=lambda w: (SETS.index(w.place.entry.set), w.place.start))
     manifest = _manifest(written, params, left_out=quarantined)
     manifest.to_parquet(out / "manifest.parquet", index=False)
-    bouts = _bouts(written)
+    bouts, bout_metrics = _bouts(written)
     bouts.to_parquet(out / "bouts.parquet", index=False)
     return {
         "source": params.data_source,
-        **_metrics(manifest, bouts, written),
+        **_metrics(manifest, written, bout_metrics),
         "labelled_without_annotation": list(source.labelled_without_annotation),
         "annotated_without_behaviors": list(source.annotated_without_behaviors),
         "quarantined": [{"recording": r, "reason": reason} for r, reason in sorted(quarantined.items())],
@@ -145,35 +146,32 @@ def _places(source: Source, entries: list[Entry], fail: Callable[[Entry, str], N
     return places
 
 
-def _create_arrays(out: Path, places: list[Place]) -> None:
-    for name in SETS:
-        rows = sum(p.frames for p in places if p.entry.set == name)
-        if rows:
-            shape = (rows, MAX_MICE, len(SLOTS))
-            arrays.create(out / f"{name}_xy.npy", np.float32, (*shape, 2))
-            arrays.create(out / f"{name}_status.npy", np.uint8, shape)
+@contextmanager
+def _arrays(out: Path, places: list[Place]) -> Iterator[Arrays]:
+    """The store's arrays, with rows for every recording of a set that has any."""
+    with ExitStack() as open_arrays:
+        writers = {}
+        for name in SETS:
+            rows = sum(p.frames for p in places if p.entry.set == name)
+            for kind, dtype, axes in (("xy", np.float32, (2,)), ("status", np.uint8, ())):
+                shape = (rows, MAX_MICE, len(SLOTS), *axes)
+                path = out / f"{name}_{kind}.npy"
+                if rows:
+                    writers[path.stem] = open_arrays.enter_context(arrays.writing(path, dtype, shape))
+        yield writers
 
 
 def _write_all(
-    source: Source, places: list[Place], out: Path, max_gap_s: float, workers: int | None
+    source: Source, places: list[Place], writers: Arrays, max_gap_s: float, workers: int | None
 ) -> Iterator[tuple[Place, Written | str]]:
     """Second pass: each recording as it is done, or the reason why it cannot be read."""
     total = sum(p.frames for p in places)
-    if workers is None:
-        workers = 1 if total < _FEW_FRAMES else available_cores()
-    workers = min(workers, len(places))
     bar = tqdm(total=total, desc="read recordings", unit="frame", unit_scale=True, delay=2, disable=None)
     with bar as progress:
-        if workers <= 1:
-            for place in places:
-                yield place, _ingest_one(source, place, out, max_gap_s)
-                progress.update(place.frames)
-            return
-        # Spawned processes: forking a process in which pyarrow has started threads can deadlock.
-        pool = ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("spawn"))
+        pool = ThreadPoolExecutor(workers or available_cores())
         try:
             largest_first = sorted(places, key=lambda p: p.frames, reverse=True)
-            jobs = {pool.submit(_ingest_one, source, p, out, max_gap_s): p for p in largest_first}
+            jobs = {pool.submit(_ingest_one, source, p, writers, max_gap_s): p for p in largest_first}
             for job in as_completed(jobs):
                 yield jobs[job], job.result()
                 progress.update(jobs[job].frames)
@@ -181,37 +179,45 @@ def _write_all(
             pool.shutdown(cancel_futures=True)
 
 
-def _ingest_one(source: Source, place: Place, out: Path, max_gap_s: float) -> Written | str:
-    """Reads one recording and writes its rows; the reason if it cannot be read. Runs in a worker process."""
+def _ingest_one(source: Source, place: Place, writers: Arrays, max_gap_s: float) -> Written | str:
+    """Reads one recording and writes its rows; the reason if it cannot be read. Runs in a worker."""
     try:
         recording = source.read(place.entry)
     except InputError as error:
         return str(error)
-    if (recording.first_frame, len(recording.xy)) != (place.first_frame, place.frames):
+    if (recording.first_frame, recording.frames) != (place.first_frame, place.frames):
         return f"{place.entry.path}: the frame numbers are not in ascending order; restore the file"
-    xy, status = interpolate_gaps(recording.xy, int(max_gap_s * recording.fps + 1e-9))
+    pose_hash = hashlib.blake2b(digest_size=16)
+    for rows in store_rows(recording.slots, recording.tracks):
+        pose_hash.update(rows.data)
+    status = interpolate_gaps(recording.tracks, int(max_gap_s * recording.fps + 1e-9))
     in_cm = recording.px_per_cm > 0
     if in_cm:
-        xy /= np.float32(recording.px_per_cm)
-    _write(out, place, xy, status)
-    return _summary(place, recording, status, unit="cm" if in_cm else "px")
+        np.divide(recording.tracks, np.float32(recording.px_per_cm), out=recording.tracks)
+    start = place.start
+    for rows in store_rows(recording.slots, recording.tracks):
+        writers[f"{recording.set}_xy"](start, rows)
+        start += len(rows)
+    writers[f"{recording.set}_status"](place.start, status_rows(recording.slots, status))
+    return _summary(place, recording, status, unit="cm" if in_cm else "px", pose_hash=pose_hash.hexdigest())
 
 
-def _write(out: Path, place: Place, xy: np.ndarray | float, status: np.ndarray | int) -> None:
-    """Fills the recording's rows of the arrays."""
-    rows = slice(place.start, place.start + place.frames)
-    for name, values in (("xy", xy), ("status", status)):
-        array = np.load(out / f"{place.entry.set}_{name}.npy", mmap_mode="r+")
-        array[rows] = values
-        array.flush()
+def _write_missing(writers: Arrays, place: Place) -> None:
+    """Fills the rows of a recording that could not be read."""
+    rows = np.full((_ROWS_AT_ONCE, MAX_MICE, len(SLOTS), 2), np.nan, np.float32)
+    status = np.full(rows.shape[:-1], MISSING, np.uint8)
+    for start in range(0, place.frames, _ROWS_AT_ONCE):
+        n = min(_ROWS_AT_ONCE, place.frames - start)
+        writers[f"{place.entry.set}_xy"](place.start + start, rows[:n])
+        writers[f"{place.entry.set}_status"](place.start + start, status[:n])
 
 
-def _summary(place: Place, recording: Recording, status: np.ndarray, unit: str) -> Written:
-    present = (status != MISSING).any(axis=0)  # (4, 18): what the recording tracks
-    tracked = status[:, present]
-    missing = int((tracked == MISSING).sum())
-    first, stop = place.first_frame, place.first_frame + place.frames
-    bouts, clipped, empty = clip_bouts(recording.bouts, first, stop)
+def _summary(place: Place, recording: Recording, status: np.ndarray, *, unit: str, pose_hash: str) -> Written:
+    absent = np.count_nonzero(status == MISSING, axis=1)
+    tracked = absent < place.frames  # (P,): what is there on any frame
+    present = np.zeros((MAX_MICE, len(SLOTS)), bool)
+    present.reshape(-1)[recording.slots] = tracked
+    values, missing = int(tracked.sum()) * place.frames, int(absent[tracked].sum())
     row = {
         "recording": recording.id,
         "set": recording.set,
@@ -219,44 +225,42 @@ def _summary(place: Place, recording: Recording, status: np.ndarray, unit: str) 
         "video_id": recording.video_id,
         "start": place.start,
         "frames": place.frames,
-        "first_frame": first,
+        "first_frame": place.first_frame,
         "fps": recording.fps,
         "px_per_cm": recording.px_per_cm,
         "unit": unit,
         "individuals": int(present.any(axis=1).sum()),
-        "missing_share": missing / tracked.size if tracked.size else 1.0,
+        "missing_share": missing / values if values else 1.0,
         "annotated_start": recording.annotated[0],
         "annotated_stop": recording.annotated[1],
         "behaviors_labeled": json.dumps(recording.behaviors_labeled),
         "body_parts": json.dumps([SLOTS[k] for k in np.flatnonzero(present.any(axis=0))]),
-        "pose_hash": hashlib.blake2b(np.ascontiguousarray(recording.xy).data, digest_size=16).hexdigest(),
+        "pose_hash": pose_hash,
     }
     return Written(
         place=place,
         row=row,
-        bouts=bouts,
-        clipped=clipped,
-        empty=empty,
-        tracked=tracked.size,
+        bouts=recording.bouts,
+        tracked=values,
         missing=missing,
-        interpolated=int((tracked == INTERPOLATED).sum()),
+        interpolated=int(np.count_nonzero(status == INTERPOLATED)),
     )
 
 
-def clip_bouts(bouts: pd.DataFrame | None, first: int, stop: int) -> tuple[pd.DataFrame, int, int]:
-    """The bouts cut to frames [first, stop), how many were cut, and how many were dropped for having no frame.
+def clip_bouts(
+    bouts: pd.DataFrame, first: np.ndarray | int, stop: np.ndarray | int
+) -> tuple[pd.DataFrame, np.ndarray, np.ndarray]:
+    """The bouts cut to frames [first, stop), which were cut, and which were dropped for having no frame.
 
-    A bout that lies wholly outside the recording counts as cut.
+    first, stop: of all bouts or of each; the answers are bool (bouts,). A bout that lies wholly outside its
+    recording counts as cut.
     """
-    if bouts is None:
-        bouts = pd.DataFrame({name: [] for name in BOUT_COLUMNS if name != "recording"})
-    empty = bouts["start_frame"] == bouts["stop_frame"]
-    kept = bouts[~empty]
-    cut = kept.assign(
-        start_frame=kept["start_frame"].clip(first, stop), stop_frame=kept["stop_frame"].clip(first, stop)
-    )
-    clipped = (cut["start_frame"] != kept["start_frame"]) | (cut["stop_frame"] != kept["stop_frame"])
-    return cut[cut["start_frame"] < cut["stop_frame"]], int(clipped.sum()), int(empty.sum())
+    begin, end = (bouts[name].to_numpy(np.int64) for name in ("start_frame", "stop_frame"))
+    empty = begin == end
+    cut_begin, cut_end = np.clip(begin, first, stop), np.clip(end, first, stop)
+    clipped = ~empty & ((cut_begin != begin) | (cut_end != end))
+    cut = bouts.assign(start_frame=cut_begin, stop_frame=cut_end)
+    return cut[~empty & (cut_begin < cut_end)], clipped, empty
 
 
 def _manifest(written: list[Written], params: IngestParams, left_out: dict[str, str]) -> pd.DataFrame:
@@ -275,19 +279,31 @@ def _manifest(written: list[Written], params: IngestParams, left_out: dict[str, 
     return MANIFEST.validate(manifest[list(MANIFEST_COLUMNS)].astype(MANIFEST_COLUMNS))
 
 
-def _bouts(written: list[Written]) -> pd.DataFrame:
-    """BOUT_COLUMNS, sorted by recording and start_frame."""
-    tables = [w.bouts.assign(recording=w.row["recording"]) for w in written if len(w.bouts)]
-    if not tables:
+def _bouts(written: list[Written]) -> tuple[pd.DataFrame, dict[str, Any]]:
+    """BOUT_COLUMNS, sorted by recording and start_frame, and what the metrics tell of them."""
+    tables = [pd.DataFrame() if w.bouts is None else w.bouts for w in written]
+    of = np.repeat(np.arange(len(written)), [len(table) for table in tables])
+    if not len(of):
         raise InputError("no recording has a bout: check the annotation files")
-    bouts = pd.concat(tables, ignore_index=True)[list(BOUT_COLUMNS)].astype(BOUT_COLUMNS)
+    first = np.array([w.place.first_frame for w in written])[of]
+    frames = np.array([w.place.frames for w in written])[of]
+    ids = np.array([w.row["recording"] for w in written], dtype=object)
+    listed = pd.concat([t for t in tables if len(t)], ignore_index=True).assign(recording=ids[of])
+    bouts, clipped, empty = clip_bouts(listed, first, first + frames)
+    if bouts.empty:
+        raise InputError("no recording has a bout: check the annotation files")
+    bouts = bouts[list(BOUT_COLUMNS)].astype(BOUT_COLUMNS)
     order = ["recording", "start_frame", "stop_frame", "agent", "target", "action"]
-    return BOUTS.validate(bouts.sort_values(order, ignore_index=True))
+    return BOUTS.validate(bouts.sort_values(order, ignore_index=True)), {
+        "bouts": len(bouts),
+        "bouts_clipped": int(clipped.sum()),
+        "bouts_clipped_in": list(ids[np.unique(of[clipped])[:_NAMES_LISTED]]),
+        "bouts_empty": int(empty.sum()),
+    }
 
 
-def _metrics(manifest: pd.DataFrame, bouts: pd.DataFrame, written: list[Written]) -> dict[str, Any]:
+def _metrics(manifest: pd.DataFrame, written: list[Written], bouts: dict[str, Any]) -> dict[str, Any]:
     tracked = sum(w.tracked for w in written)
-    clipped = [w for w in written if w.clipped]
     return {
         "recordings": len(manifest),
         "frames": int(manifest["frames"].sum()),
@@ -295,10 +311,7 @@ def _metrics(manifest: pd.DataFrame, bouts: pd.DataFrame, written: list[Written]
         "missing_share": _rounded(sum(w.missing for w in written) / max(tracked, 1)),
         "interpolated_share": _rounded(sum(w.interpolated for w in written) / max(tracked, 1)),
         **{f"{name}_recordings": int((manifest["split"] == name).sum()) for name in ("train", "val", "test")},
-        "bouts": len(bouts),
-        "bouts_clipped": sum(w.clipped for w in clipped),
-        "bouts_clipped_in": [w.row["recording"] for w in clipped[:_NAMES_LISTED]],
-        "bouts_empty": sum(w.empty for w in written),
+        **bouts,
         "labs": {
             str(lab): {
                 "recordings": len(rows),

@@ -26,8 +26,8 @@ def frame_labels(
     labels = np.full(frames, UNKNOWN, dtype=np.int8)
     begin, end = (min(max(frame - first_frame, 0), frames) for frame in annotated)
     labels[begin:end] = 0
-    class_of = {action: scheme.class_id(action) for action in bouts["action"].unique()}
-    classes = bouts["action"].map(class_of).to_numpy(dtype=np.int64)
+    codes, actions = pd.factorize(bouts["action"])
+    classes = np.array([scheme.class_id(action) for action in actions], dtype=np.int64)[codes]
     starts = np.clip(bouts["start_frame"].to_numpy(dtype=np.int64) - first_frame, begin, end)
     stops = np.clip(bouts["stop_frame"].to_numpy(dtype=np.int64) - first_frame, begin, end)
     for i in np.argsort(classes, kind="stable"):  # ascending, so that the highest id is written last

@@ -1,6 +1,6 @@
-"""A recording, and the store: every frame of every recording once, in one array per set.
+"""The recording store: every frame of every recording once, in one array per set.
 
-The store is a directory:
+It is a directory:
 
     train_xy.npy      float32 (N, 4, 18, 2)  keypoints in cm (px where px/cm is unknown), NaN where missing
     train_status.npy  uint8   (N, 4, 18)     OBSERVED, INTERPOLATED or MISSING
@@ -57,34 +57,6 @@ BOUT_COLUMNS: dict[str, str] = {
 # fmt: on
 
 
-@dataclass(frozen=True, kw_only=True)
-class Recording:
-    """One tracked video as a reader yields it: source frames, pixels, every oddity resolved by name."""
-
-    lab: str
-    video_id: int
-    set: str
-    """"train" or "test"."""
-    fps: float
-    """Frames per second (Hz)."""
-    px_per_cm: float
-    """Pixels per centimetre; NaN where unknown."""
-    first_frame: int
-    """video_frame of row 0."""
-    xy: np.ndarray
-    """float32 (T, 4, 18, 2), pixels, NaN where missing; row t is video_frame first_frame + t."""
-    bouts: pd.DataFrame | None
-    """BOUT_COLUMNS without "recording"; None if nobody annotated the recording."""
-    annotated: tuple[int, int]
-    """Frames [start, stop) that were looked at by an annotator, as video_frame; (0, 0) if none were."""
-    behaviors_labeled: tuple[str, ...]
-    """What the annotators looked for: "mouse1,mouse2,attack" or "mouse1,self,rear"."""
-
-    @property
-    def id(self) -> str:
-        return f"{self.lab}/{self.video_id}"
-
-
 @dataclass(frozen=True)
 class Store:
     """Read access to a store directory. Arrays are memory-mapped: nothing is loaded until it is used."""
@@ -113,6 +85,19 @@ class Store:
     def xy(self, set: str) -> np.ndarray:
         """float32 (N, 4, 18, 2), memory-mapped read-only."""
         return self._array(f"{set}_xy")
+
+    def frames(self, set: str, start: int, frames: int) -> np.ndarray:
+        """Rows [start, start + frames) of `xy`, in a memory map of their own.
+
+        What was read of a map counts as the process's memory until the map goes, and this one goes with its
+        recording.
+        """
+        xy = self.xy(set)
+        assert isinstance(xy, np.memmap)
+        place = xy.offset + start * xy[:1].nbytes
+        return np.memmap(
+            self.path / f"{set}_xy.npy", np.float32, "r", offset=place, shape=(frames, *xy.shape[1:])
+        )
 
     def status(self, set: str) -> np.ndarray:
         """uint8 (N, 4, 18), memory-mapped read-only."""

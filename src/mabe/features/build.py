@@ -13,11 +13,12 @@ from tqdm import tqdm
 
 from mabe import arrays
 from mabe.errors import InputError
+from mabe.features.motion import Survey, survey
 from mabe.features.normalise import (
     MISSING_VALUE,
     Normalisation,
     Statistics,
-    features_of,
+    feature_blocks,
     normalisation_from,
 )
 from mabe.params import FeatureParams
@@ -47,11 +48,13 @@ def build(params: FeatureParams, store: Store, out: Path, workers: int | None = 
     workers = workers or available_cores()
     # One thread in each matrix product: the workers fill the cores, and sums keep their order.
     with threadpool_limits(1), ThreadPoolExecutor(workers) as pool:
-        normalisation = _fit(params, store, pool, workers)
+        surveys: dict[int, Survey] = {}
+        normalisation = _fit(params, store, surveys, pool, workers)
         normalisation.save(out)
         rows = missing = written = 0
         for name in store.sets():
-            n, absent = _write(name, normalisation, store, out / f"{name}.npy", pool, workers)
+            known = surveys if name == "train" else {}
+            n, absent = _write(name, normalisation, store, known, out / f"{name}.npy", pool, workers)
             rows += n
             missing += absent
             written += (out / f"{name}.npy").stat().st_size
@@ -64,14 +67,19 @@ def build(params: FeatureParams, store: Store, out: Path, workers: int | None = 
     }
 
 
-def _fit(params: FeatureParams, store: Store, pool: ThreadPoolExecutor, workers: int) -> Normalisation:
+def _fit(
+    params: FeatureParams, store: Store, surveys: dict[int, Survey], pool: ThreadPoolExecutor, workers: int
+) -> Normalisation:
+    """Leaves the surveys of what it read in `surveys`, by the recordings' first rows."""
     spans = _spans(store.recordings(set="train", split="train"), params.motion_fps)
     if not spans:
         raise InputError(f"no recording of {store.path} is in the train split: run `dvc repro ingest` again")
-    xy = store.xy("train")
 
     def statistics(span: Span) -> Statistics:
-        return Statistics.of(xy[span.start : span.start + span.frames], span.fps, params)
+        recording = store.frames("train", span.start, span.frames)
+        if params.features != "engineered":
+            surveys[span.start] = survey(recording, params.num_mice, params.num_keypoints)
+        return Statistics.of(recording, span.fps, params, surveys.get(span.start))
 
     total: Statistics | None = None
     for part in _in_order(pool, workers, statistics, spans, "statistics"):
@@ -81,21 +89,36 @@ def _fit(params: FeatureParams, store: Store, pool: ThreadPoolExecutor, workers:
 
 
 def _write(
-    name: str, normalisation: Normalisation, store: Store, path: Path, pool: ThreadPoolExecutor, workers: int
+    name: str,
+    normalisation: Normalisation,
+    store: Store,
+    surveys: dict[int, Survey],
+    path: Path,
+    pool: ThreadPoolExecutor,
+    workers: int,
 ) -> tuple[int, int]:
     """Writes one set's array. Returns the rows of recordings, and how many of their values are missing."""
-    xy = store.xy(name)
-    array = arrays.create(path, np.float16, (len(xy), normalisation.dim))
     spans = _spans(store.recordings(set=name), normalisation.motion_fps)
 
-    def write(span: Span) -> int:
-        rows = slice(span.start, span.start + span.frames)
-        features = features_of(xy[rows], span.fps, normalisation)
-        array[rows] = features
-        return int(np.count_nonzero(features == MISSING_VALUE))
+    with arrays.writing(path, np.float16, (len(store.xy(name)), normalisation.dim)) as write_rows:
 
-    missing = sum(_in_order(pool, workers, write, spans, f"{name} features"))
-    array.flush()
+        def write(span: Span) -> int:
+            recording = store.frames(name, span.start, span.frames)
+            rows = np.empty((0, normalisation.dim), np.float16)
+            start, missing = span.start, span.frames * normalisation.dim
+            blocks = feature_blocks(recording, span.fps, normalisation, surveys.get(span.start))
+            for columns, features, absent in blocks:
+                if len(rows) < len(
+                    features
+                ):  # the columns not in `columns` stay as they are from block to block
+                    rows = np.full((len(features), normalisation.dim), MISSING_VALUE, np.float16)
+                rows[: len(features), columns] = features.astype(np.float16)
+                write_rows(start, rows[: len(features)])
+                start += len(features)
+                missing -= features.size - absent
+            return missing
+
+        missing = sum(_in_order(pool, workers, write, spans, f"{name} features"))
     return sum(span.frames for span in spans), missing
 
 

@@ -23,18 +23,33 @@ class Moments:
     @classmethod
     def of(cls, x: np.ndarray) -> Self:
         """x: (T, D), NaN where missing."""
-        zero = np.zeros(x.shape[1])
-        moments = cls(zero, zero, zero)
+        moments = cls.none(x.shape[1])
         for start in range(0, len(x), BLOCK):
+            missing = np.isnan(x[start : start + BLOCK])
             block = x[start : start + BLOCK].astype(np.float64)
-            missing = np.isnan(block)
-            count = (len(block) - missing.sum(axis=0)).astype(np.float64)
-            block[missing] = 0
+            count = np.full(x.shape[1], float(len(block)))
+            holes = missing.any()
+            if holes:
+                count -= np.count_nonzero(missing, axis=0)
+                np.copyto(block, 0, where=missing)
             mean = block.sum(axis=0) / np.maximum(count, 1)
             block -= mean
-            block[missing] = 0
+            if holes:
+                np.copyto(block, 0, where=missing)
             moments = moments.merge(cls(count, mean, np.einsum("td,td->d", block, block)))
         return moments
+
+    @classmethod
+    def none(cls, columns: int) -> Self:
+        """Moments of no data."""
+        zero = np.zeros(columns)
+        return cls(zero, zero, zero)
+
+    def at(self, columns: np.ndarray, dim: int) -> Self:
+        """The same as some of `dim` columns, of which the others are never present: columns int (D,)."""
+        whole = np.zeros((3, dim))
+        whole[:, columns] = self.count, self.mean, self.squares
+        return type(self)(*whole)
 
     def merge(self, other: Self) -> Self:
         """Moments of both data sets together (Chan, Golub & LeVeque 1983)."""

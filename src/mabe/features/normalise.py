@@ -1,7 +1,7 @@
 """From raw features to what a model reads: the training split's scale, and a value that says "missing"."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass, fields
 from functools import cached_property
 from pathlib import Path
@@ -11,9 +11,9 @@ import numpy as np
 
 from mabe.errors import InputError
 from mabe.features.engineered import engineered
-from mabe.features.layout import PCA_COMPONENTS, columns
+from mabe.features.layout import PCA_COMPONENTS, columns, feature_dim
 from mabe.features.moments import Moments, Scatter
-from mabe.features.motion import coords, motion
+from mabe.features.motion import Survey, coords, motion_blocks
 from mabe.params import FeatureParams
 from mabe.skeleton import MAX_MICE, MIRROR, SLOTS, keypoint_names
 
@@ -24,7 +24,6 @@ CLIP = 10.0
 MISSING_VALUE = -1.0
 NEAR = 2.0**-10  # float16 rounds to MISSING_VALUE from this close
 BESIDE = MISSING_VALUE + 2.0**-9  # the next float16
-_BLOCK = 1024  # frames worked on at once
 _FILE = "normalisation.json"
 
 
@@ -106,19 +105,37 @@ def features_of(xy: np.ndarray, fps: float, normalisation: Normalisation) -> np.
     xy: float32 (T, 4, 18, 2), cm (px where px/cm is unknown), NaN where missing: all frames, since positions
     are taken about the mean of the recording. fps in Hz. InputError for another shape or frame rate.
     """
+    out = np.full((len(xy), normalisation.dim), MISSING_VALUE, np.float32)
+    start = 0
+    for columns_, block, _ in feature_blocks(xy, fps, normalisation):
+        out[start : start + len(block), columns_] = block
+        start += len(block)
+    return out
+
+
+def feature_blocks(
+    xy: np.ndarray, fps: float, normalisation: Normalisation, known: Survey | None = None
+) -> Iterator[tuple[np.ndarray, np.ndarray, int]]:
+    """`features_of` some frames after the other, less the columns that are missing throughout.
+
+    known: see `motion_blocks`.
+    Yields the columns that are not, int (C,), the same each time, their values, float32 (frames, C), and how
+    many of these are missing.
+    """
     mean, std, pca_mean, components = normalisation.arrays
     shape = (normalisation.num_mice, normalisation.num_keypoints)
-    x = _raw(xy, fps, normalisation.features, *shape, normalisation.motion_fps)
-    if len(components):
-        x = np.concatenate([x, _project(coords(xy, *shape), pca_mean, components)], axis=1)
-    for start in range(0, len(x), _BLOCK):
-        block = x[start : start + _BLOCK]
-        block -= mean
-        block /= std
-        np.clip(block, -CLIP, CLIP, out=block)
-        block[np.abs(block - MISSING_VALUE) <= NEAR] = BESIDE
-        block[np.isnan(block)] = MISSING_VALUE
-    return x
+    for where, x in _raw_blocks(xy, fps, normalisation.features, *shape, normalisation.motion_fps, known):
+        if len(components):
+            x = np.concatenate([x, _project(coords(xy, *shape), pca_mean, components)], axis=1)
+            where = np.arange(normalisation.dim)
+        x -= mean[where]
+        x /= std[where]
+        np.clip(x, -CLIP, CLIP, out=x)
+        distance = np.abs(x - np.float32(MISSING_VALUE))
+        x[distance <= NEAR] = BESIDE
+        missing = np.isnan(x)
+        x[missing] = MISSING_VALUE
+        yield where, x, int(np.count_nonzero(missing))
 
 
 @dataclass(frozen=True)
@@ -130,11 +147,14 @@ class Statistics:
     """engineered only."""
 
     @classmethod
-    def of(cls, xy: np.ndarray, fps: float, params: FeatureParams) -> Self:
-        """xy, fps: see `features_of`."""
+    def of(cls, xy: np.ndarray, fps: float, params: FeatureParams, known: Survey | None = None) -> Self:
+        """xy, fps: see `features_of`; known: see `motion_blocks`."""
         shape = (params.num_mice, params.num_keypoints)
-        moments = Moments.of(_raw(xy, fps, params.features, *shape, params.motion_fps))
         pca = params.features == "engineered"
+        dim = feature_dim(params.features, *shape) - (PCA_COMPONENTS if pca else 0)
+        moments = Moments.none(dim)
+        for where, x in _raw_blocks(xy, fps, params.features, *shape, params.motion_fps, known):
+            moments = moments.merge(Moments.of(x).at(where, dim))
         return cls(moments, Scatter.of(coords(xy, *shape)) if pca else None)
 
     def merge(self, other: Self) -> Self:
@@ -183,21 +203,28 @@ def normalisation_from(statistics: Statistics, params: FeatureParams) -> Normali
     )
 
 
-def _raw(
-    xy: np.ndarray, fps: float, features: str, num_mice: int, num_keypoints: int, motion_fps: float | None
-) -> np.ndarray:
-    """Features before normalisation and without PCA: float32 (T, D), NaN where missing."""
+def _raw_blocks(
+    xy: np.ndarray,
+    fps: float,
+    features: str,
+    num_mice: int,
+    num_keypoints: int,
+    motion_fps: float | None,
+    known: Survey | None,
+) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Features before normalisation and without PCA: columns int (C,), values float32 (frames, C), NaN if missing.
+
+    Columns that are missing throughout may be left out; engineered features are one block.
+    """
     if xy.ndim != 4 or xy.shape[1:] != (MAX_MICE, len(SLOTS), 2):
         raise InputError(f"keypoints have shape {xy.shape} but must be (frames, {MAX_MICE}, {len(SLOTS)}, 2)")
     rate = fps if motion_fps is None else motion_fps
     if not 0 < rate < float("inf"):
         raise InputError(f"fps is {rate} but must be a number greater than 0 (Hz)")
-    raw: dict[str, Callable[[], np.ndarray]] = {
-        "coords": lambda: coords(xy, num_mice, num_keypoints),
-        "motion": lambda: motion(xy, rate, num_mice, num_keypoints),
-        "engineered": lambda: engineered(xy, rate, num_keypoints),
-    }
-    return raw[features]()
+    if features != "engineered":
+        return motion_blocks(xy, rate if features == "motion" else None, num_mice, num_keypoints, known)
+    x = engineered(xy, rate, num_keypoints)
+    return iter([(np.arange(x.shape[1]), x)])
 
 
 def _project(x: np.ndarray, mean: np.ndarray, components: np.ndarray) -> np.ndarray:

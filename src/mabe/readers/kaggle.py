@@ -18,14 +18,14 @@ import pyarrow.parquet as pq
 
 from mabe.errors import InputError
 from mabe.ethogram import SCHEMES
+from mabe.readers.recording import Recording
 from mabe.readers.source import Entry, check_extent, check_scale
-from mabe.readers.tables import ANNOTATION, VIDEOS, checked, reading
-from mabe.recordings import Recording
+from mabe.readers.tables import ANNOTATION, VIDEOS, checked, is_annotation, reading
 from mabe.skeleton import MAX_MICE, SLOTS, slot_of_part
 
 ACTIONS = SCHEMES["mabe4"].actions
 _MICE = {f"mouse{k}" for k in range(1, MAX_MICE + 1)}
-_ROWS_AT_ONCE = 1 << 20
+_ROWS_AT_ONCE = 1 << 16  # in the cache from step to step
 _RELABELLED_LAB, _VIDEO_FPS, _LABEL_FPS = "AdaptableSnail", 25, 30
 
 
@@ -64,7 +64,7 @@ class KaggleSource:
         with reading(entry.path), pq.ParquetFile(entry.path, read_dictionary=["bodypart"]) as file:
             _check_tracking_types(file.schema_arrow, entry.path)
             first, frames = _extent(file, entry)
-            xy = _keypoints(file, first, frames, entry.path)
+            slots, tracks = _tracks(file, first, frames, entry.path)
         bouts = read_annotation(entry.annotation) if entry.annotation else None
         if bouts is not None and entry.lab == _RELABELLED_LAB and round(entry.fps) == _VIDEO_FPS:
             for column in ("start_frame", "stop_frame"):  # round half up: bouts that adjoin keep adjoining
@@ -76,7 +76,8 @@ class KaggleSource:
             fps=entry.fps,
             px_per_cm=entry.px_per_cm,
             first_frame=first,
-            xy=xy,
+            slots=slots,
+            tracks=tracks,
             bouts=bouts,
             annotated=(0, 0) if bouts is None else (first, first + frames),
             behaviors_labeled=behaviors,
@@ -152,24 +153,25 @@ def parse_behaviors(text: str | None, recording: str) -> tuple[str, ...]:
 
 def read_annotation(path: Path) -> pd.DataFrame:
     """The bouts of one annotation file (BOUT_COLUMNS without "recording"), stop_frame exclusive."""
-    with reading(path):
-        table = pq.read_table(path, use_threads=False)
+    with reading(path), pq.ParquetFile(path) as file:
+        table = file.read(use_threads=False)
     for i, field in enumerate(table.schema):
         if pa.types.is_integer(field.type):  # int8, int16 and int32 differ from file to file
             table = table.set_column(i, field.name, table[i].cast(pa.int64()))
         elif pa.types.is_dictionary(field.type):
             table = table.set_column(i, field.name, table[i].cast(field.type.value_type))
-    table = checked(ANNOTATION, table.to_pandas(), path)
-    unknown = sorted(set(table["action"]) - ACTIONS)
+    if not is_annotation(table):
+        table = pa.Table.from_pandas(checked(ANNOTATION, table.to_pandas(), path))
+    unknown = sorted(set(pc.unique(table["action"]).to_pylist()) - ACTIONS)
     if unknown:
         raise InputError(_unknown_action(str(path), unknown[0]))
     return pd.DataFrame(
         {
-            "agent": table["agent_id"].astype("int8"),
-            "target": table["target_id"].astype("int8"),
-            "action": table["action"],
-            "start_frame": table["start_frame"],
-            "stop_frame": table["stop_frame"],
+            "agent": table["agent_id"].to_numpy().astype(np.int8),
+            "target": table["target_id"].to_numpy().astype(np.int8),
+            "action": table["action"].to_pandas(),
+            "start_frame": table["start_frame"].to_numpy(),
+            "stop_frame": table["stop_frame"].to_numpy(),
         }
     )
 
@@ -218,15 +220,17 @@ def _extent(file: pq.ParquetFile, entry: Entry) -> tuple[int, int]:
     return check_extent(entry, low, high - low + 1)
 
 
-def _keypoints(file: pq.ParquetFile, first: int, frames: int, path: Path) -> np.ndarray:
-    """float32 (T, 4, 18, 2), pixels: the long table scattered to its (frame, mouse, slot).
+def _tracks(file: pq.ParquetFile, first: int, frames: int, path: Path) -> tuple[np.ndarray, np.ndarray]:
+    """slots (P,) and tracks (P, T, 2) of a Recording: the long table scattered to its (mouse, slot, frame).
 
     Rows that fall on the same place are averaged: parts that share a slot (the headpieces and, where it is
     tracked too, the head itself), each counting once per row that is present.
     """
-    places = frames * MAX_MICE * len(SLOTS)
-    total = np.zeros((places, 2), dtype=np.float32)
-    count = np.zeros(places, dtype=np.uint16)
+    shape = (MAX_MICE * len(SLOTS), frames)
+    # Keypoints that nobody tracked take no memory here: the system gives a page of zeros when it is written.
+    x_total, y_total = np.zeros(shape, np.float32), np.zeros(shape, np.float32)
+    count = np.zeros(shape, np.uint16)
+    seen = np.zeros(len(count), bool)
     columns = ["video_frame", "mouse_id", "bodypart", "x", "y"]
     for batch in file.iter_batches(_ROWS_AT_ONCE, columns=columns, use_threads=False):
         if not batch.num_rows:
@@ -234,33 +238,59 @@ def _keypoints(file: pq.ParquetFile, first: int, frames: int, path: Path) -> np.
         for name in columns[:3]:
             if batch.column(name).null_count:
                 raise InputError(f"{path}: column {name} has empty rows; restore the file")
-        frame = batch.column("video_frame").to_numpy().astype(np.int64) - first
-        mouse = batch.column("mouse_id").to_numpy().astype(np.int64) - 1
-        if mouse.min() < 0 or mouse.max() >= MAX_MICE:
+        mouse = batch.column("mouse_id").to_numpy()
+        if mouse.min() < 1 or mouse.max() > MAX_MICE:
             raise InputError(f"{path}: mouse_id must be from 1 to {MAX_MICE}; correct the file")
-        x, y = (batch.column(c).to_numpy(zero_copy_only=False).astype(np.float32) for c in ("x", "y"))
-        if np.isinf(x).any() or np.isinf(y).any():
-            raise InputError(f"{path}: x or y is infinite; correct the file")
-        present = ~(np.isnan(x) | np.isnan(y) | ((x == 0) & (y == 0)))
-        place = (frame * MAX_MICE + mouse) * len(SLOTS) + _slots(batch.column("bodypart"), path)
-        place = place[present]
-        np.add.at(count, place, np.uint16(1))
-        np.add.at(total[:, 0], place, x[present])
-        np.add.at(total[:, 1], place, y[present])
-    with np.errstate(invalid="ignore"):
-        total /= count[:, None]  # 0 / 0 is NaN: a keypoint that no row holds
-    return total.reshape(frames, MAX_MICE, len(SLOTS), 2)
+        x, y = (
+            batch.column(c).to_numpy(zero_copy_only=False).astype(np.float32, copy=False) for c in ("x", "y")
+        )
+        found: np.ndarray | np.uint16 = np.uint16(1)
+        with np.errstate(over="ignore", invalid="ignore"):
+            both = x + y
+        if not np.isfinite(both).all() or np.count_nonzero(x) < len(x):
+            if np.isinf(x).any() or np.isinf(y).any():
+                raise InputError(f"{path}: x or y is infinite; correct the file")
+            absent = np.isnan(both) | ((x == 0) & (y == 0))
+            found, x, y = (~absent).astype(np.uint16), np.where(absent, 0, x), np.where(absent, 0, y)
+        row_of, used, key = _rows(mouse, batch.column("bodypart"), path)
+        seen[row_of[used]] = True
+        frame = batch.column("video_frame").to_numpy().astype(np.int64, copy=False)
+        if frame.min() < first or frame.max() >= first + frames:
+            raise InputError(
+                f"{path}: video_frame does not agree with the file's statistics; restore the file"
+            )
+        place = (row_of * frames - first)[key]
+        place += frame
+        np.add.at(count.reshape(-1), place, found)
+        np.add.at(x_total.reshape(-1), place, x)
+        np.add.at(y_total.reshape(-1), place, y)
+    slots = np.flatnonzero(seen)
+    tracks = np.empty((len(slots), frames, 2), np.float32)
+    with np.errstate(invalid="ignore"):  # 0 / 0 is NaN: a keypoint that no row holds
+        for i, slot in enumerate(slots):
+            rows = count[slot].astype(np.float32)
+            np.divide(x_total[slot], rows, out=tracks[i, :, 0])
+            np.divide(y_total[slot], rows, out=tracks[i, :, 1])
+    return slots, tracks
 
 
-def _slots(bodypart: pa.Array, path: Path) -> np.ndarray:
-    """int64 (rows,): slot of each row, looked up once per name."""
+def _rows(mouse: np.ndarray, bodypart: pa.Array, path: Path) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Where the rows of a batch fall: mouse · 18 + slot of every (mouse, part) key, whether it is used, each row's key.
+
+    Names are looked up once each.
+    """
     if not pa.types.is_dictionary(bodypart.type):
         bodypart = bodypart.dictionary_encode()
-    codes = bodypart.indices.to_numpy()
-    slots = np.zeros(len(bodypart.dictionary), dtype=np.int64)
-    for code in np.unique(codes):
+    parts = len(bodypart.dictionary)
+    key = mouse.astype(np.int64)
+    key *= parts
+    key += bodypart.indices.to_numpy().astype(np.int64)
+    used = np.bincount(key, minlength=(1 + MAX_MICE) * parts) > 0
+    slots = np.zeros(parts, np.int64)
+    for part in np.flatnonzero(used.reshape(-1, parts).any(axis=0)):
         try:
-            slots[code] = slot_of_part(bodypart.dictionary[int(code)].as_py())
+            slots[part] = slot_of_part(bodypart.dictionary[int(part)].as_py())
         except InputError as error:
             raise InputError(f"{path}: {error}") from None
-    return slots[codes]
+    row_of = np.arange(-1, MAX_MICE)[:, None] * len(SLOTS) + slots  # mice count from 1
+    return row_of.ravel(), used, key

@@ -18,9 +18,9 @@ import pandas as pd
 from mabe.errors import InputError
 from mabe.ethogram import SCHEMES
 from mabe.readers import caltech, dlc
+from mabe.readers.recording import Recording
 from mabe.readers.source import Entry, check_extent
 from mabe.readers.tables import reading
-from mabe.recordings import Recording
 from mabe.skeleton import MAX_MICE, SLOTS, slot_of_part
 
 LAB = "rats"
@@ -88,7 +88,8 @@ class RatsSource:
             fps=entry.fps,
             px_per_cm=entry.px_per_cm,
             first_frame=pose.first_frame,
-            xy=_slots(pose, entry.path),
+            slots=np.arange(MAX_MICE * len(SLOTS)),
+            tracks=_tracks(pose, entry.path),
             bouts=bouts,
             annotated=(0, 0) if bouts is None else (pose.first_frame, max(labelled_until, pose.first_frame)),
             behaviors_labeled=()
@@ -121,8 +122,8 @@ def read_bouts(path: Path) -> pd.DataFrame:
     )
 
 
-def _slots(pose: dlc.DlcTable, path: Path) -> np.ndarray:
-    """float32 (T, 4, 18, 2): individuals in the order of the columns are mice 1, 2, ..."""
+def _tracks(pose: dlc.DlcTable, path: Path) -> np.ndarray:
+    """float32 (72, T, 2), a track of every keypoint: individuals in the order of the columns are mice 1, 2, ..."""
     if len(pose.individuals) > MAX_MICE:
         raise InputError(
             f"{path} tracks {len(pose.individuals)} individuals: at most {MAX_MICE} are supported"
@@ -137,6 +138,6 @@ def _slots(pose: dlc.DlcTable, path: Path) -> np.ndarray:
         raise InputError(
             f"{path}: two body parts fall on the same slot; correct SLOT_OF_PART in mabe/skeleton.py"
         )
-    xy = np.full((len(pose.xy), MAX_MICE, len(SLOTS), 2), np.nan, dtype=np.float32)
-    xy[:, : len(pose.individuals), slots] = pose.xy
-    return xy
+    tracks = np.full((MAX_MICE, len(SLOTS), len(pose.xy), 2), np.nan, dtype=np.float32)
+    tracks[: len(pose.individuals), slots] = pose.xy.transpose(1, 2, 0, 3)
+    return tracks.reshape(-1, len(pose.xy), 2)

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Protocol
 
 from mabe.errors import InputError
-from mabe.recordings import Recording
+from mabe.readers.recording import Recording
 
 _LONGEST_HOURS = 48  # a longer recording means a corrupt frame number, which would claim all memory
 
@@ -37,7 +37,7 @@ class Entry:
 
 
 class Source(Protocol):
-    """A data source. It must pickle: each worker process reads with its own copy."""
+    """A data source. Several workers (threads) read from it at a time."""
 
     @property
     def labelled_without_annotation(self) -> tuple[str, ...]:

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pandera.pandas as pandera
 import pyarrow as pa
@@ -75,6 +76,24 @@ MANIFEST = pandera.DataFrameSchema(
     unique=["set", "recording"],
     strict=True,
 )
+
+
+def is_annotation(table: pa.Table) -> bool:
+    """Whether `table` surely is what ANNOTATION asks for, with int64 for every whole number.
+
+    The schema takes longer over one annotation file than reading its tracking does: it is for those that are
+    not, and to say what is wrong with them.
+    """
+    whole = [name for name in ANNOTATION.columns if name != "action"]
+    if not set(ANNOTATION.columns) <= set(table.column_names):
+        return False
+    if any(table[name].type != pa.int64() for name in whole) or table["action"].type != pa.string():
+        return False
+    if any(table[name].null_count for name in ANNOTATION.columns):
+        return False
+    agent, target, start, stop = (table[name].to_numpy() for name in whole)
+    individuals = np.concatenate([agent, target])
+    return bool(((individuals >= 1) & (individuals <= MAX_MICE)).all() and (start <= stop).all())
 
 
 def checked(schema: pandera.DataFrameSchema, table: pd.DataFrame, path: Path) -> pd.DataFrame:
