@@ -187,9 +187,7 @@ def _ingest_one(source: Source, place: Place, writers: Arrays, max_gap_s: float)
         return str(error)
     if (recording.first_frame, recording.frames) != (place.first_frame, place.frames):
         return f"{place.entry.path}: the frame numbers are not in ascending order; restore the file"
-    pose_hash = hashlib.blake2b(digest_size=16)
-    for rows in store_rows(recording.slots, recording.tracks):
-        pose_hash.update(rows.data)
+    pose_hash = hash_of_pose(recording)
     status = interpolate_gaps(recording.tracks, int(max_gap_s * recording.fps + 1e-9))
     in_cm = recording.px_per_cm > 0
     if in_cm:
@@ -199,7 +197,17 @@ def _ingest_one(source: Source, place: Place, writers: Arrays, max_gap_s: float)
         writers[f"{recording.set}_xy"](start, rows)
         start += len(rows)
     writers[f"{recording.set}_status"](place.start, status_rows(recording.slots, status))
-    return _summary(place, recording, status, unit="cm" if in_cm else "px", pose_hash=pose_hash.hexdigest())
+    return _summary(place, recording, status, unit="cm" if in_cm else "px", pose_hash=pose_hash)
+
+
+def hash_of_pose(recording: Recording) -> str:
+    """Equal for recordings with the same keypoints; those that are missing throughout do not count."""
+    digest = hashlib.blake2b(str(recording.frames).encode(), digest_size=16)
+    for slot, track in zip(recording.slots, recording.tracks, strict=True):
+        if not np.isnan(track).all():
+            digest.update(f"\0{slot}\0".encode())
+            digest.update(np.ascontiguousarray(track).data)
+    return digest.hexdigest()
 
 
 def _write_missing(writers: Arrays, place: Place) -> None:

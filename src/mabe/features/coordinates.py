@@ -15,7 +15,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from mabe.errors import InputError
-from mabe.features.motion import centre, has_stand_ins, select, stand_ins
+from mabe.features.motion import has_stand_ins, select, stand_ins, survey
 from mabe.features.normalise import BESIDE, CLIP, MISSING_VALUE, NEAR, Normalisation
 
 
@@ -41,7 +41,7 @@ class Coordinates:
     column: Tensor
     """int64 (R, P): the position of a point among those of a frame, -1 if it is not tracked."""
     middle: Tensor
-    """float32 (R, 2): see `centre`."""
+    """float32 (R, 2): the centre that positions are taken about."""
     fps: Tensor
     """float32 (R,)."""
     mean: Tensor
@@ -65,12 +65,12 @@ class Coordinates:
         table = recordings.sort_values("start")
         for start, frames in _progress(table):
             part = xy[start : start + frames]
-            points = select(part, *shape)
-            middle.append(centre(points))
-            points = points.reshape(frames, -1, 2)
-            tracked = ~np.isnan(points).all(axis=(0, 2))
-            column.append(np.where(tracked, np.cumsum(tracked) - 1, -1))
-            width.append(int(tracked.sum()))
+            tracked, recording_centre = survey(part, *shape)
+            points = select(part, *shape).reshape(frames, -1, 2)
+            middle.append(recording_centre)
+            column.append(np.full(points.shape[1], -1))
+            column[-1][tracked] = np.arange(len(tracked))
+            width.append(len(tracked))
             values.append(points[:, tracked].reshape(-1, 2))
             if may_jump:
                 slots = stand_ins(part, *shape).reshape(frames, -1)[:, tracked]
