@@ -192,17 +192,24 @@ class TrainParams:
 class ComputeParams:
     """Where a run executes. No stage's result depends on these, so no DVC stage does.
 
-    platform, gpu, timeout_s and memory_mb say what a version was published with; a local run records them and
-    takes the device that there is.
+    platform, gpu, timeout_s and memory_mb say what a version was published with. A run on Modal gets that GPU, that
+    memory and that time; a local run records them and takes the device that there is.
     """
 
-    compute: str = _one_of("local")
+    compute: str = _one_of("local", "modal")
     device: str = _one_of("auto", "cpu", "cuda", "mps")
     version: str = _check(bool, "a name")
     platform: str = _check(bool, "a name")
     gpu: str | None
-    timeout_s: int | None = _positive()
+    """On Modal: its name for the GPU; null means none."""
+    timeout_s: int | None = _check(lambda v: v is None or 1 <= v <= 24 * 3600, "from 1 to 86400")
+    """On Modal: of one attempt (s); null means 24 hours."""
     memory_mb: int | None = _positive()
+    """On Modal: at least this much (MiB); null leaves it to Modal."""
+    cores: float | None = _positive()
+    """On Modal: processor cores; null leaves it to Modal (an eighth of one)."""
+    retries: int = _check(lambda v: 0 <= v <= 10, "from 0 to 10")
+    """On Modal: attempts after a crash or a timeout, each from the newest checkpoint."""
 
 
 @dataclass(frozen=True, kw_only=True)
