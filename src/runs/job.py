@@ -18,8 +18,9 @@ class Job:
     """For people, e.g. "v5"."""
     target: str
     """"module:function". The function is called as f(params, inputs, checkpoints, output, key=, on_epoch=,
-    on_checkpoint=, **options), goes on from the newest of its checkpoints, writes files into the directory `output`
-    and returns JSON values."""
+    on_checkpoint=, **options). It goes on from the newest of its checkpoints, calls on_epoch with every epoch's record,
+    those of earlier attempts included, and on_checkpoint with the path of each checkpoint; it writes files into the
+    directory `output` and returns JSON values."""
     params: dict[str, Any]
     inputs: Mapping[str, Path]
     """Input files by the names that the function knows them by."""

@@ -1,7 +1,9 @@
 """Carries out a run on Modal: attaches to it, starts it, or only downloads it, whichever it needs."""
 
 import json
-from collections.abc import Iterator
+import queue
+import threading
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -132,10 +134,35 @@ def log_lines(call_id: str, follow: bool = True) -> Iterator[tuple[datetime, str
     modal = import_modal()
     logs = modal.FunctionCall.from_id(call_id).logs
     rest: dict[str, str] = {}  # by source: an entry may be a part of a line
-    for entry in logs.stream() if follow else logs.fetch():
+    for entry in in_background(logs.stream) if follow else logs.fetch():
         *lines, rest[entry.source] = (rest.get(entry.source, "") + entry.message).split("\n")
         yield from ((entry.timestamp, line) for line in lines)
     yield from ((datetime.now(UTC), line) for line in rest.values() if line)
+
+
+def in_background(iterate: Callable[[], Iterable[Any]]) -> Iterator[Any]:
+    """What `iterate` yields, taken by a thread: Ctrl-C in the middle of Modal's stream breaks the stream's own
+    clean-up, and is then lost among its errors."""
+    items: queue.Queue[tuple[bool, Any]] = queue.Queue()
+
+    def take() -> None:
+        try:
+            for item in iterate():
+                items.put((True, item))
+        except BaseException as error:
+            items.put((False, error))
+        else:
+            items.put((False, None))
+
+    threading.Thread(target=take, daemon=True).start()
+    while True:
+        more, item = items.get()
+        if more:
+            yield item
+        elif item is not None:
+            raise item
+        else:
+            return
 
 
 def outcome_of(call_id: str, timeout: float = 0) -> Outcome:

@@ -47,8 +47,6 @@ def logs(volume: Volume, key: str, follow: bool) -> None:
     if call is None:
         raise RunError(f"run {key[:12]} has not been started: its log is empty")
     for _, line in log_lines(call["call_id"], follow):
-        if line == END and follow:
-            return
         if line != END and not line.startswith(EVENT):
             print(line, flush=True)
 

@@ -3,6 +3,7 @@
 A plain function in an importable module; the launcher makes a Modal function of it.
 """
 
+import errno
 import hashlib
 import importlib
 import importlib.metadata
@@ -26,7 +27,7 @@ from runs.remote.faults import sentence
 EVENT = "::epoch:: "
 """Begins a log line that carries an epoch's record as JSON."""
 END = "::end::"
-"""The last log line of a call."""
+"""The last log line of a call that returns."""
 PINNED = ("torch", "numpy")
 """Packages whose versions decide a run's numbers."""
 
@@ -37,33 +38,39 @@ def execute(order: dict[str, Any]) -> dict[str, Any]:
     {"error": sentence}: the run cannot work, so a retry would not help (an input or a version is wrong).
     {"other": call id}: another call of the same run is under way.
 
-    An exception means a failed attempt, after which Modal starts the next one, as after a timeout.
+    An exception means a failed attempt, after which Modal may start another, as after a timeout or a preemption.
     """
     import modal
 
     volume = modal.Volume.from_name(VOLUME)
-    root = Path(os.environ.get("RUNS_VOLUME", MOUNT))
     try:
-        fault = mismatch(order["versions"], versions(order["packages"]))
-        if fault is not None:
-            return {"error": fault}
-        other = claim(order, volume, root)
-        if other is not None:
-            return {"other": other}
-        work(order, volume, root)
+        answer = attempt(order, volume, Path(os.environ.get("RUNS_VOLUME", MOUNT)))
     except KeyboardInterrupt:  # preempted, timed out or stopped
         volume.commit()
         print(f"interrupted; {run_path(order['key'])} is kept", flush=True)
         raise
+    except modal.exception.ResourceExhaustedError as error:
+        answer = {"error": sentence(error)}
     except Exception as error:
-        if isinstance(error, modal.exception.Error):
-            return {"error": sentence(error)}
-        if type(error).__module__.split(".")[0] in order["packages"] or isinstance(error, RunError):
-            return {"error": str(error)}
-        traceback.print_exc()
-        raise
-    finally:
-        print(END, flush=True)
+        if getattr(error, "errno", None) == errno.ENOSPC:
+            return {"error": sentence(modal.exception.ResourceExhaustedError(str(error)))}
+        if type(error).__module__.split(".")[0] not in order["packages"]:
+            traceback.print_exc()
+            raise
+        answer = {"error": str(error)}  # one of our own, whose message is a sentence
+    print(END, flush=True)
+    return answer
+
+
+def attempt(order: dict[str, Any], volume: Any, root: Path) -> dict[str, Any]:
+    """One attempt at an order; `root` is where the Volume is mounted."""
+    fault = mismatch(order["versions"], versions(order["packages"]))
+    if fault is not None:
+        return {"error": fault}
+    other = claim(order, volume, root)
+    if other is not None:
+        return {"other": other}
+    work(order, volume, root)
     return {}
 
 
@@ -85,11 +92,11 @@ def versions(packages: list[str]) -> dict[str, str]:
 
 def mismatch(client: Mapping[str, str], here: Mapping[str, str]) -> str | None:
     """A sentence if the container is not what the client expects."""
-    differing = [f"{n} {client.get(n)} and {v} there" for n, v in here.items() if client.get(n) != v]
+    differing = [f"{n} is {client.get(n)} here and {v} there" for n, v in here.items() if client.get(n) != v]
     if not differing:
         return None
     return (
-        f"this machine and the container differ: {'; '.join(differing)} (here first): "
+        f"this machine and the container differ: {'; '.join(differing)}: "
         "install requirements.lock here (`make install`) and run the command again"
     )
 

@@ -16,7 +16,7 @@ from tqdm import tqdm
 from runs import RunError
 from runs.content import Content, pieces_of, sha256
 from runs.remote import PIECES, RUNS, VOLUME, run_path
-from runs.remote.faults import import_modal
+from runs.remote.faults import import_modal, reach
 
 BLOCK = 8 << 20  # bytes; the unit in which Modal serves a file
 READ = 1 << 18
@@ -37,6 +37,7 @@ class Volume:
 
     def __init__(self) -> None:
         modal = import_modal()
+        reach()
         # Version 2 takes commits of many containers at once and stores equal blocks once.
         self.handle = modal.Volume.from_name(VOLUME, create_if_missing=True, version=2).hydrate()
 
