@@ -66,9 +66,8 @@ def settings(**values):
     return [option for name, value in text.items() for option in ("-S", f"{name}={value}")]
 
 
-@pytest.fixture(scope="module")
-def finished(tmp_path_factory):
-    """A clone in which V1 has run on a tiny sample, committed; and what `dvc exp run` printed."""
+def new_clone(folder):
+    """A Git repository of this one's files, committed."""
     if shutil.which("git") is None:
         pytest.skip("git is not installed")
     listed = subprocess.run(
@@ -80,7 +79,6 @@ def finished(tmp_path_factory):
     )
     if listed.returncode != 0:
         pytest.skip("the tests do not run from a Git working tree")
-    folder = tmp_path_factory.mktemp("dvc") / "clone"
     for name in filter(None, listed.stdout.split("\0")):
         source, target = ROOT / name, folder / name
         if source.is_file() and Path(name).parts[0] != "tests":
@@ -92,6 +90,13 @@ def finished(tmp_path_factory):
     clone("git", "config", "user.name", "Test")
     clone("git", "config", "user.email", "test@localhost")
     clone.commit("start")
+    return clone
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    """A clone in which V1 has run on a tiny sample, committed; and what `dvc exp run` printed."""
+    clone = new_clone(tmp_path_factory.mktemp("dvc") / "clone")
     output = clone("dvc", "exp", "run", "--name", "tiny", *settings(version="v1", **TINY))
     clone.commit("tiny run")
     return clone, output
@@ -132,7 +137,17 @@ def test_repro_of_an_unchanged_workspace_runs_nothing(clone):
 
 
 def test_where_a_run_executes_invalidates_nothing(clone):
-    change(clone.folder, device="auto", gpu="H100", platform="modal", timeout_s=60, memory_mb=65536)
+    change(
+        clone.folder,
+        compute="modal",
+        device="auto",
+        gpu="H100",
+        platform="modal",
+        timeout_s=60,
+        memory_mb=65536,
+        cores=8,
+        retries=1,
+    )
     output = clone("dvc", "repro")
     assert ran(output) == ["check"]
     for name in DVC_STAGES[1:]:

@@ -1,6 +1,7 @@
 """Carries out a run on Modal: attaches to it, starts it, or only downloads it, whichever it needs."""
 
 import json
+import logging
 import queue
 import threading
 from collections.abc import Callable, Iterable, Iterator
@@ -156,7 +157,12 @@ def in_background(iterate: Callable[[], Iterable[Any]]) -> Iterator[Any]:
 
     threading.Thread(target=take, daemon=True).start()
     while True:
-        more, item = items.get()
+        try:
+            more, item = items.get()
+        except KeyboardInterrupt:
+            # What asyncio has to say of a stream that ends in the middle would hide what we have to say.
+            logging.getLogger("asyncio").setLevel(logging.CRITICAL)
+            raise
         if more:
             yield item
         elif item is not None:
