@@ -21,7 +21,7 @@ SLOW = {"epochs": 40, "save_freq": 10, "pace": 0.02}
 
 @pytest.fixture
 def site(tmp_path):
-    with Site(tmp_path, time_scale=0.1) as site:
+    with Site(tmp_path, time_scale=0.05) as site:
         yield site
 
 
@@ -153,7 +153,7 @@ def test_killed_container_goes_on_from_its_newest_checkpoint(site):
 
 def test_timeouts_are_retried_from_the_newest_checkpoint(site):
     site.server.hold("epoch 13/")  # and does not go on, not even to save
-    client = site.toy(SLOW, {"timeout_s": 50, "retries": 4})  # 5 s, in the server's time
+    client = site.toy(SLOW, {"timeout_s": 80, "retries": 4})  # 4 s, in the server's time
     site.server.wait_held()
     site.state.hold = None
     log = finish(site, client)

@@ -38,7 +38,7 @@ def price_of_modal(gpu: str | None, prices: dict[str, float]) -> float:
     RunError for a name that the table lacks: Modal's client checks none.
     """
     name = gpu.removesuffix("!") if gpu else "cpu"
-    if name not in prices:
+    if name not in prices or name == "mps":
         near = difflib.get_close_matches(name.upper(), prices, n=1)
         raise RunError(
             f"unknown GPU {gpu!r}{f', did you mean {near[0]}?' if near else ''}: conf/prices.yaml lists "
