@@ -299,8 +299,10 @@ def test_commands_need_no_container(site):
     started = len(site.state.tasks)
 
     assert site.runs("status").split() == [key[:12], "toy", "done", "epoch-0004.pt", "CPU"]
-    assert site.runs("logs", key[:8]).splitlines()[0].startswith("inputs: ")
-    assert site.runs("logs", key[:8], "--follow").splitlines()[-1] == "epoch 4/4"
+    lines = site.runs("logs", key[:8]).splitlines()
+    assert lines[0].startswith("inputs: ")
+    assert lines[-4:] == [f"epoch {n}/4" for n in (1, 2, 3, 4)]
+    assert site.runs("logs", key[:8], "--follow").splitlines() == lines
     listed = [line.split() for line in site.runs("checkpoints", key[:8]).splitlines()]
     assert [line[0] for line in listed] == ["epoch-0002.pt", "epoch-0004.pt"]
     checkpoint = site.stored[f"runs/{key}/checkpoints/epoch-0004.pt"]
@@ -339,6 +341,7 @@ def test_clean_leaves_a_run_that_is_under_way(site):
     site.server.wait_held()
     (key,) = {path.split("/")[1] for path in site.stored if path.startswith("runs/")}
     assert "is under way: `python -m runs stop" in site.runs("clean", key, fails=True)
+    assert "is under way" in site.runs("clean", "--inputs", fails=True)  # it may be about to read them
     site.runs("clean")
     site.server.release()
     finish(site, client)

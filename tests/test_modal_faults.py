@@ -1,5 +1,7 @@
 """What the client of runs on Modal says when something is wrong; no server needed."""
 
+import sys
+
 import pytest
 
 from runs import RunError
@@ -40,6 +42,15 @@ def test_errors_of_the_client_become_one_sentence(error, says):
         raise error
     assert says in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+def test_missing_package_is_one_sentence(monkeypatch):
+    monkeypatch.setitem(sys.modules, "modal", None)
+    with (
+        pytest.raises(RunError, match=r"the package modal is not installed: pip install .*\[modal\]"),
+        faults.sentences(),
+    ):
+        pass
 
 
 def test_other_errors_stay_what_they_are():

@@ -1,6 +1,7 @@
 """Environments, apps and logs."""
 
 import time
+from collections import Counter
 
 from google.protobuf.empty_pb2 import Empty
 from grpclib import GRPCError, Status
@@ -15,6 +16,9 @@ class Apps(State):
 
     async def AuthTokenGet(self, req, md):
         raise GRPCError(Status.UNIMPLEMENTED, "no input plane here")
+
+    async def WorkspaceNameLookup(self, req, md):  # `modal token set` names its profile so
+        return pb.WorkspaceNameLookupResponse(workspace_name="loopback", username="loopback")
 
     async def EnvironmentGetOrCreate(self, req, md):
         return pb.EnvironmentGetOrCreateResponse(
@@ -127,7 +131,11 @@ class Apps(State):
         return pb.AppFetchLogsResponse(batches=out[-req.limit :] if req.limit else out)
 
     async def AppCountLogs(self, req, md):
-        items = [b.items[0] for _, b in self.matching_logs(req)]
-        bucket = pb.AppCountLogsResponse.LogBucket(stdout_logs=len(items))
-        bucket.bucket_start_at.CopyFrom(req.since)
-        return pb.AppCountLogsResponse(buckets=[bucket])
+        """Lines per `bucket_secs`: the client then asks for the stretches that have any."""
+        counts = Counter(
+            b.items[0].timestamp_ns // (req.bucket_secs * 10**9) for _, b in self.matching_logs(req)
+        )
+        buckets = [pb.AppCountLogsResponse.LogBucket(stdout_logs=n) for _, n in sorted(counts.items())]
+        for bucket, number in zip(buckets, sorted(counts), strict=True):
+            bucket.bucket_start_at.FromSeconds(number * req.bucket_secs)
+        return pb.AppCountLogsResponse(buckets=buckets)

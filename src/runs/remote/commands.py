@@ -18,8 +18,9 @@ from typing import Any
 
 from runs import RunError
 from runs.remote import PIECES, run_path
-from runs.remote.client import EVENT, log_lines, outcome_of, running_call, state_path, stop_app
-from runs.remote.container import END
+from runs.remote.calls import log_lines, outcome_of
+from runs.remote.client import running_call, state_path, stop_app
+from runs.remote.container import END, EVENT
 from runs.remote.faults import import_modal, sentences
 from runs.remote.volume import Volume
 
@@ -100,8 +101,9 @@ def stop(volume: Volume, key: str) -> None:
 
 def clean(volume: Volume, keys: list[str], inputs: bool) -> None:
     """Removes runs, all files of theirs; with `inputs`, the pieces of input files too, which come back when needed."""
-    chosen = keys or [k for k in volume.runs() if volume.json(run_path(k, "done.json")) is not None]
-    for key in chosen:
+    known = volume.runs()
+    chosen = keys or [k for k in known if volume.json(run_path(k, "done.json")) is not None]
+    for key in known if inputs else chosen:
         if running_call(key, volume) is not None:
             raise RunError(f"run {key[:12]} is under way: `python -m runs stop {key[:12]}` first")
     for key in chosen:

@@ -22,6 +22,7 @@ from runs.atomic import atomic_dir, atomic_file
 from runs.content import sha256
 from runs.job import Job, call
 from runs.remote import MOUNT, PIECES, VOLUME, run_path
+from runs.remote.calls import outcome_of
 from runs.remote.faults import sentence
 
 EVENT = "::epoch:: "
@@ -49,15 +50,15 @@ def execute(order: dict[str, Any]) -> dict[str, Any]:
         volume.commit()
         print(f"interrupted; {run_path(order['key'])} is kept", flush=True)
         raise
-    except modal.exception.ResourceExhaustedError as error:
-        answer = {"error": sentence(error)}
     except Exception as error:
-        if getattr(error, "errno", None) == errno.ENOSPC:
-            return {"error": sentence(modal.exception.ResourceExhaustedError(str(error)))}
-        if type(error).__module__.split(".")[0] not in order["packages"]:
+        full = isinstance(error, modal.exception.ResourceExhaustedError)
+        if full or getattr(error, "errno", None) == errno.ENOSPC:
+            answer = {"error": sentence(modal.exception.ResourceExhaustedError(str(error)))}
+        elif type(error).__module__.split(".")[0] in order["packages"]:
+            answer = {"error": str(error)}  # one of our own, whose message is a sentence
+        else:
             traceback.print_exc()
             raise
-        answer = {"error": str(error)}  # one of our own, whose message is a sentence
     print(END, flush=True)
     return answer
 
@@ -110,24 +111,11 @@ def claim(order: dict[str, Any], volume: Any, root: Path) -> str | None:
     path = root / run_path(order["key"], "call.json")
     if path.exists():
         other = json.loads(path.read_text())["call_id"]
-        if other != me and under_way(other):
+        if other != me and outcome_of(other).state == "running":
             return other
     write_json(path, {"call_id": me, "app_id": order["app_id"], "label": order["label"], "gpu": order["gpu"]})
     volume.commit()
     return None
-
-
-def under_way(call_id: str) -> bool:
-    """Whether a call has neither ended nor failed."""
-    import modal
-
-    try:
-        modal.FunctionCall.from_id(call_id).get(timeout=0)
-    except TimeoutError:  # the builtin: no result yet. Modal's own TimeoutError is another class
-        return True
-    except Exception:  # whatever its function raised
-        return False
-    return False
 
 
 def work(order: dict[str, Any], volume: Any, root: Path) -> None:
