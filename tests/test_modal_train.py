@@ -6,7 +6,6 @@ import signal
 from pathlib import Path
 
 import pytest
-import torch
 
 pytest.importorskip("modal", reason="the package modal is not installed (extra `modal`)")
 
@@ -112,16 +111,6 @@ def test_preempted_and_killed_training_ends_with_the_same_bits(site, prepared):
     assert int(resumed[1].split("epochs ")[1].split()[0]) >= 8  # saved on SIGINT, between two checkpoints
     assert resumed[2].endswith("epochs 16 to 30")
     assert_same(folder, prepared)
-
-
-@pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has a GPU")
-def test_gpu_that_is_not_there_is_not_replaced_by_a_cpu(site, prepared):
-    folder = copy(prepared, site.folder / "copy", device="auto")
-    code, log = site.start("stages.train", folder=folder).wait()
-    assert code == 1
-    assert log.splitlines()[-1].startswith("error: device is cuda but this machine")
-    assert not (folder / "models/train").exists()
-    assert not list((folder / "metrics").iterdir())
 
 
 def test_unknown_gpu_is_refused_by_the_first_stage(tmp_path):
