@@ -20,6 +20,7 @@ def test_pieces_are_hashed_one_by_one(files):
     assert found["a"].size == 10
     expected = tuple(hashlib.sha256(piece).hexdigest() for piece in (b"0123", b"4567", b"89"))
     assert found["a"].pieces == expected
+    assert [size for _, size in found["a"].sizes()] == [4, 4, 2]
     assert found["b"].pieces == expected[:1]  # stored once
     assert (found["empty"].size, found["empty"].pieces) == (0, ())
     assert b"".join(content.pieces_of(files["a"])) == b"0123456789"

@@ -26,6 +26,10 @@ class Content:
         """One hash for all of the file."""
         return hashlib.sha256(json.dumps([self.size, self.pieces]).encode()).hexdigest()
 
+    def sizes(self) -> list[tuple[str, int]]:
+        """Each piece with its size (bytes)."""
+        return [(piece, min(PIECE, self.size - i * PIECE)) for i, piece in enumerate(self.pieces)]
+
 
 def pieces_of(path: Path) -> Iterator[bytes]:
     """The file's bytes, PIECE at a time."""

@@ -76,25 +76,21 @@ class Volume:
     def upload(self, inputs: Mapping[str, Path], contents: Mapping[str, Content]) -> int:
         """Puts the pieces on the Volume that it lacks; the number of bytes sent, 0 if it has them all."""
         present = {e.path.rsplit("/", 1)[1] for e in self.files(PIECES)}
-        missing = {p for content in contents.values() for p in content.pieces} - present
-        if not missing:
-            return 0
-        sent = 0
-        with tqdm(desc="upload", unit="B", unit_scale=True, disable=None) as bar:
+        sizes = {piece: size for c in contents.values() for piece, size in c.sizes() if piece not in present}
+        total = sum(sizes.values())
+        with tqdm(total=total, desc="upload", unit="B", unit_scale=True, delay=2, disable=None) as bar:
             for name, path in inputs.items():
-                if not missing.intersection(contents[name].pieces):
+                if not sizes.keys() & set(contents[name].pieces):
                     continue
                 for piece, data in zip(contents[name].pieces, pieces_of(path), strict=True):
-                    if piece not in missing:
+                    if piece not in sizes:
                         continue
                     if hashlib.sha256(data).hexdigest() != piece:
                         raise RunError(f"{path} changed while it was read: run the command again")
                     with self.handle.batch_upload(force=True) as batch:
                         batch.put_file(io.BytesIO(data), f"{PIECES}/{piece}")
-                    missing.remove(piece)
-                    sent += len(data)
-                    bar.update(len(data))
-        return sent
+                    bar.update(sizes.pop(piece))
+        return total
 
     def download(self, key: str, files: Mapping[str, Mapping[str, Any]], folder: str, target: Path) -> None:
         """Fetches `files` (name -> size, sha256) of a run's `folder` into the directory `target`, each checked.
