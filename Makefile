@@ -4,6 +4,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 SET    ?= sample
+COMPUTE ?= local
 A      ?= $(SET)-v5
 B      ?= $(SET)-v6
 
@@ -36,8 +37,8 @@ format: install  ## rewrite the code in the house format
 	ruff check --fix .
 	ruff format .
 
-versions: install  ## run V1-V6 on SET (sample), record them, write docs/versions.md
-	python -m tools.versions run --set $(SET)
+versions: install  ## run V1-V6 on SET (sample), record them, write docs/versions.md; COMPUTE=modal: all at once
+	python -m tools.versions run --set $(SET) --compute $(COMPUTE)
 
 tags: install  ## a local git tag per recorded version, for dvc params diff and dvc metrics diff
 	python -m tools.versions tags

@@ -8,8 +8,9 @@ from pathlib import Path
 from mabe import params
 from mabe.errors import InputError
 from mabe.readers import open_source
+from runs import cost
 from runs.atomic import atomic_file
-from stages.common import SAMPLE, run
+from stages.common import PRICES, SAMPLE, run
 
 CHECKED = Path("data/checked.txt")
 
@@ -24,6 +25,9 @@ def main() -> None:
             f"there is no split_file {settings.split_file}: name a CSV with the columns recording, split, or "
             "conf/split_by_lot.csv for a split by lot"
         )
+    compute = params.load(params.ComputeParams)
+    if compute.compute == "modal":
+        cost.price_of_modal(compute.gpu, cost.usd_per_hour(PRICES))  # an unknown GPU has none
     with atomic_file(CHECKED) as temporary:
         temporary.write_text("params.yaml is complete and valid\n")
 

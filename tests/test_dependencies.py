@@ -10,7 +10,11 @@ ROOT = Path(__file__).parents[1]
 SRC = ROOT / "src"
 STAGES = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
 # Not of a stage's result: how parameters are read (their values are dependencies), exceptions, and how a run executes.
+# runs/ writes, keeps and fetches what mabe computes, on this machine or in a container, and computes nothing itself:
+# training here and there is one call of mabe/job.py, and ends with the same bits (tests/test_modal_train.py). As a
+# dependency, a line on how a download resumes would throw away every trained model.
 EXEMPT = ("mabe/params.py", "mabe/errors.py", "mabe/__init__.py", "runs/")
+WHERE = ("src/runs", "stages/compute.py", "stages/common.py")  # where and how a run is carried out
 
 
 def modules(path: Path) -> set[Path]:
@@ -49,3 +53,13 @@ def test_a_stage_depends_on_all_it_imports(name):
         p.relative_to(ROOT).as_posix() for p in needed if not any(p == d or d in p.parents for d in listed)
     }
     assert not missing
+
+
+def test_no_stage_depends_on_where_a_run_is_carried_out():
+    for name, stage in STAGES.items():
+        assert not [dep for dep in stage["deps"] if dep.startswith(WHERE)], name
+
+
+def test_what_decides_where_decides_nothing_else():
+    """stages/compute.py, which no stage depends on, has only how a run executes and its parameters at hand."""
+    assert closure(ROOT / "stages/compute.py") == set()

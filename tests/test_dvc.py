@@ -49,7 +49,17 @@ def test_repro_of_an_unchanged_workspace_runs_nothing(clone):
 
 
 def test_where_a_run_executes_invalidates_nothing(clone):
-    change(clone.folder, device="auto", gpu="H100", platform="modal", timeout_s=60, memory_mb=65536)
+    change(
+        clone.folder,
+        compute="modal",
+        device="auto",
+        gpu="H100",
+        platform="modal",
+        timeout_s=60,
+        memory_mb=65536,
+        cores=8,
+        retries=1,
+    )
     output = clone("dvc", "repro")
     assert ran(output) == ["check"]
     for name in DVC_STAGES[1:]:

@@ -1,13 +1,14 @@
 """Devices, bf16, the hardware report and prices."""
 
 import os
+from pathlib import Path
 
 import pytest
 import torch
 
 from runs import RunError, cores, hardware
 from runs.cores import available_cores
-from runs.cost import price_of, usd_per_hour
+from runs.cost import price_of, price_of_modal, usd_per_hour
 from runs.hardware import bf16_supported, choose_device, peak_memory_mb, report, use_bf16
 
 CPU = torch.device("cpu")
@@ -135,3 +136,13 @@ def test_threads_are_not_more_than_the_cores(monkeypatch):
         assert torch.get_num_threads() == 3
     finally:
         torch.set_num_threads(before)
+
+
+def test_modal_gpus_are_priced_by_their_names():
+    prices = usd_per_hour(Path(__file__).parents[1] / "conf/prices.yaml")
+    names = ("T4", "A10", "H100", "H200", "A100-80GB", None)
+    assert [price_of_modal(name, prices) for name in names] == [0.59, 1.10, 3.95, 4.54, 2.50, prices["cpu"]]
+    assert price_of_modal("H100!", prices) == 3.95
+    for name in ("A10G", "h100", "RTX4090", "mps"):
+        with pytest.raises(RunError, match=r"unknown GPU '.*conf/prices.yaml lists T4, L4, A10, "):
+            price_of_modal(name, prices)

@@ -1,6 +1,9 @@
 """Which module may import which: the library stands without the pipeline, and the runs without the models."""
 
 import ast
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -41,7 +44,24 @@ def test_imports_are_found_wherever_they_are():
 
 @pytest.mark.parametrize("module", MODULES)
 def test_the_library_knows_no_pipeline(module):
-    assert not imports_of(module) & (PIPELINE | {"stages", "tools", "benchmarks"})
+    remote = {"modal"} if module.startswith("runs/remote/") else set()
+    assert not imports_of(module) & (PIPELINE - remote | {"stages", "tools", "benchmarks"})
+
+
+def test_modal_is_imported_only_when_it_is_used():
+    """All else works without the package: no module of ours imports it as it is itself imported."""
+    code = (
+        "import importlib, sys\n"
+        f"for name in {[m.removesuffix('.py').replace('/', '.') for m in RUNS if m != 'runs/__main__.py']}:\n"
+        "    importlib.import_module(name.removesuffix('.__init__'))\n"
+        "assert not {'modal', 'modal_proto', 'mabe'} & set(sys.modules)"
+    )
+    subprocess.run([sys.executable, "-c", code], env=os.environ | {"PYTHONPATH": str(SRC)}, check=True)
+
+
+def test_the_training_function_knows_nothing_of_modal():
+    for module in ("mabe/job.py", "mabe/train.py"):
+        assert "modal" not in (SRC / module).read_text(encoding="utf-8").lower()
 
 
 @pytest.mark.parametrize("module", RUNS)

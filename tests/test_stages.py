@@ -302,12 +302,14 @@ def test_summary_tells_the_main_figures(done):
 
 
 def test_a_stage_depends_on_every_stage_module_it_imports():
-    """common.py is where things are and how a stage ends: no result depends on it."""
+    """common.py is where things are and how a stage ends, compute.py where a run is carried out: no result depends
+    on them."""
     listed = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
     for name in STAGES:
         tree = ast.parse((ROOT / f"stages/{name}.py").read_text())
         imported = {str(node.module) for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
         needed = {m.replace(".", "/") + ".py" for m in imported if m.startswith("stages")} - {
-            "stages/common.py"
+            "stages/common.py",
+            "stages/compute.py",
         }
         assert needed <= set(listed[name.replace("_", "-")]["deps"]), name

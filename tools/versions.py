@@ -1,6 +1,7 @@
 """The six versions side by side: run them, keep their records in Git, compare them without training.
 
     python -m tools.versions run --set sample          dvc exp run for V1-V6, each recorded when it ends
+    python -m tools.versions run --compute modal       the same, all at once, each in a Modal container of its own
     python -m tools.versions table                     docs/versions.md from the records
     python -m tools.versions tags                      a local git tag per record: sample-v1 ... sample-v6
 
@@ -14,6 +15,8 @@ import os
 import shutil
 import subprocess
 import tempfile
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -46,11 +49,9 @@ def run_versions(name: str, versions: list[str], overrides: list[str]) -> None:
     try:
         for version in versions:
             experiment = f"{name}-{version}"
-            if experiment in _dvc("exp", "list", "--name-only").split():
-                _dvc("exp", "remove", experiment)
+            _forget(experiment)
             print(f"\n{experiment}", flush=True)
-            settings = [x for override in (f"version={version}", *overrides) for x in ("-S", override)]
-            done = subprocess.run(["dvc", "exp", "run", "--name", experiment, *settings])
+            done = subprocess.run(_exp_run(experiment, version, overrides))
             if done.returncode:
                 raise InputError(
                     f"dvc exp run of {experiment} failed, see above: those before it are recorded"
@@ -61,6 +62,64 @@ def run_versions(name: str, versions: list[str], overrides: list[str]) -> None:
             file.unlink(missing_ok=True)
             if content is not None:
                 file.write_bytes(content)
+
+
+def run_together(name: str, versions: list[str], overrides: list[str], jobs: int) -> None:
+    """Runs up to `jobs` versions at once, as experiments in temporary copies, and records each as it ends.
+
+    The work is elsewhere, so that one machine can wait for many runs. The workspace stays as it is.
+    """
+    for version in versions:
+        _forget(f"{name}-{version}")
+
+    # DVC sets up one experiment at a time and refuses another meanwhile.
+    setting_up = threading.Semaphore()
+
+    def one(version: str) -> bool:
+        """Whether it ended well. Its lines come with its name in front."""
+        command = _exp_run(f"{name}-{version}", version, overrides, "--temp")
+        setting_up.acquire()
+        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+        assert process.stdout is not None
+        waiting = True
+        for line in process.stdout:
+            if waiting and "tage '" in line:  # "Stage 'x' ...", "Running stage 'x'": it is set up
+                setting_up.release()
+                waiting = False
+            print(f"{version}  {line}", end="", flush=True)
+        if waiting:
+            setting_up.release()
+        if process.wait():
+            return False
+        print(f"{version}  recorded: macro-F1 {record_experiment(name, version):.4f}", flush=True)
+        return True
+
+    with ThreadPoolExecutor(max_workers=jobs) as pool:
+        failed = [v for v, well in zip(versions, pool.map(one, versions), strict=True) if not well]
+    if failed:
+        raise InputError(f"{', '.join(failed)} failed, see above: the others are recorded")
+
+
+def record_experiment(name: str, version: str) -> float:
+    """Records a version from the commit of its experiment, which hangs on HEAD; its macro-F1."""
+    head = _git("rev-parse", "HEAD")
+    commit = f"refs/exps/{head[:2]}/{head[2:]}/{name}-{version}"
+    with atomic_dir(RECORDS / name / version) as temporary:
+        for file in FILES:
+            (temporary / file.parent).mkdir(parents=True, exist_ok=True)
+            (temporary / file).write_text(_git("show", f"{commit}:{file}") + "\n")
+    return read_json(RECORDS / name / version / METRICS / "evaluate.json")["f1_macro"]
+
+
+def _forget(experiment: str) -> None:
+    """Removes a former experiment of this name."""
+    if experiment in _dvc("exp", "list", "--name-only").split():
+        _dvc("exp", "remove", experiment)
+
+
+def _exp_run(experiment: str, version: str, overrides: list[str], *options: str) -> list[str]:
+    settings = [x for override in (f"version={version}", *overrides) for x in ("-S", override)]
+    return ["dvc", "exp", "run", "--name", experiment, *options, *settings]
 
 
 def record(name: str, version: str) -> None:
@@ -193,6 +252,8 @@ def main() -> None:
     runner = commands.add_parser("run", help="run versions as DVC experiments and record them")
     runner.add_argument("--set", default="sample", help="name of the set of records (default: sample)")
     runner.add_argument("--versions", default=",".join(VERSIONS), help="which, separated by commas")
+    runner.add_argument("--compute", default="local", help="where: local (default) or modal")
+    runner.add_argument("--jobs", type=int, default=6, help="runs at once on Modal (default: 6)")
     runner.add_argument(
         "-S", dest="overrides", action="append", default=[], help="further key=value overrides"
     )
@@ -203,7 +264,12 @@ def main() -> None:
         overrides = (
             [f"data={arguments.set}"] if not any(o.startswith("data=") for o in arguments.overrides) else []
         )
-        run_versions(arguments.set, arguments.versions.split(","), [*overrides, *arguments.overrides])
+        overrides += [f"compute={arguments.compute}", *arguments.overrides]
+        versions = arguments.versions.split(",")
+        if arguments.compute == "local":
+            run_versions(arguments.set, versions, overrides)
+        else:
+            run_together(arguments.set, versions, overrides, arguments.jobs)
     if arguments.command in ("run", "table"):
         write_table()
     if arguments.command == "tags":

@@ -172,7 +172,7 @@ def open_feed(
         raise RunError(f"unknown feed {choice!r}: choose {', '.join(FEEDS)}")
     if choice == "coordinates" and source is None:
         raise RunError(
-            "feed is coordinates but features engineered are no function of few frames: set it to auto"
+            "feed is coordinates but there are no keypoints that the features follow from: set it to auto"
         )
     room = SHARE * free_memory(device) if device.type == "cuda" else float("inf")
     if choice == "device" or (choice == "auto" and features.nbytes <= room):

@@ -193,11 +193,11 @@ class TrainParams:
 class ComputeParams:
     """Where a run executes. No stage's result depends on these, so no DVC stage does.
 
-    platform, gpu, timeout_s and memory_mb say what a version was published with; a local run records them and
-    takes the device that there is.
+    platform, gpu, timeout_s and memory_mb say what a version was published with. A run on Modal gets that GPU, that
+    memory and that time; a local run records them and takes the device that there is.
     """
 
-    compute: str = _one_of("local")
+    compute: str = _one_of("local", "modal")
     device: str = _one_of("auto", "cpu", "cuda", "mps")
     processes: int = _positive()
     """Processes that train together, a GPU each."""
@@ -206,8 +206,15 @@ class ComputeParams:
     version: str = _check(bool, "a name")
     platform: str = _check(bool, "a name")
     gpu: str | None
-    timeout_s: int | None = _positive()
+    """On Modal: its name for the GPU; null means none."""
+    timeout_s: int | None = _check(lambda v: v is None or 1 <= v <= 24 * 3600, "from 1 to 86400")
+    """On Modal: of one attempt (s); null means 24 hours."""
     memory_mb: int | None = _positive()
+    """On Modal: at least this much (MiB); null leaves it to Modal."""
+    cores: float | None = _positive()
+    """On Modal: processor cores; null leaves it to Modal (an eighth of one)."""
+    retries: int = _check(lambda v: 0 <= v <= 10, "from 0 to 10")
+    """On Modal: attempts after a crash or a timeout, each from the newest checkpoint."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -366,6 +373,15 @@ def _check_together(values: dict[str, Any]) -> None:
         )
     if train.warmup_epochs >= train.epochs_at_most and train.warmup_epochs > 0:
         raise InputError(f"warmup_epochs {train.warmup_epochs} must be below epochs {train.epochs_at_most}")
+    compute = parse(ComputeParams, values)
+    if compute.compute == "modal" and compute.processes > 1:
+        raise InputError(
+            f"processes {compute.processes} are for this machine's GPUs: set it to 1 with compute=modal"
+        )
+    if compute.compute == "modal" and compute.feed == "coordinates":
+        raise InputError(
+            "feed coordinates reads the store, which stays on this machine: set it to auto for Modal"
+        )
     if train.min_lr > train.learning_rate:
         raise InputError(f"min_lr {train.min_lr} is above learning_rate {train.learning_rate}")
     if train.model_type == "hybrid" and train.features == "engineered":

@@ -1,5 +1,6 @@
 """What an hour on a device costs, from a table of prices (conf/prices.yaml)."""
 
+import difflib
 import re
 from pathlib import Path
 
@@ -29,3 +30,18 @@ def price_of(device_name: str, device_type: str, prices: dict[str, float]) -> fl
         print(f"no price for {device_name} in the price table: cost_usd is left out")
         return None
     return prices[max(found, key=len)]
+
+
+def price_of_modal(gpu: str | None, prices: dict[str, float]) -> float:
+    """USD per hour of a GPU by Modal's name for it, "H100!" being an H100 that is not upgraded; None is a CPU.
+
+    RunError for a name that the table lacks: Modal's client checks none.
+    """
+    name = gpu.removesuffix("!") if gpu else "cpu"
+    if name not in prices or name == "mps":
+        near = difflib.get_close_matches(name.upper(), prices, n=1)
+        raise RunError(
+            f"unknown GPU {gpu!r}{f', did you mean {near[0]}?' if near else ''}: conf/prices.yaml lists "
+            f"{', '.join(key for key in prices if key not in ('cpu', 'mps'))}"
+        )
+    return prices[name]

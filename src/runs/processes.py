@@ -59,6 +59,11 @@ def launched() -> bool:
     return int(os.environ.get("WORLD_SIZE", "1")) > 1
 
 
+def leads() -> bool:
+    """Whether this process is alone or the first: the one that writes."""
+    return int(os.environ.get("RANK", "0")) == 0
+
+
 def launch(count: int, module: str) -> int:
     """Runs `python -m module` in `count` processes of this machine that find each other; the exit status."""
     torchrun = ["torch.distributed.run", "--standalone", "--nproc-per-node", str(count), "-m", module]

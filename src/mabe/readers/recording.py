@@ -14,7 +14,7 @@ from mabe.recordings import MISSING
 from mabe.skeleton import MAX_MICE, SLOTS
 
 with np.errstate(invalid="ignore"):
-    NO_TRACK = np.float32(0) / np.float32(0)  # NaN as a mean over nothing is: one pattern of bits for all that is missing
+    NO_TRACK = np.float32(0) / np.float32(0)  # NaN with the bits that a mean over nothing has
 _BLOCK = 512  # frames of store rows worked on at once, 0.3 MB
 
 

@@ -1,0 +1,111 @@
+"""One training run from files to files: what a local run and a container both call.
+
+It knows neither where it runs nor what started it: paths, a device and callbacks are given.
+"""
+
+import json
+import shutil
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from mabe import params as parameters
+from mabe.features.normalise import Normalisation
+from mabe.feeds import CoordinateSource
+from mabe.models import save_model
+from mabe.recordings import Store
+from mabe.train import Record, TrainData, TrainResult, train
+from runs.checkpoints import Checkpoints
+from runs.processes import join
+
+INPUTS = ("features.npy", "normalisation.json", "labels.npy", "classes.json", "manifest.parquet")
+"""Names of a run's input files."""
+
+
+def run(
+    params: Mapping[str, Any],
+    inputs: Mapping[str, Path],
+    checkpoints: Path,
+    output: Path,
+    *,
+    key: str,
+    device: str = "auto",
+    feed: str = "auto",
+    keypoints: Path | None = None,
+    on_epoch: Callable[[Record], None] | None = None,
+    on_checkpoint: Callable[[Path], None] | None = None,
+) -> dict[str, Any]:
+    """Trains and writes best.pt, last.pt and normalisation.json into `output`.
+
+    Returns `result_of` the run and how many processes trained.
+
+    params: the values of TrainParams. inputs: a path for each of INPUTS, manifest.parquet under that name.
+    checkpoints: the run's directory, identified by `key`; the run goes on from its newest.
+    keypoints: the store's train_xy.npy, from which features may be computed while training; None if it is not here.
+    If a launcher started several processes, each calls this: all train, the first alone writes.
+    Errors, callbacks and `feed` are those of `train`.
+    """
+    processes = join(device)
+    settings = parameters.parse(parameters.TrainParams, dict(params))
+    store = Store(inputs["manifest.parquet"].parent)
+    classes = json.loads(inputs["classes.json"].read_text())
+    data = TrainData(
+        features=np.load(inputs["features.npy"], mmap_mode="r"),
+        labels=np.load(inputs["labels.npy"]),
+        train_rows=store.recordings(split="train"),
+        val_rows=store.recordings(split="val"),
+        names=tuple(classes["names"]),
+        scored=tuple(classes["scored"]),
+        coordinates=_coordinates(store, inputs["normalisation.json"].parent, keypoints),
+    )
+    result = train(
+        settings,
+        data,
+        Checkpoints(checkpoints, key),
+        device=processes.device,
+        feed=feed,
+        processes=processes,
+        on_epoch=on_epoch,
+        on_checkpoint=on_checkpoint,
+    )
+    processes.leave()
+    if not processes.first:
+        return {}
+    for name, state in (("best", result.best_state), ("last", result.last_state)):
+        save_model(
+            output / f"{name}.pt",
+            state=state,
+            params=settings,
+            input_dim=data.features.shape[1],
+            names=data.names,
+            scored=data.scored,
+        )
+    # The statistics travel with the model. Not shutil.copy: an input linked from a cache may be read-only.
+    shutil.copyfile(inputs["normalisation.json"], output / "normalisation.json")
+    return {**result_of(result), "processes": processes.count}
+
+
+def _coordinates(store: Store, features: Path, keypoints: Path | None) -> CoordinateSource | None:
+    """What features can be computed from, if they can be."""
+    normalisation = Normalisation.load(features)
+    if keypoints is None or normalisation.features not in ("coords", "motion"):
+        return None
+    xy = np.load(keypoints, mmap_mode="r")
+    return CoordinateSource(xy, store.recordings(set="train"), normalisation)
+
+
+def result_of(result: TrainResult) -> dict[str, Any]:
+    """All of a result but the weights, as JSON values."""
+    return {
+        "history": result.history,
+        "best_epoch": result.best_epoch,
+        "epochs_run": result.epochs_run,
+        "parameters": result.parameters,
+        "seconds": result.seconds,
+        "windows_per_second": result.windows_per_second,
+        "peak_memory_mb": result.peak_memory_mb,
+        "device": result.device,
+        "bf16": result.bf16,
+    }

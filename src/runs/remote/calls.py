@@ -1,0 +1,83 @@
+"""A call on Modal: how it stands, and what it printed."""
+
+import logging
+import queue
+import threading
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from runs.remote.faults import import_modal, sentence
+
+
+@dataclass(frozen=True, kw_only=True)
+class Outcome:
+    """How a call stands."""
+
+    state: str
+    """running, ended, timed out, stopped, failed or gone."""
+    says: str = ""
+    value: Any = None
+
+
+def log_lines(call_id: str, follow: bool = True) -> Iterator[tuple[datetime, str]]:
+    """A call's log by lines with their times, from its beginning; to its end if `follow`."""
+    modal = import_modal()
+    logs = modal.FunctionCall.from_id(call_id).logs
+    rest: dict[str, str] = {}  # by source: an entry may be a part of a line
+    for entry in in_background(logs.stream) if follow else logs.fetch():
+        *lines, rest[entry.source] = (rest.get(entry.source, "") + entry.message).split("\n")
+        yield from ((entry.timestamp, line) for line in lines)
+    yield from ((datetime.now(UTC), line) for line in rest.values() if line)
+
+
+def in_background(iterate: Callable[[], Iterable[Any]]) -> Iterator[Any]:
+    """What `iterate` yields, taken by a thread: Ctrl-C in the middle of Modal's stream breaks the stream's own
+    clean-up, and is then lost among its errors."""
+    items: queue.Queue[tuple[bool, Any]] = queue.Queue()
+
+    def take() -> None:
+        try:
+            for item in iterate():
+                items.put((True, item))
+        except BaseException as error:
+            items.put((False, error))
+        else:
+            items.put((False, None))
+
+    threading.Thread(target=take, daemon=True).start()
+    while True:
+        try:
+            more, item = items.get()
+        except KeyboardInterrupt:
+            # What asyncio has to say of a stream that ends in the middle would hide what we have to say.
+            logging.getLogger("asyncio").setLevel(logging.CRITICAL)
+            raise
+        if more:
+            yield item
+        elif item is not None:
+            raise item
+        else:
+            return
+
+
+def outcome_of(call_id: str, timeout: float = 0) -> Outcome:
+    """How a call stands, after waiting `timeout` seconds for its end."""
+    modal = import_modal()
+    known = modal.exception
+    try:
+        return Outcome(state="ended", value=modal.FunctionCall.from_id(call_id).get(timeout=timeout))
+    except TimeoutError:  # the builtin one
+        return Outcome(state="running")
+    except known.FunctionTimeoutError as error:
+        return Outcome(state="timed out", says=str(error))
+    except (known.OutputExpiredError, known.NotFoundError):
+        return Outcome(state="gone")
+    except (known.AuthError, known.ConnectionError):
+        raise
+    except (known.RemoteError, known.InputCancellation) as error:
+        return Outcome(state="stopped" if "cancel" in str(error) else "failed", says=str(error))
+    except Exception as error:  # what the job's function raised keeps its type
+        says = sentence(error) if isinstance(error, known.Error) else f"{type(error).__name__}: {error}"
+        return Outcome(state="failed", says=" ".join(says.split()))

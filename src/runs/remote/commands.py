@@ -1,0 +1,181 @@
+"""Looks after the runs on Modal. None of the commands starts a container.
+
+    python -m runs status                    every run on the Volume
+    python -m runs logs RUN [--follow]       what it printed
+    python -m runs checkpoints RUN           the checkpoints on the Volume
+    python -m runs fetch RUN [NAME]          a checkpoint (default: the newest), or the outputs with --output
+    python -m runs stop RUN                  end it; the next `dvc repro` goes on from its newest checkpoint
+    python -m runs clean [RUN ...]           remove runs from the Volume (default: the finished ones)
+
+RUN is a run's key or the beginning of one.
+"""
+
+import argparse
+import sys
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from runs import RunError
+from runs.remote import PIECES, run_path
+from runs.remote.calls import log_lines, outcome_of
+from runs.remote.client import running_call, state_path, stop_app
+from runs.remote.container import END, EVENT
+from runs.remote.faults import import_modal, sentences
+from runs.remote.volume import Volume
+
+
+def status(volume: Volume) -> None:
+    """A line per run: key, label, state, epochs in the newest checkpoint, GPU."""
+    runs = volume.runs()
+    for key in runs:
+        done = volume.json(run_path(key, "done.json"))
+        call = volume.json(run_path(key, "call.json")) or {}
+        state = "done" if done else outcome_of(call["call_id"]).state if call else "not started"
+        if state == "ended":
+            state = "failed"  # without done.json
+        newest = max(checkpoints_of(volume, key), default="-")
+        print(
+            f"{key[:12]}  {call.get('label', '-'):10s}  {state:9s}  {newest:14s}  {call.get('gpu') or 'CPU'}"
+        )
+    if not runs:
+        print("no run on the Volume")
+
+
+def logs(volume: Volume, key: str, follow: bool) -> None:
+    """What the run's newest call printed; to its end if `follow`."""
+    call = volume.json(run_path(key, "call.json"))
+    if call is None:
+        raise RunError(f"run {key[:12]} has not been started: its log is empty")
+    for _, line in log_lines(call["call_id"], follow):
+        if line != END and not line.startswith(EVENT):
+            print(line, flush=True)
+
+
+def checkpoints(volume: Volume, key: str) -> None:
+    """A line per checkpoint: name, size, time of writing, SHA-256."""
+    times = {e.path.rsplit("/", 1)[1]: e.mtime for e in volume.files(run_path(key, "checkpoints"))}
+    known = checkpoints_of(volume, key)
+    for name, facts in sorted(known.items()):
+        time = datetime.fromtimestamp(times[name]).strftime("%Y-%m-%d %H:%M:%S") if name in times else "-"
+        print(f"{name}  {facts['size'] / 1e6:8.1f} MB  {time}  {facts['sha256']}")
+    if not known:
+        print(f"run {key[:12]} has no checkpoint yet")
+
+
+def fetch(volume: Volume, key: str, name: str | None, output: bool, to: Path) -> None:
+    """Downloads a checkpoint, or the outputs. What broke off goes on; what is there and right is left alone."""
+    if output:
+        done = volume.json(run_path(key, "done.json"))
+        if done is None:
+            raise RunError(
+                f"run {key[:12]} is not done: `python -m runs checkpoints {key[:12]}` lists what there is"
+            )
+        files, folder = done["files"], "output"
+    else:
+        known = checkpoints_of(volume, key)
+        if not known or (name is not None and name not in known):
+            raise RunError(
+                f"run {key[:12]} has no checkpoint {name or ''}: it has {', '.join(sorted(known)) or 'none'}"
+            )
+        name = name or max(known)
+        files, folder = {name: known[name]}, "checkpoints"
+    volume.download(key, files, folder, to)
+    for name in files:
+        print(to / name)
+
+
+def stop(volume: Volume, key: str) -> None:
+    """Cancels the run's call, which saves a checkpoint, and stops its app."""
+    modal = import_modal()
+    call_id = running_call(key, volume)
+    if call_id is None:
+        print(f"run {key[:12]} is not under way")
+    else:
+        modal.FunctionCall.from_id(call_id).cancel()
+    stop_app(key, volume)
+    state_path(key).unlink(missing_ok=True)
+    if call_id is not None:
+        print(f"run {key[:12]} is stopped; `dvc repro` goes on from its newest checkpoint")
+
+
+def clean(volume: Volume, keys: list[str], inputs: bool) -> None:
+    """Removes runs, all files of theirs; with `inputs`, the pieces of input files too, which come back when needed."""
+    known = volume.runs()
+    chosen = keys or [k for k in known if volume.json(run_path(k, "done.json")) is not None]
+    for key in known if inputs else chosen:
+        if running_call(key, volume) is not None:
+            raise RunError(f"run {key[:12]} is under way: `python -m runs stop {key[:12]}` first")
+    for key in chosen:
+        stop_app(key, volume)
+        volume.remove(run_path(key))
+        state_path(key).unlink(missing_ok=True)
+        print(f"removed run {key[:12]}")
+    if inputs:
+        volume.remove(PIECES)
+        print("removed the input files")
+
+
+def checkpoints_of(volume: Volume, key: str) -> dict[str, Any]:
+    """Size and SHA-256 of a run's checkpoints, by name."""
+    return volume.json(run_path(key, "checkpoints.json")) or {}
+
+
+def run_named(volume: Volume, name: str) -> str:
+    """The one run whose key begins with `name`."""
+    found = [key for key in volume.runs() if key.startswith(name)]
+    if len(found) == 1:
+        return found[0]
+    if found:
+        raise RunError(f"{name} is not one run but {len(found)}: {', '.join(k[:12] for k in found)}")
+    raise RunError(f"there is no run {name} on the Volume: `python -m runs status` lists them")
+
+
+def parse(arguments: list[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="python -m runs", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    commands = parser.add_subparsers(dest="command", required=True)
+    commands.add_parser("status", help="every run on the Volume")
+    for name, text in (
+        ("logs", "what a run printed"),
+        ("checkpoints", "a run's checkpoints on the Volume"),
+        ("fetch", "download a checkpoint or the outputs"),
+        ("stop", "end a run; its checkpoints stay"),
+    ):
+        command = commands.add_parser(name, help=text)
+        command.add_argument("run", help="key of the run, or its beginning")
+        if name == "logs":
+            command.add_argument("-f", "--follow", action="store_true", help="go on until the run ends")
+        if name == "fetch":
+            command.add_argument("name", nargs="?", help="checkpoint (default: the newest)")
+            command.add_argument("--output", action="store_true", help="the run's outputs instead")
+            command.add_argument("--to", type=Path, default=Path(), help="directory (default: this one)")
+    cleaner = commands.add_parser("clean", help="remove runs from the Volume")
+    cleaner.add_argument("runs", nargs="*", metavar="run", help="which (default: the finished ones)")
+    cleaner.add_argument("--inputs", action="store_true", help="the uploaded input files too")
+    return parser.parse_args(arguments)
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Runs a command; what goes wrong is one line and a non-zero status."""
+    chosen = parse(arguments)
+    try:
+        with sentences():
+            volume = Volume()
+            if chosen.command == "status":
+                status(volume)
+            elif chosen.command == "logs":
+                logs(volume, run_named(volume, chosen.run), chosen.follow)
+            elif chosen.command == "checkpoints":
+                checkpoints(volume, run_named(volume, chosen.run))
+            elif chosen.command == "fetch":
+                fetch(volume, run_named(volume, chosen.run), chosen.name, chosen.output, chosen.to)
+            elif chosen.command == "stop":
+                stop(volume, run_named(volume, chosen.run))
+            else:
+                clean(volume, [run_named(volume, name) for name in chosen.runs], chosen.inputs)
+    except RunError as error:
+        sys.exit(f"error: {error}")
+    except KeyboardInterrupt:
+        sys.exit(130)

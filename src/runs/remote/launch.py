@@ -1,0 +1,84 @@
+"""The image, the function and the call of a run."""
+
+import platform
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from runs import RunError
+from runs.content import Content
+from runs.job import Job
+from runs.remote import MOUNT, Machine
+from runs.remote.container import execute, versions
+from runs.remote.faults import import_modal
+from runs.remote.volume import Volume
+
+REQUIREMENTS = Path("requirements.lock")
+"""The image's packages."""
+
+
+def packages_of(job: Job) -> list[str]:
+    """The packages of this repository that a container needs: the function's own, and this one."""
+    return [job.target.split(":")[0].split(".")[0], "runs"]
+
+
+def order_of(job: Job, machine: Machine, contents: Mapping[str, Content], app_id: str) -> dict[str, Any]:
+    """What the container is told, as plain values."""
+    packages = packages_of(job)
+    return {
+        "key": job.key,
+        "label": job.label,
+        "target": job.target,
+        "params": job.params,
+        "options": job.options,
+        "inputs": {n: {"size": c.size, "pieces": list(c.pieces)} for n, c in contents.items()},
+        "packages": packages,
+        "versions": versions(packages),
+        "app_id": app_id,
+        "gpu": machine.gpu,
+    }
+
+
+def launch(
+    job: Job,
+    machine: Machine,
+    contents: Mapping[str, Content],
+    volume: Volume,
+    note: Callable[[str, str | None], None],
+) -> str:
+    """Starts a detached call, which goes on when this process ends, and returns its id.
+
+    note: called with the app's id before the call is made and with both ids after, so that a call is never lost.
+    """
+    modal = import_modal()
+    from modal.runner import run_app
+
+    if not REQUIREMENTS.exists():
+        raise RunError(f"there is no {REQUIREMENTS}: run from the repository's root")
+    image = (
+        modal.Image.debian_slim(python_version=".".join(platform.python_version_tuple()[:2]))
+        .uv_pip_install(requirements=[str(REQUIREMENTS)])
+        .add_local_python_source(*packages_of(job))
+    )
+    app = modal.App(f"{packages_of(job)[0]}-{job.label}-{job.key[:12]}", include_source=False)
+    function = app.function(
+        image=image,
+        volumes={MOUNT: volume.handle},
+        gpu=machine.gpu,
+        cpu=machine.cores,
+        memory=machine.memory_mb,
+        timeout=machine.timeout_s,
+        retries=modal.Retries(max_retries=machine.retries, initial_delay=1.0, backoff_coefficient=1.0),
+        single_use_containers=True,
+    )(execute)
+
+    call_id = None
+    # Output is enabled for the image, whose first build takes minutes; the run's log is streamed by the caller.
+    with modal.enable_output(), run_app(app, detach=True, stream_output=False):
+        app_id = app.app_id
+        note(app_id, None)
+        call_id = function.spawn(order_of(job, machine, contents, app_id)).object_id
+        note(app_id, call_id)
+    if call_id is None:  # run_app swallows Ctrl-C
+        raise KeyboardInterrupt
+    return call_id

@@ -1,0 +1,12 @@
+"""Serves until Ctrl-C and prints the variables with which clients find the server: `python -m loopback`."""
+
+import signal
+import tempfile
+from pathlib import Path
+
+from loopback.server import Server
+
+with tempfile.TemporaryDirectory() as folder, Server(Path(folder), {"RUNS_VOLUME": "{root}/vol"}) as server:
+    for name, value in server.environment().items():
+        print(f"export {name}={value}", flush=True)
+    signal.sigwait({signal.SIGINT, signal.SIGTERM})

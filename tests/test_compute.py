@@ -1,0 +1,61 @@
+"""What a container is asked for, and on which device it computes."""
+
+from pathlib import Path
+
+import pytest
+from hydra import compose, initialize_config_dir
+from omegaconf import OmegaConf
+
+from mabe import params
+from runs.job import Job
+from stages import compute
+
+ROOT = Path(__file__).parents[1]
+JOB = Job(key="k", label="v1", target="mabe.job:run", params={}, inputs={})
+
+
+@pytest.fixture
+def asked(monkeypatch):
+    """What carry_out would have asked Modal for: (options, machine, price), by -S overrides."""
+
+    def run(*overrides):
+        with initialize_config_dir(str(ROOT / "conf"), version_base=None):
+            values = OmegaConf.to_object(compose("config", overrides=["compute=modal", *overrides]))
+        found = []
+        monkeypatch.chdir(ROOT)
+        monkeypatch.setattr(
+            compute.client,
+            "carry_out",
+            lambda job, machine, output, on_epoch: found.append((job, machine)) or {},
+        )
+        settings = params.parse(params.ComputeParams, values)
+        _, price = compute.carry_out(JOB, settings, Path("nowhere"), print)
+        ((job, machine),) = found
+        return job.options, machine, price
+
+    return run
+
+
+@pytest.mark.parametrize(
+    ("version", "gpu", "memory_mb", "timeout_s", "price"),
+    [
+        ("v1", None, None, 24 * 3600, 0.10),
+        ("v2", None, None, 24 * 3600, 0.10),
+        ("v3", "T4", None, 7200, 0.59),
+        ("v4", "A10", 16384, 14400, 1.10),
+        ("v5", "A10", 16384, 43200, 1.10),
+        ("v6", "H100", 65536, 14400, 3.95),
+    ],
+)
+def test_a_version_gets_its_machine(asked, version, gpu, memory_mb, timeout_s, price):
+    options, machine, paid = asked(f"version={version}")
+    assert (machine.gpu, machine.memory_mb, machine.timeout_s) == (gpu, memory_mb, timeout_s)
+    assert (machine.cores, machine.retries) == (4, 3)
+    assert paid == price
+    # A run that was meant for a GPU stops where there is none, and does not crawl on a CPU.
+    assert options == {"device": "cuda" if gpu else "cpu"}
+
+
+def test_gpu_and_device_can_be_set(asked):
+    options, machine, paid = asked("version=v5", "gpu=H200", "device=cpu")
+    assert (machine.gpu, paid, options) == ("H200", 4.54, {"device": "cpu"})

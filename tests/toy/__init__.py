@@ -1,0 +1,1 @@
+"""A run of milliseconds for the tests of runs.remote: a chain of hashes, one link an epoch."""

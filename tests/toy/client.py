@@ -1,0 +1,40 @@
+"""A client process: `python -m toy.client '{"epochs": 5}'` carries out the toy run in the working directory."""
+
+import hashlib
+import json
+import sys
+from pathlib import Path
+
+from runs.atomic import atomic_dir
+from runs.content import contents
+from runs.job import Job
+from runs.remote import Machine, client
+from stages.common import run
+
+PARAMS = {"epochs": 5, "save_freq": 2, "pace": 0.0, "ballast": 0, "fail_at": None}
+MACHINE = {"gpu": None, "cores": 1.0, "memory_mb": None, "timeout_s": 3600, "retries": 0}
+INPUTS = {"numbers.bin": Path("numbers.bin")}
+
+
+def job_of(params: dict) -> Job:
+    params = PARAMS | params
+    digests = {name: content.digest for name, content in contents(INPUTS).items()}
+    key = hashlib.sha256(json.dumps([params, digests]).encode()).hexdigest()[:32]
+    options = {"note": "run"}
+    return Job(key=key, label="toy", target="toy.job:run", params=params, inputs=INPUTS, options=options)
+
+
+def main() -> None:
+    params, machine = (json.loads(text) for text in sys.argv[1:])
+    with atomic_dir("output") as output:
+        result = client.carry_out(
+            job_of(params),
+            Machine(**(MACHINE | machine)),
+            output,
+            on_epoch=lambda record: print("streamed", record["epoch"], flush=True),
+        )
+    Path("result.json").write_text(json.dumps(result))
+
+
+if __name__ == "__main__":
+    run(main)
