@@ -38,7 +38,7 @@ def record(name: str, values: dict[str, Any], device: torch.device | None = None
     }
     line = json.dumps(result)
     RESULTS.mkdir(parents=True, exist_ok=True)
-    with atomic_file(RESULTS / f"{name}{'_gpu' if device.type == 'cuda' else ''}.json") as temporary:
+    with atomic_file(RESULTS / f"{name}{'' if device.type == 'cpu' else '_gpu'}.json") as temporary:
         temporary.write_text(line + "\n")
     print(line, flush=True)
 

@@ -7,6 +7,7 @@ extrapolated from them; the result says so.
 """
 
 import argparse
+import dataclasses
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -64,20 +65,34 @@ def epochs(data: TrainData, folder: Path, device: torch.device, **changes: Any) 
 
 
 def where_time_goes(data: TrainData, folder: Path, device: torch.device) -> dict[str, float]:
-    """Shares of the time of a few steps, by part of the work: of the GPU's time on a GPU, else of the CPU's."""
+    """Shares of the time of a few steps after a warm-up, by part of the work: the GPU's time on a GPU, else the CPU's.
+
+    Validation has its share of an epoch.
+    """
     gpu = device.type == "cuda"
-    activities = [ProfilerActivity.CPU] + ([ProfilerActivity.CUDA] if gpu else [])
     windows = PROFILED_STEPS * v6().batch_size
-    with profile(activities=activities) as profiler:
-        epochs(data, folder / "profiled", device, epochs=1, windows_per_epoch=windows)
+    val_frames = min(VAL_WINDOWS * windows // WINDOWS * 100, int(data.val_rows["frames"].sum()))
+    rows = data.val_rows.head(1).assign(frames=val_frames)
+    part = dataclasses.replace(data, val_rows=rows)
+    profiler = profile(activities=[ProfilerActivity.CUDA] if gpu else [ProfilerActivity.CPU])
+
+    def begin(record: dict[str, Any]) -> None:
+        if record["epoch"] == 1:
+            profiler.start()
+
+    params = v6(save_freq=100, warmup_epochs=0, epochs=2, windows_per_epoch=windows)
+    train(params, part, Checkpoints(folder / "profiled" / "run", "benchmark"), device=device, on_epoch=begin)
+    profiler.stop()
     shares: dict[str, float] = {}
     for event in profiler.key_averages():
+        if gpu and (event.device_type != torch.autograd.DeviceType.CUDA or event.is_user_annotation):
+            continue  # an operator's row repeats the time of its kernels
         time = event.self_device_time_total if gpu else event.self_cpu_time_total
         name = event.key.lower()
-        part = next((part for part, signs in PARTS.items() if any(sign in name for sign in signs)), "other")
-        shares[part] = shares.get(part, 0) + time
+        found = next((part for part, signs in PARTS.items() if any(sign in name for sign in signs)), "other")
+        shares[found] = shares.get(found, 0) + time
     total = sum(shares.values())
-    return {part: round(time / total, 3) for part, time in sorted(shares.items(), key=lambda item: -item[1])}
+    return {name: round(time / total, 3) for name, time in sorted(shares.items(), key=lambda item: -item[1])}
 
 
 def main() -> None:

@@ -86,6 +86,8 @@ def timed(work: Any, device: torch.device) -> float:
     if device.type != "cuda":
         started = time.perf_counter()
         work()
+        if device.type == "mps":
+            torch.mps.synchronize()
         return time.perf_counter() - started
     begin, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
     begin.record()

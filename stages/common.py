@@ -12,6 +12,7 @@ from safetensors import SafetensorError
 from mabe.errors import InputError
 from runs import RunError
 from runs.atomic import atomic_file
+from runs.launcher import leads
 
 SAMPLE = Path("data/raw/sample")
 STORE = Path("data/store")
@@ -37,7 +38,7 @@ def run(main: Callable[[], None]) -> None:
     try:
         main()
     except (InputError, RunError) as error:
-        sys.exit(f"error: {error}")
+        sys.exit(f"error: {error}" if leads() else 1)  # of several processes one says it
     except KeyboardInterrupt:
         print("interrupted; the same command goes on or starts again", file=sys.stderr)
         sys.exit(130)

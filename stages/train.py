@@ -6,7 +6,6 @@ parameters, the inputs and the library's code; a finished local run removes its 
 
 import dataclasses
 import shutil
-import sys
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -19,7 +18,7 @@ from runs.atomic import atomic_dir
 from runs.checkpoints import run_key
 from runs.content import contents
 from runs.job import Job
-from runs.processes import launch, launched, leads
+from runs.launcher import launch, launched, leads
 from stages.common import FEATURES, LABELS, LIVE, METRICS, RUNS, STORE, TRAINED, run, write_json
 from stages.compute import carry_out
 
@@ -41,7 +40,7 @@ def main() -> None:
     work = Job(key=key, label=compute.version, target="mabe.job:run", params=settings, inputs=INPUTS)
 
     if compute.processes > 1 and not launched():
-        sys.exit(launch(compute.processes, "stages.train"))
+        launch(compute.processes, "stages.train")
     if not leads():  # trains along; the first process writes
         with tempfile.TemporaryDirectory() as nothing:
             carry_out(work, compute, Path(nothing), on_epoch=lambda record: None)

@@ -187,3 +187,11 @@ def test_training_is_the_same_from_every_feed(tmp_path, capsys):
 
 def test_feed_classes_name_themselves():
     assert {DeviceFeed.name, CoordinateFeed.name, StreamFeed.name, "auto"} == set(feeds.FEEDS)
+
+
+@pytest.mark.parametrize("choice", ["device", "coordinates"])
+def test_a_forced_feed_that_does_not_fit_is_refused(choice, monkeypatch):
+    array, source = features_and_source("motion", 18)
+    monkeypatch.setattr(feeds, "free_memory", lambda device: 1000)
+    with pytest.raises(RunError, match=f"feed {choice} needs .* GiB free: set feed to auto"):
+        open_feed(array, torch.device("cuda"), choice, source)

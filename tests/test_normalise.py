@@ -250,3 +250,13 @@ def test_a_normalisation_that_does_not_fit_is_refused(tmp_path):
         Normalisation.from_dict({**values, "mean": values["mean"][:-1]})
     with pytest.raises(InputError, match="columns are not those"):
         Normalisation.from_dict({**values, "num_mice": 3})
+
+
+@pytest.mark.parametrize("features", ["motion", "coords", "engineered"])
+def test_keypoints_in_double_precision_give_the_same_features(features):
+    """numpy's default, which is what users have."""
+    xy = np.random.default_rng(0).normal(20, 5, (50, 4, 18, 2)).astype(np.float32)
+    params = FeatureParams(features=features, num_mice=2, num_keypoints=7, motion_fps=None)
+    normalisation = normalisation_from(Statistics.of(xy, 30.0, params), params)
+    ours = features_of(xy.astype(np.float64), 30.0, normalisation)
+    np.testing.assert_allclose(ours, features_of(xy, 30.0, normalisation), atol=1e-4)

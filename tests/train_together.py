@@ -1,4 +1,4 @@
-"""One process of a training run, for tests/test_processes.py: torchrun ... train_together.py FOLDER CHANGES EPOCHS."""
+"""One process of a training run, for tests/test_processes.py: torchrun ... train_together.py FOLDER CHANGES."""
 
 import dataclasses
 import json

@@ -174,15 +174,26 @@ def open_feed(
         raise RunError(
             "feed is coordinates but there are no keypoints that the features follow from: set it to auto"
         )
-    room = SHARE * free_memory(device) if device.type == "cuda" else float("inf")
-    if choice == "device" or (choice == "auto" and features.nbytes <= room):
+    free = free_memory(device) if device.type == "cuda" else float("inf")
+    if choice == "stream":
+        return StreamFeed(features, device)
+    if choice == "device" or (choice == "auto" and features.nbytes <= SHARE * free):
+        _check_room(choice, features.nbytes, free)
         return DeviceFeed(features, device)
-    if choice == "coordinates" or (choice == "auto" and source is not None):
-        assert source is not None
+    if source is not None:
         coordinates = Coordinates.of(source.xy, source.recordings, source.normalisation)
-        if choice == "coordinates" or coordinates.nbytes <= room:
+        if choice == "coordinates" or coordinates.nbytes <= SHARE * free:
+            _check_room(choice, coordinates.nbytes, free)
             return CoordinateFeed(coordinates.to(device), len(features))
     return StreamFeed(features, device)
+
+
+def _check_room(choice: str, needed: int, free: float) -> None:
+    if needed > free:
+        raise RunError(
+            f"feed {choice} needs {needed / 2**30:.1f} GiB but the GPU has {free / 2**30:.1f} GiB free: "
+            "set feed to auto"
+        )
 
 
 def as_tensor(values: np.ndarray | Tensor) -> Tensor:

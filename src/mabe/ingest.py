@@ -2,9 +2,9 @@
 
 The first pass finds how many frames each recording has, which fixes its rows in the store's arrays. The second
 reads one recording at a time in each worker, fills short gaps, scales pixels to centimetres and writes the
-recording's own rows of the arrays. Workers are threads: decoding, arithmetic, hashing and writing all let the
-others run. Memory is bounded by the largest recording per worker, and the store does not depend on the number of
-workers.
+recording's own rows of the arrays. Workers are threads: decoding, arithmetic, hashing and writing let the others
+run; scattering a table's rows to their places does not. Memory is bounded by the largest recording per worker, and
+the store does not depend on the number of workers.
 
 A recording that fails in the first pass takes no rows. One that fails only in the second (and is quarantined)
 leaves its rows behind, all missing, and no manifest row points to them.

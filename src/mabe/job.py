@@ -90,7 +90,7 @@ def run(
 def _coordinates(store: Store, features: Path, keypoints: Path | None) -> CoordinateSource | None:
     """What features can be computed from, if they can be."""
     normalisation = Normalisation.load(features)
-    if keypoints is None or normalisation.features not in ("coords", "motion"):
+    if keypoints is None or not keypoints.exists() or normalisation.features not in ("coords", "motion"):
         return None
     xy = np.load(keypoints, mmap_mode="r")
     return CoordinateSource(xy, store.recordings(set="train"), normalisation)

@@ -30,8 +30,11 @@ def frame_labels(
     classes = np.array([scheme.class_id(action) for action in actions], dtype=np.int64)[codes]
     starts = np.clip(bouts["start_frame"].to_numpy(dtype=np.int64) - first_frame, begin, end)
     stops = np.clip(bouts["stop_frame"].to_numpy(dtype=np.int64) - first_frame, begin, end)
-    for i in np.argsort(classes, kind="stable"):  # ascending, so that the highest id is written last
-        labels[starts[i] : stops[i]] = classes[i]
+    for class_id in np.unique(classes):  # ascending, so that the highest id is written last
+        of_class = classes == class_id
+        opened = np.bincount(starts[of_class], minlength=frames + 1)
+        closed = np.bincount(stops[of_class], minlength=frames + 1)
+        labels[np.cumsum(opened - closed)[:-1] > 0] = class_id
     labels[np.isin(labels, list(scheme.ignored))] = UNKNOWN
     return labels
 

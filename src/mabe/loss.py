@@ -50,7 +50,9 @@ def mixup(x_BTD: Tensor, y_BT: Tensor, alpha: float, rng: np.random.Generator) -
     if alpha == 0:
         return x_BTD, Targets(y_BT)
     share = float(rng.beta(alpha, alpha))
-    order = torch.from_numpy(rng.permutation(len(x_BTD))).to(x_BTD.device)
+    order = torch.from_numpy(rng.permutation(len(x_BTD)))
+    if x_BTD.is_cuda:
+        order = order.pin_memory().to(x_BTD.device, non_blocking=True)  # the GPU need not be waited for
     return share * x_BTD + (1 - share) * x_BTD[order], Targets(y_BT, y_BT[order], share)
 
 

@@ -200,7 +200,7 @@ class ComputeParams:
     compute: str = _one_of("local", "modal")
     device: str = _one_of("auto", "cpu", "cuda", "mps")
     processes: int = _positive()
-    """Processes that train together, a GPU each."""
+    """Processes that train together, a GPU each. Which random numbers are drawn depends on it, as on a seed."""
     feed: str = _one_of(*FEEDS)
     """Where the frames are kept while training, see `mabe.feeds`."""
     version: str = _check(bool, "a name")

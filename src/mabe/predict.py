@@ -41,7 +41,9 @@ def predict(
     bf16 = use_bf16(amp, device)
     index = window_index(manifest_rows, length=length, stride=stride, gap=gap)
     tune(device)
-    batches = WindowBatches(open_feed(features, device), None, index)
+    # Every frame is read once or twice: not worth holding on a GPU.
+    feed = open_feed(features, device, "stream" if device.type == "cuda" else "device")
+    batches = WindowBatches(feed, None, index)
     # What to add to a row of the arrays to get a row of the output, for each window.
     shift = torch.from_numpy(_output_starts(manifest_rows).loc[index.begin].to_numpy() - index.begin)
     frames = int(manifest_rows["frames"].sum())

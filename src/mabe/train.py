@@ -129,6 +129,11 @@ def train(
     # The processes take equal parts of a batch, and each cuts its part into accumulation_steps.
     parts = params.accumulation_steps
     divisor = 1 if processes.count == 1 else processes.count * parts
+    if params.batch_size % divisor:
+        raise RunError(
+            f"batch_size {params.batch_size} cannot be shared by {processes.count} processes in {parts} parts: "
+            f"set it to a multiple of {divisor}"
+        )
     batches_of = (params.batch_size, params.windows_per_epoch)
     batches = training.parts(*batches_of, divisor=divisor)
     windows = sum(batch.stop - batch.start for batch in batches)

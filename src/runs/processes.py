@@ -1,8 +1,6 @@
 """One training run in several processes, a GPU each, started by torchrun or `accelerate launch`."""
 
 import os
-import subprocess
-import sys
 from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +9,7 @@ from torch import Tensor, nn
 
 from runs import RunError
 from runs.hardware import choose_device
+from runs.launcher import launched
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
@@ -54,22 +53,6 @@ class Processes:
         return slice(n * self.rank // self.count, n * (self.rank + 1) // self.count)
 
 
-def launched() -> bool:
-    """Whether a launcher started this process together with others."""
-    return int(os.environ.get("WORLD_SIZE", "1")) > 1
-
-
-def leads() -> bool:
-    """Whether this process is alone or the first: the one that writes."""
-    return int(os.environ.get("RANK", "0")) == 0
-
-
-def launch(count: int, module: str) -> int:
-    """Runs `python -m module` in `count` processes of this machine that find each other; the exit status."""
-    torchrun = ["torch.distributed.run", "--standalone", "--nproc-per-node", str(count), "-m", module]
-    return subprocess.run([sys.executable, "-m", *torchrun]).returncode
-
-
 def join(device_name: str = "auto") -> Processes:
     """Joins the run that a launcher started this process for (it sets WORLD_SIZE), or stands alone.
 
@@ -89,5 +72,11 @@ def join(device_name: str = "auto") -> Processes:
 
     # Buffers (running statistics) are computed from all processes' batches, so they need no broadcast.
     options = DistributedDataParallelKwargs(broadcast_buffers=False, gradient_as_bucket_view=True)
-    accelerator = Accelerator(cpu=device.type == "cpu", kwargs_handlers=[options])
+    # Precision is the training loop's, whatever the user's own accelerate configuration says.
+    accelerator = Accelerator(
+        cpu=device.type == "cpu",
+        mixed_precision="no",
+        kwargs_handlers=[options],
+        step_scheduler_with_optimizer=False,
+    )
     return Processes(accelerator.device, accelerator)

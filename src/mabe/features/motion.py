@@ -167,7 +167,7 @@ def _points(xy: np.ndarray, num_mice: int, num_keypoints: int, keypoints: np.nda
     """complex64 (T, P): x + iy of the given keypoints (see `tracked`)."""
     if has_stand_ins(num_keypoints):
         xy = select(xy, num_mice, num_keypoints)
-    points = np.ascontiguousarray(xy).view(np.complex64).reshape(len(xy), -1)
+    points = np.ascontiguousarray(xy, np.float32).view(np.complex64).reshape(len(xy), -1)
     return points.take(keypoints, axis=1)
 
 
