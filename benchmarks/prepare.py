@@ -103,7 +103,9 @@ def plain_pandas(data: Path, out: Path) -> dict[str, float]:
         name = f"{video.lab_id}/{video.video_id}.parquet"
         table = pd.read_parquet(data / "train_tracking" / name)
         wide = table.pivot_table(index="video_frame", columns=["mouse_id", "bodypart"], values=["x", "y"])
-        x, y = (wide[axis].interpolate(limit_direction="both").fillna(0).to_numpy() for axis in ("x", "y"))
+        x, y = (
+            wide[axis].fillna(0).to_numpy() for axis in ("x", "y")
+        )  # the originals' way with what is missing
         xy = np.stack([x, y], axis=-1).astype(np.float32) / video.pix_per_cm_approx  # (T, parts, 2)
         velocity = np.gradient(xy, axis=0) * video.frames_per_second
         acceleration = np.gradient(velocity, axis=0) * video.frames_per_second
