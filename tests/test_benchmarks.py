@@ -99,7 +99,8 @@ def test_every_row_can_be_shown(tmp_path, monkeypatch):
     assert performance.table().count("not measured") == len(performance.ROWS)
     samples = {
         "train": {
-            "ratio": 2.5, "ms_per_window": 6.1, "ms_per_window_at_batch_64": 6.9, "windows_per_second": 164.0,
+            "ratio": 2.5, "ms_per_window": 6.1, "ms_per_window_at_batch_64": 6.9, "ms_per_window_in_float32": 10.5,
+            "windows_per_second": 164.0,
             "plain_ms_per_window": 17.2, "gflop_per_window": 1.67, "precision": "float32",
             "matmul_gflops": {"float32": 160.0, "bfloat16": 400.0},
         },

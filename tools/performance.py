@@ -33,7 +33,7 @@ def train(r: dict[str, Any]) -> tuple[str, ...]:
     rate = r["matmul_gflops"][r["precision"]]
     return (
         f"{r['ms_per_window']} ms a window of batch 384 ({r['windows_per_second']:.0f} windows/s), "
-        f"{r['ms_per_window_at_batch_64']} ms of batch 64",
+        f"{r['ms_per_window_at_batch_64']} ms of batch 64, {r['ms_per_window_in_float32']} ms in float32",
         f"plain loop: {r['plain_ms_per_window']} ms",
         f"{r['ratio']} x",
         f"{r['gflop_per_window'] / rate * 1e3:.1f} ms: {r['gflop_per_window']} GFLOP at the {rate:,.0f} GFLOP/s of "
