@@ -92,6 +92,7 @@ def test_six_versions_train_at_once(site, clone):
     assert site.state.peak == 6
     assert [call.attempts for call in site.calls] == [["output"]] * 6
     # The second container of V2 and V4 leaves the run to the first.
+    assert site.log().count(" epochs 1 to 3\n") == 5
     assert len({path for path in site.stored if path.endswith("done.json")}) == 5
     assert sorted(line.split()[0] for line in log.splitlines() if "  recorded: macro-F1 " in line) == list(
         VERSIONS

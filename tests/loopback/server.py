@@ -17,13 +17,14 @@ from modal_proto import api_pb2 as pb
 
 from loopback.apps import Apps
 from loopback.containers import Containers
+from loopback.dicts import Dicts
 from loopback.functions import Functions
 from loopback.images import Images
 from loopback.state import TOKEN
 from loopback.volumes import BLOCK, Volumes
 
 
-class Loopback(Apps, Images, Functions, Containers, Volumes):
+class Loopback(Apps, Images, Functions, Containers, Volumes, Dicts):
     async def _recv(self, name, stream):
         req = await stream.recv_message()
         self.rpcs[name] += 1
@@ -166,6 +167,7 @@ class Server:
             for call in self.state.calls.values():
                 call.cancelled = True  # so that no attempt follows
             self.signal(signal.SIGKILL)
+            await self.state.notify()
             if self.state.jobs:
                 await asyncio.wait(self.state.jobs, timeout=10)
             self.server.close()
