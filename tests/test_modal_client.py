@@ -184,13 +184,15 @@ def test_failed_run_says_so_and_the_next_one_resumes(site, error):
 
 def test_stopped_run_resumes_when_it_is_asked_for_again(site):
     """The cancellation arrives as Modal's, and the app's stop kills: by then the last finished epoch is saved."""
-    long = SLOW | {"epochs": 400}
     site.server.hold("epoch 13/")
-    client = site.toy(long)
+    client = site.toy(SLOW)
     site.server.wait_held()
     (key,) = {path.split("/")[1] for path in site.stored if path.startswith("runs/")}
+    stop = site.start("runs", "stop", key[:6], folder=site.make("elsewhere"))
+    stop.wait_for("waiting for its checkpoint")
     site.server.release()
-    says = site.runs("stop", key[:6])
+    code, says = stop.wait()
+    assert code == 0, says
     assert f"run {key[:12]} is stopped" in says
     assert "did not answer" not in says
     assert "interrupted; " in site.log()
@@ -203,11 +205,11 @@ def test_stopped_run_resumes_when_it_is_asked_for_again(site):
     )
     assert "stopped" in site.runs("status")
     assert "is not under way" in site.runs("stop", key)
-    code, log = site.toy(long).wait()
+    code, log = site.toy(SLOW).wait()
     assert code == 0, log
     first = next(line for line in log.splitlines() if line.startswith("toy run: epochs"))
     assert int(first.split()[3]) == int(saved[-7:-3]) + 1 > 13
-    assert same(site.work / "output", local(site.folder, **long))
+    assert same(site.work / "output", local(site.folder, **SLOW))
 
 
 def test_a_run_that_waits_for_a_container_is_known_and_stopped(site):
@@ -242,13 +244,16 @@ def test_two_clients_at_once_train_once(site):
 
 
 def test_a_container_that_starts_when_the_run_is_done_trains_nothing(site):
-    site.state.startable = 1
+    site.state.startable = 0
     elsewhere = site.make("elsewhere")
     first = site.toy(SLOW)
     first.wait_for("started on Modal")
     second = site.toy(SLOW, folder=elsewhere)
     second.wait_for("started on Modal")
-    assert first.wait()[0] == 0
+    site.state.startable = 1
+    site.server.call(site.state.notify())
+    code, log = first.wait()
+    assert code == 0, log
     site.state.startable = 2
     site.server.call(site.state.notify())
     code, log = second.wait()
