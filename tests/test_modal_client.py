@@ -299,6 +299,19 @@ def test_no_way_to_the_server_is_one_sentence(site, variables, says):
     assert site.calls == []
 
 
+def test_server_that_stops_while_the_log_streams_is_one_sentence(site):
+    site.server.hold("epoch 3/")
+    client = site.toy(SLOW)
+    site.server.wait_held()
+    client.wait_for("streamed 2")
+    site.server.stop_listening()
+    code, log = client.wait()
+    assert code == 1, log
+    assert "Traceback" not in log
+    assert log.splitlines()[-1].startswith(f"error: the Modal server {site.state.url} cannot be reached")
+    assert list((site.work / ".runs/modal").glob("*.json"))  # to attach again
+
+
 def test_full_volume_is_one_sentence(site):
     site.state.capacity = 100
     code, log = site.toy().wait()  # when the inputs go up

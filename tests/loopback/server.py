@@ -28,6 +28,7 @@ class Loopback(Apps, Images, Functions, Containers, Volumes, Dicts):
     async def _recv(self, name, stream):
         req = await stream.recv_message()
         self.rpcs[name] += 1
+        self.connections.add(stream._stream.connection)
         if (
             stream.metadata.get("x-modal-client-type") == str(pb.CLIENT_TYPE_CLIENT)
             and (
@@ -140,6 +141,16 @@ class Server:
             "MODAL_DISABLE_API_PROXY": "1",
             "MODAL_ENVIRONMENT": "main",
         }
+
+    def stop_listening(self) -> None:
+        """Ends all connections and takes no more."""
+
+        async def stop() -> None:
+            self.server._server.close()  # close() would cancel requests that a lost connection cancels again
+            for connection in self.state.connections:
+                connection.close()
+
+        self.call(stop())
 
     def hold(self, line: str) -> None:
         """Freezes the container that next prints `line`; `wait_held` waits for it."""

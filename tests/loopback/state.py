@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from grpclib import GRPCError, Status
+from grpclib.protocol import Connection
 from modal_proto import api_grpc
 from modal_proto import api_pb2 as pb
 
@@ -84,6 +85,7 @@ class State(api_grpc.ModalClientBase):
         self.python, self.time_scale, self.internal_retries = sys.executable, time_scale, 3
         self.ids = itertools.count(1)
         self.rpcs: Counter[str] = Counter()
+        self.connections: set[Connection] = set()
         self.apps: dict[str, App] = {}
         self.functions: dict[str, pb.Function] = {}
         self.function_app: dict[str, str] = {}
