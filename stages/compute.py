@@ -25,7 +25,7 @@ def carry_out(
         price = cost.price_of(device_name(chosen), chosen.type, prices)
         job = with_options(job, device=device, feed=compute.feed, keypoints=STORE / "train_xy.npy")
         return call(job, RUNS / job.key, output, on_epoch=on_epoch), price
-    price = cost.price_of_modal(compute.gpu, prices)
+    cost.price_of_modal(compute.gpu, prices)  # an unknown GPU stops here
     if device == "auto":  # a run that was meant for a GPU must not crawl on a CPU unnoticed
         device = "cuda" if compute.gpu else "cpu"
     machine = Machine(
@@ -36,7 +36,8 @@ def carry_out(
         retries=compute.retries,
     )
     job = with_options(job, device=device, feed=compute.feed)
-    return client.carry_out(job, machine, output, on_epoch=on_epoch), price
+    result, gpu = client.carry_out(job, machine, output, on_epoch=on_epoch)
+    return result, cost.price_of_modal(gpu, prices)  # a finished run may have had another GPU
 
 
 def with_options(job: Job, **options: Any) -> Job:

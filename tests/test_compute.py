@@ -18,7 +18,7 @@ JOB = Job(key="k", label="v1", target="mabe.job:run", params={}, inputs={})
 def asked(monkeypatch):
     """What carry_out would have asked Modal for: (options, machine, price), by -S overrides."""
 
-    def run(*overrides):
+    def run(*overrides, trained_on=None):
         with initialize_config_dir(str(ROOT / "conf"), version_base=None):
             values = OmegaConf.to_object(compose("config", overrides=["compute=modal", *overrides]))
         found = []
@@ -26,7 +26,9 @@ def asked(monkeypatch):
         monkeypatch.setattr(
             compute.client,
             "carry_out",
-            lambda job, machine, output, on_epoch: found.append((job, machine)) or {},
+            lambda job, machine, output, on_epoch: (
+                found.append((job, machine)) or ({}, trained_on or machine.gpu)
+            ),
         )
         settings = params.parse(params.ComputeParams, values)
         _, price = compute.carry_out(JOB, settings, Path("nowhere"), print)
@@ -53,9 +55,14 @@ def test_a_version_gets_its_machine(asked, version, gpu, memory_mb, timeout_s, p
     assert (machine.cores, machine.retries) == (4, 3)
     assert paid == price
     # A run that was meant for a GPU stops where there is none, and does not crawl on a CPU.
-    assert options == {"device": "cuda" if gpu else "cpu"}
+    assert options == {"device": "cuda" if gpu else "cpu", "feed": "auto"}
 
 
 def test_gpu_and_device_can_be_set(asked):
     options, machine, paid = asked("version=v5", "gpu=H200", "device=cpu")
-    assert (machine.gpu, paid, options) == ("H200", 4.54, {"device": "cpu"})
+    assert (machine.gpu, paid, options) == ("H200", 4.54, {"device": "cpu", "feed": "auto"})
+
+
+def test_cost_is_of_the_gpu_that_trained(asked):
+    _, machine, paid = asked("version=v5", "gpu=H200", trained_on="A10")  # a finished run is only fetched
+    assert (machine.gpu, paid) == ("H200", 1.10)

@@ -62,7 +62,9 @@ def test_run_leaves_what_a_local_one_does_and_a_second_run_only_downloads(site):
     assert code == 0, log
     assert same(site.work / "output", local(site.folder))
     assert streamed(log) == [1, 2, 3, 4, 5]
-    history = json.loads((site.work / "result.json").read_text())["history"]
+    result = json.loads((site.work / "result.json").read_text())
+    history = result["history"]
+    assert result["gpu"] == "A10"
     assert [record["epoch"] for record in history] == [1, 2, 3, 4, 5]
     (function,) = (site.state.functions[call.function_id] for call in site.calls)
     assert function.resources.gpu_config.gpu_type == "A10"
@@ -79,6 +81,7 @@ def test_run_leaves_what_a_local_one_does_and_a_second_run_only_downloads(site):
     code, log = site.toy(machine={"gpu": "H100"}).wait()  # the GPU is not part of the run
     assert code == 0, log
     assert "is done: only its outputs are fetched" in log
+    assert json.loads((site.work / "result.json").read_text())["gpu"] == "A10"  # what it was trained on
     assert same(site.work / "output", site.folder / "local")
     for name in ("VolumePutFiles2", "AppCreate", "FunctionMap", "FunctionCreate"):
         assert site.state.rpcs[name] == before[name]
@@ -163,12 +166,14 @@ def test_timeouts_are_retried_from_the_newest_checkpoint(site):
     assert "toy run: epochs 11 to 40" in log
 
 
-def test_failed_run_says_so_and_the_next_one_resumes(site):
-    failing = SLOW | {"fail_at": 25}
+@pytest.mark.parametrize("error", ["ValueError", "TimeoutError", "ConnectionError"])
+def test_failed_run_says_so_and_the_next_one_resumes(site, error):
+    """Errors of the job are not taken for the call's state, nor for this machine's network."""
+    failing = SLOW | {"fail_at": 25, "error": error}
     code, log = site.toy(failing).wait()
     assert code == 1
     assert log.splitlines()[-1].startswith("error: run ")
-    assert "failed: ValueError: epoch 25 went wrong" in log.splitlines()[-1]
+    assert f"failed: {error}: epoch 25 went wrong" in log.splitlines()[-1]
     assert not (site.work / "output").exists()
     code, log = site.toy(failing).wait()
     assert code == 0, log
@@ -178,12 +183,21 @@ def test_failed_run_says_so_and_the_next_one_resumes(site):
 
 
 def test_stopped_run_resumes_when_it_is_asked_for_again(site):
+    """The cancellation arrives as Modal's, and the app's stop kills: by then the last finished epoch is saved."""
     site.server.hold("epoch 13/")
     client = site.toy(SLOW)
     site.server.wait_held()
     (key,) = {path.split("/")[1] for path in site.stored if path.startswith("runs/")}
-    assert f"run {key[:12]} is stopped" in site.runs("stop", key[:6])
+    stop = site.start("runs", "stop", key[:6], folder=site.make("elsewhere"))
+    stop.wait_for("waiting for its checkpoint")
     site.server.release()
+    code, says = stop.wait()
+    assert code == 0, says
+    assert f"run {key[:12]} is stopped" in says
+    assert "did not answer" not in says
+    assert "interrupted; " in site.log()
+    saved = max(path for path in site.stored if path.endswith(".pt"))
+    assert not saved.endswith("0.pt")  # between two checkpoints
     code, log = client.wait()
     assert code == 1
     assert log.splitlines()[-1].startswith(
@@ -194,13 +208,30 @@ def test_stopped_run_resumes_when_it_is_asked_for_again(site):
     code, log = site.toy(SLOW).wait()
     assert code == 0, log
     first = next(line for line in log.splitlines() if line.startswith("toy run: epochs"))
-    assert int(first.split()[3]) > 10
+    assert int(first.split()[3]) == int(saved[-7:-3]) + 1 > 13
     assert same(site.work / "output", local(site.folder, **SLOW))
+
+
+def test_a_run_that_waits_for_a_container_is_known_and_stopped(site):
+    site.state.startable = 0
+    client = site.toy(SLOW)
+    client.wait_for("started on Modal")
+    client.signal(signal.SIGINT)
+    code, log = client.wait()
+    assert code == 130, log
+    name = log.split("`python -m runs stop ")[1].split("`")[0]
+    assert not any(path.startswith("runs/") for path in site.stored)
+    assert site.runs("status").split() == [name, "toy", "queued", "-", "CPU"]
+    assert site.runs("logs", name) == ""
+    assert "is under way" in site.runs("clean", "--inputs", fails=True)  # it will read them
+    assert f"run {name} is stopped" in site.runs("stop", name)
+    assert [call.cancelled for call in site.calls] == [True]
+    assert "no run on the Volume" in site.runs("status")
 
 
 def test_two_clients_at_once_train_once(site):
     """Neither knows of the other: both start a container, and the one that comes second leaves the run to the first."""
-    site.state.together = 2
+    site.state.together = site.state.abreast = 2  # both have seen the Volume before either writes to it
     elsewhere = site.make("elsewhere")
     clients = [site.toy(SLOW), site.toy(SLOW, folder=elsewhere)]
     logs = [client.wait() for client in clients]
@@ -209,6 +240,25 @@ def test_two_clients_at_once_train_once(site):
     assert site.log().count("toy run: epochs 1 to 40") == 1
     assert sum("is under way elsewhere: attaching to it" in log for _, log in logs) == 1
     assert all(streamed(log) == list(range(1, 41)) for _, log in logs)
+    assert same(site.work / "output", elsewhere / "output")
+
+
+def test_a_container_that_starts_when_the_run_is_done_trains_nothing(site):
+    site.state.startable = 0
+    elsewhere = site.make("elsewhere")
+    first = site.toy(SLOW)
+    first.wait_for("started on Modal")
+    second = site.toy(SLOW, folder=elsewhere)
+    second.wait_for("started on Modal")
+    site.state.startable = 1
+    site.server.call(site.state.notify())
+    code, log = first.wait()
+    assert code == 0, log
+    site.state.startable = 2
+    site.server.call(site.state.notify())
+    code, log = second.wait()
+    assert code == 0, log
+    assert site.log().count("toy run: epochs") == 1
     assert same(site.work / "output", elsewhere / "output")
 
 
@@ -247,6 +297,19 @@ def test_no_way_to_the_server_is_one_sentence(site, variables, says):
     assert sorted(p.name for p in site.work.iterdir()) == ["log", "numbers.bin", "requirements.lock"]
     assert site.stored == {}
     assert site.calls == []
+
+
+def test_server_that_stops_while_the_log_streams_is_one_sentence(site):
+    site.server.hold("epoch 3/")
+    client = site.toy(SLOW)
+    site.server.wait_held()
+    client.wait_for("streamed 2")
+    site.server.stop_listening()
+    code, log = client.wait()
+    assert code == 1, log
+    assert "Traceback" not in log
+    assert log.splitlines()[-1].startswith(f"error: the Modal server {site.state.url} cannot be reached")
+    assert list((site.work / ".runs/modal").glob("*.json"))  # to attach again
 
 
 def test_full_volume_is_one_sentence(site):
@@ -328,9 +391,10 @@ def test_commands_need_no_container(site):
     assert same(site.work / "outputs", site.work / "output")
 
     assert "there is no run zzz" in site.runs("logs", "zzz", fails=True)
+    before = site.stored
+    assert site.runs("clean", "--inputs") == "removed the input files\n"
+    assert site.stored == {path: data for path, data in before.items() if not path.startswith("pieces/")}
     assert "removed run" in site.runs("clean")
-    assert {path.split("/")[0] for path in site.stored} == {"pieces"}
-    assert "removed the input files" in site.runs("clean", "--inputs")
     assert site.stored == {}
     assert len(site.state.tasks) == started
 

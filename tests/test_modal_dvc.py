@@ -1,8 +1,8 @@
 """Training on Modal as a stage of the pipeline, through DVC itself, and six versions at once."""
 
+import re
 import shutil
 import signal
-import sys
 
 import pytest
 import yaml
@@ -11,7 +11,7 @@ pytest.importorskip("modal", reason="the package modal is not installed (extra `
 
 from modal_site import Site
 from repository import copied, ran
-from workspace import TINY, change
+from workspace import ROOT, TINY, change
 
 from tools.versions import FILES, VERSIONS
 
@@ -88,10 +88,13 @@ def test_repro_attaches_to_the_run_that_a_closed_laptop_left(site, clone):
 def test_six_versions_train_at_once(site, clone):
     """No container gets its work before six are alive: one after another they would wait for ever."""
     site.state.together = 6
-    log = clone(sys.executable, "-m", "tools.versions", "run", "--compute", "modal")
+    page = (ROOT / "docs/modal.md").read_text()
+    (command,) = re.findall(r"^python -m tools.versions .*$", page, flags=re.MULTILINE)
+    log = clone("bash", "-ec", command)
     assert site.state.peak == 6
     assert [call.attempts for call in site.calls] == [["output"]] * 6
     # The second container of V2 and V4 leaves the run to the first.
+    assert site.log().count(" epochs 1 to 3\n") == 5
     assert len({path for path in site.stored if path.endswith("done.json")}) == 5
     assert sorted(line.split()[0] for line in log.splitlines() if "  recorded: macro-F1 " in line) == list(
         VERSIONS
@@ -101,5 +104,19 @@ def test_six_versions_train_at_once(site, clone):
         assert all((record / file).exists() for file in FILES)
         assert yaml.safe_load((record / "params.yaml").read_text())["version"] == version
     assert set(clone("dvc", "exp", "list", "--name-only").split()) >= {f"sample-{v}" for v in VERSIONS}
+    looking_after(site, clone, page)
     shutil.rmtree(clone.folder / "metrics/versions")
     clone("git", "reset", "--quiet", "--hard")
+
+
+def looking_after(site, clone, page):
+    """Runs the page's commands for runs as they are printed, on one of the runs that are there."""
+    block = page.split("## Looking after runs")[1].split("```")[1]
+    key = min(path.split("/")[1] for path in site.stored if path.endswith("done.json"))
+    clone("bash", "-ec", block.replace("RUN", key[:6]))
+    assert sorted(p.name for p in (clone.folder / "checkpoints").glob("*.pt")) == ["epoch-0003.pt"]
+    assert (clone.folder / "outputs/best.pt").exists()
+    assert not any(path.startswith((f"runs/{key}", "pieces/")) for path in site.stored)
+    assert sum(path.endswith("done.json") for path in site.stored) == 4
+    for folder in ("checkpoints", "outputs"):
+        shutil.rmtree(clone.folder / folder)

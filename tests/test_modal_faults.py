@@ -1,14 +1,28 @@
-"""What the client of runs on Modal says when something is wrong; no server needed."""
+"""What the client of runs on Modal says and does when something is wrong; no server of Modal's needed."""
 
+import contextlib
+import errno
+import http.server
+import json
+import signal
+import socket
 import sys
+import threading
+from pathlib import Path
 
 import pytest
 
 from runs import RunError
+from runs.content import contents
 from runs.job import Job, call
-from runs.remote import commands, container, faults
+from runs.remote import Machine, client, commands, container, faults, launch, volume
+from runs.remote.calls import Outcome
 
 modal = pytest.importorskip("modal", reason="the package modal is not installed (extra `modal`)")
+
+exceptions = pytest.importorskip("grpclib.exceptions")
+JOB = Job(key="k1", label="toy", target="toy.job:run", params={}, inputs={})
+MACHINE = Machine(gpu="A10", cores=None, memory_mb=None, timeout_s=60, retries=0)
 
 
 @pytest.mark.parametrize(
@@ -35,6 +49,13 @@ modal = pytest.importorskip("modal", reason="the package modal is not installed 
             "this version of the package modal is refused (too old): install",
         ),
         (modal.exception.InvalidError("first line\n  second"), "Modal: first line second"),
+        (
+            exceptions.StreamTerminatedError("Connection lost"),
+            "cannot be reached (Connection lost): try again",
+        ),
+        (exceptions.StreamTerminatedError(), "cannot be reached (StreamTerminatedError): try again"),
+        (socket.gaierror(-2, "Name not known"), "cannot be reached ([Errno -2] Name not known): try again"),
+        (ConnectionResetError("reset by peer"), "cannot be reached (reset by peer): try again"),
     ],
 )
 def test_errors_of_the_client_become_one_sentence(error, says):
@@ -115,3 +136,217 @@ def test_every_command_has_help(capsys):
         with pytest.raises(SystemExit, match="0"):
             commands.parse([name, "--help"])
         assert f"python -m runs {name}" in capsys.readouterr().out
+
+
+def test_a_file_that_cannot_be_written_is_one_sentence(monkeypatch, tmp_path):
+    (tmp_path / "file").write_text("")
+    monkeypatch.setattr(commands, "Volume", Listed)
+    monkeypatch.setattr(commands, "fetch", lambda *a: (tmp_path / "file/folder").mkdir())
+    with pytest.raises(SystemExit) as caught:
+        commands.main(["fetch", "x"])
+    assert str(caught.value).startswith("error: [Errno 20] Not a directory")
+
+
+@pytest.mark.parametrize(
+    ("error", "full"),
+    [
+        (OSError(errno.ENOSPC, "No space left on device"), True),
+        (RuntimeError("[enforce fail at inline_container.cc:672] . unexpected pos 704 vs 598"), True),
+        (RuntimeError("PytorchStreamWriter failed writing file data/0: file write failed"), True),
+        (modal.exception.ResourceExhaustedError("no space"), True),
+        (RuntimeError("something else"), False),
+        (OSError(errno.EACCES, "Permission denied"), False),
+    ],
+)
+def test_a_write_that_the_system_refused_means_a_full_volume(error, full):
+    assert container.full(error) is full
+
+
+def test_signals_after_the_first_do_not_disturb_the_saving():
+    before = signal.getsignal(signal.SIGINT)
+    saved = False
+    with container.interruptible() as came:
+        try:
+            signal.raise_signal(signal.SIGUSR1)
+        except KeyboardInterrupt:
+            signal.raise_signal(signal.SIGUSR1)
+            signal.raise_signal(signal.SIGINT)
+            saved = True
+    assert saved
+    assert came == [signal.SIGUSR1]
+    assert signal.getsignal(signal.SIGINT) is before
+
+
+class Table(dict):
+    """A Dict."""
+
+    def put(self, key, value, *, skip_if_exists):
+        assert skip_if_exists
+        return self.setdefault(key, value) is value
+
+
+def test_a_run_has_one_call_and_the_next_one_only_when_that_is_over(monkeypatch):
+    table, states, me = Table(), {}, []
+    monkeypatch.setattr(modal.Dict, "from_name", lambda name, create_if_missing: table)
+    monkeypatch.setattr(modal, "current_function_call_id", lambda: me[-1])
+    monkeypatch.setattr(
+        container, "outcome_of", lambda call_id: Outcome(state=states.get(call_id, "running"))
+    )
+
+    def claim(call_id):
+        me.append("".join(call_id))  # another object, as after a restart
+        return container.claim("k")
+
+    assert claim(["a"]) is None
+    assert claim(["b"]) == "a"
+    assert claim(["a"]) is None  # after a preemption
+    states["a"] = "failed"
+    assert claim(["b"]) is None
+    assert claim(["c"]) == "b"
+    assert claim(["b"]) is None
+    assert table == {"k/0": "a", "k/1": "b"}
+
+
+@contextlib.contextmanager
+def served(*answers):
+    """The address of a server that gives these (promised length, body) in turn, the last one for ever."""
+    left = list(answers)
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_GET(self):
+            promised, body = left.pop(0) if len(left) > 1 else left[0]
+            self.send_response(200)
+            self.send_header("Content-Length", str(promised))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *arguments):
+            pass
+
+    server = http.server.HTTPServer(("127.0.0.1", 0), Handler)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    yield f"http://127.0.0.1:{server.server_port}/"
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+def test_a_short_answer_is_asked_for_again_and_only_a_whole_one_is_padded():
+    with served((4, b"ab"), (4, b"abcd")) as url:
+        assert list(volume._get(url, 6)) == [b"abcd\0\0"]
+    with (
+        served((4, b"ab")) as url,
+        pytest.raises(RunError, match=r"the download broke off .*: the same command"),
+    ):
+        list(volume._get(url, 6))
+
+
+class Sending(volume.Volume):
+    """A Volume that has no piece; its files by path."""
+
+    def __init__(self, **stored):
+        self.stored = stored
+        self.handle = self
+
+    def files(self, path):
+        return []
+
+    def json(self, path):
+        return self.stored.get(path.rsplit("/", 1)[1])
+
+    @contextlib.contextmanager
+    def batch_upload(self, force):
+        yield self
+
+    def put_file(self, stream, path):
+        pass
+
+
+@pytest.mark.parametrize("size", [0, 5, 20 << 20])
+def test_an_input_that_changes_its_length_is_one_sentence(tmp_path, size):
+    path = tmp_path / "numbers.bin"
+    path.write_bytes(bytes(9 << 20))
+    found = contents({"numbers.bin": path})
+    path.write_bytes(bytes(size))
+    with pytest.raises(RunError, match=r"numbers.bin changed while it was read: run the command again"):
+        Sending().upload({"numbers.bin": path}, found)
+
+
+def test_a_run_that_ended_during_the_upload_is_not_started(monkeypatch, tmp_path):
+    done = {"files": {}, "result": {}, "gpu": None}
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(client, "launch", lambda *a: pytest.fail("started"))
+    volume = Sending()
+    monkeypatch.setattr(volume, "upload", lambda *a: volume.stored.update({"done.json": done}) or 0)
+    assert client._train(JOB, MACHINE, volume, print) == done
+
+
+def test_only_apps_of_calls_judged_over_are_stopped(monkeypatch, tmp_path):
+    """Another client's container announces its call after the notes were read: it is left alone."""
+    monkeypatch.chdir(tmp_path)
+    stopped = []
+    monkeypatch.setattr(
+        modal.App, "lookup", lambda app_id: type("A", (), {"stop": lambda s: stopped.append(app_id)})()
+    )
+    volume = Sending(**{"call.json": {"call_id": "old", "app_id": "ap-old"}})
+
+    def over(call_id):
+        volume.stored["call.json"] = {"call_id": "other", "app_id": "ap-other"}
+        return Outcome(state="failed")
+
+    monkeypatch.setattr(client, "outcome_of", over)
+    monkeypatch.setattr(client, "launch", lambda *a: (_ for _ in ()).throw(RunError("far enough")))
+    with pytest.raises(RunError, match="far enough"):
+        client._train(JOB, MACHINE, volume, print)
+    assert stopped == ["ap-old"]
+
+
+def test_ctrl_c_after_the_call_is_made_is_not_lost(monkeypatch, tmp_path):
+    """run_app swallows it; the call goes on, and the client says so."""
+    monkeypatch.chdir(tmp_path)
+    Path("requirements.lock").write_text("numpy==2.0\n")
+
+    @contextlib.contextmanager
+    def run_app(app, **options):
+        with contextlib.suppress(KeyboardInterrupt):
+            yield app
+
+    class App:
+        app_id = "ap-1"
+
+        def __init__(self, *arguments, **options):
+            pass
+
+        def function(self, **options):
+            called = type("Call", (), {"object_id": "fc-1"})
+            return lambda f: type("Function", (), {"spawn": staticmethod(lambda order: called)})
+
+    monkeypatch.setattr("modal.runner.run_app", run_app)
+    monkeypatch.setattr(modal, "App", App)
+    volume = Sending()
+    seen = []
+
+    def note(app_id, call_id):
+        seen.append((app_id, call_id))
+        if call_id is not None:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        launch.launch(JOB, MACHINE, {}, volume, note)
+    assert seen == [("ap-1", None), ("ap-1", "fc-1")]
+
+
+def test_an_interrupted_start_says_that_the_run_goes_on(monkeypatch, tmp_path, capsys):
+    monkeypatch.chdir(tmp_path)
+
+    def interrupted(job, machine, found, volume, note):
+        note("ap-1", None)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(client, "Volume", Sending)
+    monkeypatch.setattr(client, "launch", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        client.carry_out(JOB, MACHINE, tmp_path / "output", on_epoch=print)
+    assert "run k1 goes on without this machine" in capsys.readouterr().out
+    assert json.loads(client.state_path("k1").read_text())["call_id"] is None

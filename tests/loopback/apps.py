@@ -1,5 +1,7 @@
 """Environments, apps and logs."""
 
+import os
+import signal
 import time
 from collections import Counter
 
@@ -87,6 +89,8 @@ class Apps(State):
         app.state = pb.APP_STATE_STOPPED
         for call in [c for c in self.calls.values() if c.app_id == app.id and c.output is None]:
             await self.cancel(call)
+        for task in [t for t in self.tasks.values() if t.call.app_id == app.id and t.alive]:
+            os.killpg(task.proc.pid, signal.SIGKILL)  # nothing tells of a grace period
         app.done = True
         await self.notify()
 

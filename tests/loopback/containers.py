@@ -19,6 +19,12 @@ from loopback.state import Call, State, Task
 class Containers(State):
     async def run_attempt(self, call: Call, fn: pb.Function):
         """Runs one container to its end: how it ended, and its output if it gave one."""
+        await self.wait_until(
+            lambda: call.cancelled or self.startable is None or self.started < self.startable, 3600
+        )
+        if call.cancelled:
+            return "never started", None
+        self.started += 1
         tid = self.new_id("ta")
         root = Path(tempfile.mkdtemp(prefix=tid, dir=self.workdir))
         task = self.tasks[tid] = Task(tid, call, root, fn)
@@ -135,11 +141,17 @@ class Containers(State):
         return Empty()
 
     async def ContainerHeartbeat(self, req, md):
-        return pb.ContainerHeartbeatResponse()
+        """Answers when the container's call is cancelled; the client then sends its own process SIGUSR1."""
+        call = self.task_of(md).call
+        if not await self.wait_until(lambda: call.cancelled, 10):
+            return pb.ContainerHeartbeatResponse()
+        return pb.ContainerHeartbeatResponse(
+            cancel_input_event=pb.CancelInputEvent(input_ids=[call.input_id])
+        )
 
     async def FunctionGetInputs(self, req, md):
         task = self.task_of(md)
-        if task.handed_out:  # one input per container
+        if task.handed_out or task.call.cancelled:  # one input per container
             return pb.FunctionGetInputsResponse(inputs=[pb.FunctionGetInputsItem(kill_switch=True)])
         task.handed_out = True
         if not await self.wait_until(lambda: self.peak >= self.together, 120):

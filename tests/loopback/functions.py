@@ -1,7 +1,6 @@
 """Functions and their calls."""
 
 import asyncio
-import signal
 
 from google.protobuf.empty_pb2 import Empty
 from grpclib import GRPCError, Status
@@ -121,9 +120,7 @@ class Functions(State):
         return Empty()
 
     async def cancel(self, call: Call):
-        call.cancelled = True
-        for task in [t for t in self.tasks.values() if t.call is call and t.alive]:
-            task.proc.send_signal(signal.SIGINT)
+        call.cancelled = True  # which the container's next heartbeat tells it
         self.finish(
             call, pb.GenericResult(status=pb.GenericResult.GENERIC_STATUS_TERMINATED, exception="cancelled")
         )

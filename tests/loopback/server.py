@@ -17,16 +17,18 @@ from modal_proto import api_pb2 as pb
 
 from loopback.apps import Apps
 from loopback.containers import Containers
+from loopback.dicts import Dicts
 from loopback.functions import Functions
 from loopback.images import Images
 from loopback.state import TOKEN
 from loopback.volumes import BLOCK, Volumes
 
 
-class Loopback(Apps, Images, Functions, Containers, Volumes):
+class Loopback(Apps, Images, Functions, Containers, Volumes, Dicts):
     async def _recv(self, name, stream):
         req = await stream.recv_message()
         self.rpcs[name] += 1
+        self.connections.add(stream._stream.connection)
         if (
             stream.metadata.get("x-modal-client-type") == str(pb.CLIENT_TYPE_CLIENT)
             and (
@@ -140,6 +142,16 @@ class Server:
             "MODAL_ENVIRONMENT": "main",
         }
 
+    def stop_listening(self) -> None:
+        """Ends all connections and takes no more."""
+
+        async def stop() -> None:
+            self.server._server.close()  # close() would cancel requests that a lost connection cancels again
+            for connection in self.state.connections:
+                connection.close()
+
+        self.call(stop())
+
     def hold(self, line: str) -> None:
         """Freezes the container that next prints `line`; `wait_held` waits for it."""
         self.state.held.clear()
@@ -166,6 +178,7 @@ class Server:
             for call in self.state.calls.values():
                 call.cancelled = True  # so that no attempt follows
             self.signal(signal.SIGKILL)
+            await self.state.notify()
             if self.state.jobs:
                 await asyncio.wait(self.state.jobs, timeout=10)
             self.server.close()

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from grpclib import GRPCError, Status
+from grpclib.protocol import Connection
 from modal_proto import api_grpc
 from modal_proto import api_pb2 as pb
 
@@ -84,12 +85,14 @@ class State(api_grpc.ModalClientBase):
         self.python, self.time_scale, self.internal_retries = sys.executable, time_scale, 3
         self.ids = itertools.count(1)
         self.rpcs: Counter[str] = Counter()
+        self.connections: set[Connection] = set()
         self.apps: dict[str, App] = {}
         self.functions: dict[str, pb.Function] = {}
         self.function_app: dict[str, str] = {}
         self.calls: dict[str, Call] = {}
         self.tasks: dict[str, Task] = {}
         self.volumes: dict[str, Vol] = {}
+        self.dicts: dict[str, dict[bytes, bytes]] = {}  # by name
         self.capacity: int | None = None  # bytes on all volumes together
         self.mounts: dict[str, dict[str, str]] = {}  # mount id -> {remote path: sha}
         self.content: dict[str, bytes] = {}  # sha256 hex -> bytes
@@ -100,6 +103,10 @@ class State(api_grpc.ModalClientBase):
         self.logs: list[tuple[str, str, str, pb.TaskLogs]] = []  # (app_id, function_id, task_id, TaskLogs)
         self.together = 1  # containers get their input when so many have been alive at once
         self.peak = 0  # containers alive at once, at most
+        self.startable: int | None = None  # containers that may start; further ones wait
+        self.started = 0
+        self.abreast = 1  # answers to reload are held until so many containers wait, or a call has ended
+        self.reloaded: set[str] = set()  # ids of containers
         self.hold: str | None = None  # a container that prints this is frozen
         self.held = threading.Event()
         self.changed = asyncio.Condition()

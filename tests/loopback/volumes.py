@@ -69,7 +69,13 @@ class Volumes(State):
         return pb.VolumeCommitResponse(skip_reload=True)
 
     async def VolumeReload(self, req, md):
-        self.materialise(*self.mounted(md, req.volume_id))
+        task, mount = self.mounted(md, req.volume_id)
+        self.materialise(task, mount)
+        self.reloaded.add(task.id)
+        await self.notify()
+        await self.wait_until(
+            lambda: len(self.reloaded) >= self.abreast or any(c.output for c in self.calls.values()), 60
+        )
         return Empty()
 
     async def VolumePutFiles2(self, req, md):

@@ -11,7 +11,7 @@ from runs.job import Job
 from runs.remote import Machine, client
 from stages.common import run
 
-PARAMS = {"epochs": 5, "save_freq": 2, "pace": 0.0, "ballast": 0, "fail_at": None}
+PARAMS = {"epochs": 5, "save_freq": 2, "pace": 0.0, "ballast": 0, "fail_at": None, "error": "ValueError"}
 MACHINE = {"gpu": None, "cores": 1.0, "memory_mb": None, "timeout_s": 3600, "retries": 0}
 INPUTS = {"numbers.bin": Path("numbers.bin")}
 
@@ -27,13 +27,13 @@ def job_of(params: dict) -> Job:
 def main() -> None:
     params, machine = (json.loads(text) for text in sys.argv[1:])
     with atomic_dir("output") as output:
-        result = client.carry_out(
+        result, gpu = client.carry_out(
             job_of(params),
             Machine(**(MACHINE | machine)),
             output,
             on_epoch=lambda record: print("streamed", record["epoch"], flush=True),
         )
-    Path("result.json").write_text(json.dumps(result))
+    Path("result.json").write_text(json.dumps(result | {"gpu": gpu}))
 
 
 if __name__ == "__main__":

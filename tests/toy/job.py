@@ -1,5 +1,6 @@
 """The toy run's function, as a job's target."""
 
+import builtins
 import hashlib
 import json
 import time
@@ -10,7 +11,7 @@ def run(params, inputs, checkpoints: Path, output: Path, *, key, on_epoch, on_ch
     """Hashes the input `epochs` times and leaves the last hash; goes on from the newest checkpoint.
 
     params: epochs, save_freq, pace (s of an epoch), ballast (bytes of a checkpoint), fail_at (epoch in which the first
-    attempt fails, or null).
+    attempt fails, or null), error (how).
     """
     state = {
         "epoch": 0,
@@ -38,7 +39,7 @@ def run(params, inputs, checkpoints: Path, output: Path, *, key, on_epoch, on_ch
             time.sleep(params["pace"])
             epoch = state["epoch"] + 1
             if epoch == params["fail_at"] and first == 1:
-                raise ValueError(f"epoch {epoch} went wrong")
+                raise getattr(builtins, params["error"])(f"epoch {epoch} went wrong")
             digest = hashlib.sha256(state["hash"].encode()).hexdigest()
             record = {"epoch": epoch, "hash": digest}
             state = {"epoch": epoch, "hash": digest, "history": [*state["history"], record]}

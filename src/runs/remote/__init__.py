@@ -3,11 +3,13 @@
 On the Volume, one directory per run and one of pieces of input files:
 
     pieces/<sha256>                    pieces of input files, shared by all runs
-    runs/<key>/call.json               the call that trains, written by its container before anything else
+    runs/<key>/call.json               the call that trains, written by its container before it trains
     runs/<key>/checkpoints/            epoch-*.pt and the run's key, see runs.checkpoints
     runs/<key>/checkpoints.json        size and SHA-256 of each
     runs/<key>/output/                 what the run leaves
     runs/<key>/done.json               its result, and size and SHA-256 of each output; written last
+
+In the Dict, which sets a key only once, who may write in runs/<key>/: see container.claim.
 
 modal is imported within functions only, so that all else works without it.
 """
@@ -15,6 +17,7 @@ modal is imported within functions only, so that all else works without it.
 from dataclasses import dataclass
 
 VOLUME = "mabe-data"
+CLAIMS = "mabe-claims"
 MOUNT = "/vol"
 """Where containers see the Volume."""
 PIECES = "pieces"

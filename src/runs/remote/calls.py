@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from runs.remote.faults import import_modal, sentence
+from runs.remote.faults import import_modal, lost_network, sentence
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,10 +74,12 @@ def outcome_of(call_id: str, timeout: float = 0) -> Outcome:
         return Outcome(state="timed out", says=str(error))
     except (known.OutputExpiredError, known.NotFoundError):
         return Outcome(state="gone")
-    except (known.AuthError, known.ConnectionError):
-        raise
+    except (known.AuthError, known.ConnectionError, known.ServiceError, *lost_network()):
+        raise  # of this process: container.execute lets no such error of the job through
     except (known.RemoteError, known.InputCancellation) as error:
         return Outcome(state="stopped" if "cancel" in str(error) else "failed", says=str(error))
-    except Exception as error:  # what the job's function raised keeps its type
+    except RuntimeError as error:  # of container.execute
+        return Outcome(state="failed", says=" ".join(str(error).split()))
+    except Exception as error:
         says = sentence(error) if isinstance(error, known.Error) else f"{type(error).__name__}: {error}"
         return Outcome(state="failed", says=" ".join(says.split()))

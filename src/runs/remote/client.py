@@ -20,9 +20,12 @@ PATIENCE = 2  # seconds to wait for a result when the log has ended before it
 STATES = Path(".runs/modal")
 
 
-def carry_out(job: Job, machine: Machine, output: Path, *, on_epoch: OnEpoch) -> dict[str, Any]:
-    """Fetches the run's outputs into the directory `output` and returns its result, after training it if need be.
+def carry_out(
+    job: Job, machine: Machine, output: Path, *, on_epoch: OnEpoch
+) -> tuple[dict[str, Any], str | None]:
+    """Fetches the run's outputs into the directory `output`, after training it if need be.
 
+    Returns its result, and the GPU it was trained on, which may be another than `machine`'s if it is an earlier run.
     on_epoch: called with epochs 1, 2, ... as they end. RunError in one sentence for all that goes wrong.
     KeyboardInterrupt leaves the run alive.
     """
@@ -33,7 +36,7 @@ def carry_out(job: Job, machine: Machine, output: Path, *, on_epoch: OnEpoch) ->
             try:
                 done = _train(job, machine, volume, on_epoch)
             except KeyboardInterrupt:
-                if (_state(job.key) or {}).get("call_id"):
+                if state(job.key) is not None:
                     print(
                         f"\nrun {job.key[:12]} goes on without this machine; the same command attaches to it again, "
                         f"`python -m runs stop {job.key[:12]}` stops it",
@@ -43,27 +46,30 @@ def carry_out(job: Job, machine: Machine, output: Path, *, on_epoch: OnEpoch) ->
         else:
             print(f"run {job.key[:12]} is done: only its outputs are fetched", flush=True)
         volume.download(job.key, done["files"], "output", output)
-        stop_app(job.key, volume)
+        stop_apps(notes(job.key, volume))
         state_path(job.key).unlink(missing_ok=True)
-        return done["result"]
+        return done["result"], done["gpu"]
 
 
 def _train(job: Job, machine: Machine, volume: Volume, on_epoch: OnEpoch) -> dict[str, Any]:
     """Attaches or starts, follows to the end; done.json."""
     calls = Followed(on_epoch)
-    call_id = running_call(job.key, volume)
+    former = notes(job.key, volume)
+    call_id = running_call(former)
     if call_id is not None:
         print(f"run {job.key[:12]} is under way: attaching to it", flush=True)
     else:
-        stop_app(job.key, volume)  # of a call that was lost between the two notes, or that failed
+        stop_apps(former)  # of a call that was lost between the two notes, or that failed
         found = contents(job.inputs)
         sent = volume.upload(job.inputs, found)
         print(
             f"inputs: {sent / 1e6:,.1f} MB uploaded" if sent else "inputs: already on the Volume", flush=True
         )
-        where = machine.gpu or "CPU"
-        call_id = launch(job, machine, found, volume, lambda app, call: _note(job.key, app, call))
-        print(f"run {job.key[:12]} started on Modal ({where})", flush=True)
+        done = volume.json(run_path(job.key, "done.json"))
+        if done is not None:  # somebody else's run ended meanwhile
+            return done
+        call_id = launch(job, machine, found, volume, lambda app, call: _note(job, machine, app, call))
+        print(f"run {job.key[:12]} started on Modal ({machine.gpu or 'CPU'})", flush=True)
     while True:
         outcome = calls.follow(call_id)
         if outcome.state == "ended" and "other" in (outcome.value or {}):
@@ -116,20 +122,21 @@ class Followed:
             self.on_epoch(record)
 
 
-def running_call(key: str, volume: Volume) -> str | None:
-    """The id of the run's call that is under way, by the state file or else by the Volume."""
-    for note in (_state(key), volume.json(run_path(key, "call.json"))):
-        call_id = (note or {}).get("call_id")
-        if call_id and outcome_of(call_id).state == "running":
-            return call_id
-    return None
+def notes(key: str, volume: Volume) -> list[dict[str, Any]]:
+    """What is known of the run's calls: the local note and the container's, each with app_id and call_id, if any."""
+    return [note for note in (state(key), volume.json(run_path(key, "call.json"))) if note is not None]
 
 
-def stop_app(key: str, volume: Volume) -> None:
-    """Stops the run's apps, and with them whatever still runs in them."""
+def running_call(notes: list[dict[str, Any]]) -> str | None:
+    """The id of the first call that is under way."""
+    calls = [note["call_id"] for note in notes if note["call_id"] is not None]
+    return next((call_id for call_id in calls if outcome_of(call_id).state == "running"), None)
+
+
+def stop_apps(notes: list[dict[str, Any]]) -> None:
+    """Stops the apps of the notes, and with them whatever still runs in them."""
     modal = import_modal()
-    notes = (_state(key), volume.json(run_path(key, "call.json")))
-    for app_id in {note["app_id"] for note in notes if note}:
+    for app_id in {note["app_id"] for note in notes}:
         try:
             modal.App.lookup(app_id).stop()
         except modal.exception.NotFoundError:
@@ -141,11 +148,18 @@ def state_path(key: str) -> Path:
     return STATES / f"{key}.json"
 
 
-def _state(key: str) -> dict[str, Any] | None:
+def state(key: str) -> dict[str, Any] | None:
+    """The local note, with the fields of the container's call.json; its call_id is None until the call is made."""
     path = state_path(key)
     return json.loads(path.read_text()) if path.exists() else None
 
 
-def _note(key: str, app_id: str, call_id: str | None) -> None:
-    with atomic_file(state_path(key)) as temporary:
-        temporary.write_text(json.dumps({"app_id": app_id, "call_id": call_id}) + "\n")
+def known_runs(volume: Volume) -> list[str]:
+    """Keys of the runs on the Volume and of those of which there is only a local note, as they wait for a container."""
+    return sorted({*volume.runs(), *(path.stem for path in STATES.glob("*.json"))})
+
+
+def _note(job: Job, machine: Machine, app_id: str, call_id: str | None) -> None:
+    note = {"call_id": call_id, "app_id": app_id, "label": job.label, "gpu": machine.gpu}
+    with atomic_file(state_path(job.key)) as temporary:
+        temporary.write_text(json.dumps(note) + "\n")

@@ -1,17 +1,19 @@
 """Looks after the runs on Modal. None of the commands starts a container.
 
-    python -m runs status                    every run on the Volume
+    python -m runs status                    every run on the Volume, or waiting for a container
     python -m runs logs RUN [--follow]       what it printed
     python -m runs checkpoints RUN           the checkpoints on the Volume
     python -m runs fetch RUN [NAME]          a checkpoint (default: the newest), or the outputs with --output
     python -m runs stop RUN                  end it; the next `dvc repro` goes on from its newest checkpoint
     python -m runs clean [RUN ...]           remove runs from the Volume (default: the finished ones)
+    python -m runs clean --inputs            remove the uploaded input files, and no run
 
 RUN is a run's key or the beginning of one.
 """
 
 import argparse
 import sys
+import time
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -19,35 +21,47 @@ from typing import Any
 from runs import RunError
 from runs.remote import PIECES, run_path
 from runs.remote.calls import log_lines, outcome_of
-from runs.remote.client import running_call, state_path, stop_app
-from runs.remote.container import END, EVENT
+from runs.remote.client import known_runs, notes, running_call, state_path, stop_apps
+from runs.remote.container import END, EVENT, INTERRUPTED
 from runs.remote.faults import import_modal, sentences
 from runs.remote.volume import Volume
+
+GRACE = 30  # seconds for a container to save a checkpoint when its call is cancelled
 
 
 def status(volume: Volume) -> None:
     """A line per run: key, label, state, epochs in the newest checkpoint, GPU."""
-    runs = volume.runs()
+    runs = known_runs(volume)
     for key in runs:
-        done = volume.json(run_path(key, "done.json"))
-        call = volume.json(run_path(key, "call.json")) or {}
-        state = "done" if done else outcome_of(call["call_id"]).state if call else "not started"
-        if state == "ended":
-            state = "failed"  # without done.json
+        known = notes(key, volume)
         newest = max(checkpoints_of(volume, key), default="-")
-        print(
-            f"{key[:12]}  {call.get('label', '-'):10s}  {state:9s}  {newest:14s}  {call.get('gpu') or 'CPU'}"
-        )
+        label, gpu = (known[-1]["label"], known[-1]["gpu"] or "CPU") if known else ("-", "-")
+        print(f"{key[:12]}  {label:10s}  {state_of(volume, key, known):11s}  {newest:14s}  {gpu}")
     if not runs:
         print("no run on the Volume")
 
 
+def state_of(volume: Volume, key: str, known: list[dict[str, Any]]) -> str:
+    """done, running, queued (no container yet), not started, or how the newest call ended."""
+    if volume.json(run_path(key, "done.json")) is not None:
+        return "done"
+    running = running_call(known)
+    if running is not None:
+        call = volume.json(run_path(key, "call.json"))
+        return "queued" if call is None else "running"
+    called = [note["call_id"] for note in known if note["call_id"] is not None]
+    if not called:
+        return "not started"
+    how = outcome_of(called[-1]).state
+    return "failed" if how == "ended" else how  # without done.json
+
+
 def logs(volume: Volume, key: str, follow: bool) -> None:
     """What the run's newest call printed; to its end if `follow`."""
-    call = volume.json(run_path(key, "call.json"))
-    if call is None:
+    called = [note["call_id"] for note in notes(key, volume) if note["call_id"] is not None]
+    if not called:
         raise RunError(f"run {key[:12]} has not been started: its log is empty")
-    for _, line in log_lines(call["call_id"], follow):
+    for _, line in log_lines(called[-1], follow):
         if line != END and not line.startswith(EVENT):
             print(line, flush=True)
 
@@ -88,26 +102,45 @@ def fetch(volume: Volume, key: str, name: str | None, output: bool, to: Path) ->
 def stop(volume: Volume, key: str) -> None:
     """Cancels the run's call, which saves a checkpoint, and stops its app."""
     modal = import_modal()
-    call_id = running_call(key, volume)
+    known = notes(key, volume)
+    call_id = running_call(known)
     if call_id is None:
         print(f"run {key[:12]} is not under way")
     else:
         modal.FunctionCall.from_id(call_id).cancel()
-    stop_app(key, volume)
+        if (volume.json(run_path(key, "call.json")) or {}).get("call_id") == call_id:  # it has a container
+            await_saved(call_id)
+    stop_apps(known)
     state_path(key).unlink(missing_ok=True)
     if call_id is not None:
         print(f"run {key[:12]} is stopped; `dvc repro` goes on from its newest checkpoint")
 
 
+def await_saved(call_id: str) -> None:
+    """Until a cancelled call has said that all is saved: stopping its app may end it at once. GRACE at most."""
+    print("waiting for its checkpoint", flush=True)
+    deadline = time.monotonic() + GRACE
+    while time.monotonic() < deadline:
+        if any(line.startswith(INTERRUPTED) for _, line in log_lines(call_id, follow=False)):
+            return
+        time.sleep(1)
+    print(f"it did not answer within {GRACE} s: only its checkpoints up to now are kept", flush=True)
+
+
 def clean(volume: Volume, keys: list[str], inputs: bool) -> None:
-    """Removes runs, all files of theirs; with `inputs`, the pieces of input files too, which come back when needed."""
-    known = volume.runs()
-    chosen = keys or [k for k in known if volume.json(run_path(k, "done.json")) is not None]
+    """Removes runs, all files of theirs: `keys`, or the finished ones.
+
+    With `inputs` the pieces of input files, which come back when needed, and of the runs only `keys`.
+    """
+    known = known_runs(volume)
+    chosen = keys
+    if not keys and not inputs:
+        chosen = [key for key in known if volume.json(run_path(key, "done.json")) is not None]
     for key in known if inputs else chosen:
-        if running_call(key, volume) is not None:
+        if running_call(notes(key, volume)) is not None:
             raise RunError(f"run {key[:12]} is under way: `python -m runs stop {key[:12]}` first")
     for key in chosen:
-        stop_app(key, volume)
+        stop_apps(notes(key, volume))
         volume.remove(run_path(key))
         state_path(key).unlink(missing_ok=True)
         print(f"removed run {key[:12]}")
@@ -122,8 +155,8 @@ def checkpoints_of(volume: Volume, key: str) -> dict[str, Any]:
 
 
 def run_named(volume: Volume, name: str) -> str:
-    """The one run whose key begins with `name`."""
-    found = [key for key in volume.runs() if key.startswith(name)]
+    """The one run, on the Volume or waiting for a container, whose key begins with `name`."""
+    found = [key for key in known_runs(volume) if key.startswith(name)]
     if len(found) == 1:
         return found[0]
     if found:
@@ -153,7 +186,9 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
             command.add_argument("--to", type=Path, default=Path(), help="directory (default: this one)")
     cleaner = commands.add_parser("clean", help="remove runs from the Volume")
     cleaner.add_argument("runs", nargs="*", metavar="run", help="which (default: the finished ones)")
-    cleaner.add_argument("--inputs", action="store_true", help="the uploaded input files too")
+    cleaner.add_argument(
+        "--inputs", action="store_true", help="the input files there, and of runs only those named"
+    )
     return parser.parse_args(arguments)
 
 
@@ -176,6 +211,8 @@ def main(arguments: list[str] | None = None) -> None:
             else:
                 clean(volume, [run_named(volume, name) for name in chosen.runs], chosen.inputs)
     except RunError as error:
+        sys.exit(f"error: {error}")
+    except OSError as error:  # of a file here
         sys.exit(f"error: {error}")
     except KeyboardInterrupt:
         sys.exit(130)

@@ -11,9 +11,11 @@ import json
 import os
 import platform
 import shutil
+import signal
 import tempfile
 import traceback
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +23,7 @@ from runs import RunError
 from runs.atomic import atomic_dir, atomic_file
 from runs.content import sha256
 from runs.job import Job, call
-from runs.remote import MOUNT, PIECES, VOLUME, run_path
+from runs.remote import CLAIMS, MOUNT, PIECES, VOLUME, run_path
 from runs.remote.calls import outcome_of
 from runs.remote.faults import sentence
 
@@ -29,6 +31,12 @@ EVENT = "::epoch:: "
 """Begins a log line that carries an epoch's record as JSON."""
 END = "::end::"
 """The last log line of a call that returns."""
+INTERRUPTED = "interrupted; "
+"""Begins the last log line of a call that is interrupted, printed when all is saved."""
+INTERRUPTIONS = (signal.SIGINT, signal.SIGUSR1)
+"""SIGINT on preemption and timeout; SIGUSR1 is how Modal's container takes the cancellation of a call."""
+WRITE_REFUSED = ("PytorchStreamWriter", "unexpected pos")
+"""How torch tells of a write that the system refused."""
 PINNED = ("torch", "numpy")
 """Packages whose versions decide a run's numbers."""
 
@@ -39,28 +47,66 @@ def execute(order: dict[str, Any]) -> dict[str, Any]:
     {"error": sentence}: the run cannot work, so a retry would not help (an input or a version is wrong).
     {"other": call id}: another call of the same run is under way.
 
-    An exception means a failed attempt, after which Modal may start another, as after a timeout or a preemption.
+    An exception means a failed attempt, after which Modal may start another, as after a timeout or a preemption. It is
+    a RuntimeError that names the job's, whose type would tell the client of a state of the call or of the network.
     """
     import modal
 
     volume = modal.Volume.from_name(VOLUME)
-    try:
-        answer = attempt(order, volume, Path(os.environ.get("RUNS_VOLUME", MOUNT)))
-    except KeyboardInterrupt:  # preempted, timed out or stopped
-        volume.commit()
-        print(f"interrupted; {run_path(order['key'])} is kept", flush=True)
-        raise
-    except Exception as error:
-        full = isinstance(error, modal.exception.ResourceExhaustedError)
-        if full or getattr(error, "errno", None) == errno.ENOSPC:
-            answer = {"error": sentence(modal.exception.ResourceExhaustedError(str(error)))}
-        elif type(error).__module__.split(".")[0] in order["packages"]:
-            answer = {"error": str(error)}  # one of our own, whose message is a sentence
-        else:
-            traceback.print_exc()
+    with interruptible() as signals:
+        try:
+            answer = attempt(order, volume, Path(os.environ.get("RUNS_VOLUME", MOUNT)))
+        except KeyboardInterrupt:  # preempted, timed out or stopped
+            volume.commit()
+            print(f"{INTERRUPTED}{run_path(order['key'])} is kept", flush=True)
+            if signal.SIGUSR1 in signals:
+                raise modal.exception.InputCancellation(
+                    "stopped"
+                ) from None  # what Modal's container waits for
             raise
+        except Exception as error:
+            if full(error):
+                answer = {"error": sentence(modal.exception.ResourceExhaustedError(str(error)))}
+            elif type(error).__module__.split(".")[0] in order["packages"]:
+                answer = {"error": str(error)}  # one of our own, whose message is a sentence
+            else:
+                traceback.print_exc()
+                raise RuntimeError(f"{type(error).__name__}: {error}") from None
     print(END, flush=True)
     return answer
+
+
+@contextmanager
+def interruptible() -> Iterator[list[int]]:
+    """Yields the signals that came: the first of INTERRUPTIONS within the block raises KeyboardInterrupt.
+
+    Those after it are ignored, so that nothing disturbs the saving.
+    """
+    came: list[int] = []
+
+    def interrupt(number: int, frame: Any) -> None:
+        for each in INTERRUPTIONS:
+            signal.signal(each, signal.SIG_IGN)
+        came.append(number)
+        raise KeyboardInterrupt
+
+    before = {number: signal.signal(number, interrupt) for number in INTERRUPTIONS}
+    try:
+        yield came
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def full(error: Exception) -> bool:
+    """Whether an error means that there is no space left."""
+    import modal
+
+    return (
+        isinstance(error, modal.exception.ResourceExhaustedError)
+        or getattr(error, "errno", None) == errno.ENOSPC
+        or (isinstance(error, RuntimeError) and any(sign in str(error) for sign in WRITE_REFUSED))
+    )
 
 
 def attempt(order: dict[str, Any], volume: Any, root: Path) -> dict[str, Any]:
@@ -68,9 +114,13 @@ def attempt(order: dict[str, Any], volume: Any, root: Path) -> dict[str, Any]:
     fault = mismatch(order["versions"], versions(order["packages"]))
     if fault is not None:
         return {"error": fault}
-    other = claim(order, volume, root)
+    other = claim(order["key"])
     if other is not None:
         return {"other": other}
+    volume.reload()  # after the claim: whoever had it before has ended, and what it left is seen
+    if (root / run_path(order["key"], "done.json")).exists():
+        return {}
+    announce(order, volume, root)
     work(order, volume, root)
     return {}
 
@@ -102,20 +152,36 @@ def mismatch(client: Mapping[str, str], here: Mapping[str, str]) -> str | None:
     )
 
 
-def claim(order: dict[str, Any], volume: Any, root: Path) -> str | None:
-    """Writes call.json and commits it; or the id of the call that is already at work on the run."""
+def claim(key: str) -> str | None:
+    """Takes the run for this call, exclusively; or the id of the call that has it and is under way.
+
+    The Dict's entries <key>/0, <key>/1, ... are the calls that had the run, one after another. An entry is set once and
+    never changed, and the next one only when its call is over, so of several containers that come at once one gets it.
+    Entries that nobody reads for a week expire, which is longer than an attempt lasts.
+    """
     import modal
 
-    volume.reload()
+    claims = modal.Dict.from_name(CLAIMS, create_if_missing=True)
+    me = modal.current_function_call_id()
+    turn = 0
+    while not claims.put(f"{key}/{turn}", me, skip_if_exists=True):
+        owner = claims.get(f"{key}/{turn}")
+        if owner == me:  # an earlier attempt of this call
+            return None
+        if outcome_of(owner).state == "running":
+            return owner
+        turn += 1
+    return None
+
+
+def announce(order: dict[str, Any], volume: Any, root: Path) -> None:
+    """Writes call.json and commits it."""
+    import modal
+
     me = modal.current_function_call_id()
     path = root / run_path(order["key"], "call.json")
-    if path.exists():
-        other = json.loads(path.read_text())["call_id"]
-        if other != me and outcome_of(other).state == "running":
-            return other
     write_json(path, {"call_id": me, "app_id": order["app_id"], "label": order["label"], "gpu": order["gpu"]})
     volume.commit()
-    return None
 
 
 def work(order: dict[str, Any], volume: Any, root: Path) -> None:

@@ -32,6 +32,17 @@ def sentences() -> Iterator[None]:
         yield
     except modal.exception.Error as error:
         raise RunError(sentence(error)) from error
+    except lost_network() as error:
+        raise RunError(
+            unreachable(modal.config.config["server_url"], str(error) or type(error).__name__)
+        ) from error
+
+
+def lost_network() -> tuple[type[Exception], ...]:
+    """Errors of a connection that breaks or cannot be made, which Modal's client lets through as they are."""
+    from grpclib.exceptions import StreamTerminatedError
+
+    return StreamTerminatedError, socket.gaierror, ConnectionError
 
 
 def reach() -> None:

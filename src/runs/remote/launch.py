@@ -72,13 +72,14 @@ def launch(
         single_use_containers=True,
     )(execute)
 
-    call_id = None
+    call_id, finished = None, False
     # Output is enabled for the image, whose first build takes minutes; the run's log is streamed by the caller.
     with modal.enable_output(), run_app(app, detach=True, stream_output=False):
         app_id = app.app_id
         note(app_id, None)
         call_id = function.spawn(order_of(job, machine, contents, app_id)).object_id
         note(app_id, call_id)
-    if call_id is None:  # run_app swallows Ctrl-C
+        finished = True
+    if not finished:  # run_app swallows Ctrl-C
         raise KeyboardInterrupt
     return call_id

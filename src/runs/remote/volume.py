@@ -3,6 +3,7 @@
 import hashlib
 import http.client
 import io
+import itertools
 import json
 import os
 import urllib.request
@@ -82,11 +83,14 @@ class Volume:
             for name, path in inputs.items():
                 if not sizes.keys() & set(contents[name].pieces):
                     continue
-                for piece, data in zip(contents[name].pieces, pieces_of(path), strict=True):
+                changed = f"{path} changed while it was read: run the command again"
+                for piece, data in itertools.zip_longest(contents[name].pieces, pieces_of(path)):
+                    if piece is None or data is None:
+                        raise RunError(changed)
                     if piece not in sizes:
                         continue
                     if hashlib.sha256(data).hexdigest() != piece:
-                        raise RunError(f"{path} changed while it was read: run the command again")
+                        raise RunError(changed)
                     with self.handle.batch_upload(force=True) as batch:
                         batch.put_file(io.BytesIO(data), f"{PIECES}/{piece}")
                     bar.update(sizes.pop(piece))
@@ -155,13 +159,16 @@ class Volume:
 
 
 def _get(url: str, length: int) -> Iterable[bytes]:
-    """The `length` bytes of one block. Zeros at its end may be left out of the answer."""
+    """The `length` bytes of one block. Zeros at its end may be left out of an answer, which itself is complete."""
     for attempt in range(ATTEMPTS):
         data = io.BytesIO()
         try:
             with urllib.request.urlopen(url, timeout=TIMEOUT) as answer:
                 while chunk := answer.read(READ):
                     data.write(chunk)
+                promised = int(answer.headers.get("Content-Length", data.tell()))
+                if data.tell() != promised:  # read() is silent about it
+                    raise http.client.IncompleteRead(data.getvalue(), promised - data.tell())
         except (OSError, http.client.HTTPException) as error:  # URLError is an OSError
             if attempt + 1 == ATTEMPTS:
                 raise RunError(f"the download broke off ({error}): the same command goes on") from error
