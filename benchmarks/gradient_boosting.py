@@ -8,9 +8,7 @@ recordings and frames as the version beside it. Nothing here was chosen on the v
 
 import argparse
 import json
-import platform
 import time
-from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
@@ -19,15 +17,13 @@ import sklearn
 from sklearn.ensemble import HistGradientBoostingClassifier
 from tqdm import tqdm
 
+from benchmarks.common import record
 from mabe.ethogram import UNKNOWN
 from mabe.metrics.frames import frame_metrics
 from mabe.metrics.segments import segment_f1
 from mabe.recordings import Store
 from mabe.skeleton import SLOT
-from runs.atomic import atomic_file
-from runs.hardware import report
 
-RESULTS = Path("benchmarks/results")
 FRONT, CENTRE, BACK = ("nose", "head"), ("body_center", "neck", "spine_1"), ("tail_base",)
 WINDOWS_S = (0.5, 2.0, 5.0, 15.0)  # centred rolling windows (s)
 EVERY = 10  # training frames kept: neighbours are nearly equal
@@ -134,7 +130,6 @@ def main() -> None:
     )
     background = {0} | set(range(len(classes["names"]))) - set(classes["scored"])
     result = {
-        "benchmark": "gradient_boosting",
         "data": arguments.name,
         "f1_macro": round(metrics["f1_macro"], 4),
         "accuracy": round(metrics["accuracy"], 4),
@@ -148,13 +143,8 @@ def main() -> None:
         "features": features["train"][0].shape[1],
         "fit_seconds": round(seconds, 1),
         "scikit_learn": sklearn.__version__,
-        "date": datetime.now(UTC).date().isoformat(),
-        "machine": report() | {"system": platform.system()},
     }
-    line = json.dumps(result)
-    with atomic_file(RESULTS / f"gradient_boosting_{arguments.name}.json") as temporary:
-        temporary.write_text(line + "\n")
-    print(line)
+    record(f"gradient_boosting_{arguments.name}", result)
 
 
 if __name__ == "__main__":
