@@ -4,58 +4,34 @@
 keys for that stage (a test compares them). A key may belong to several stages.
 """
 
-import difflib
-import re
-import types
-import typing
-from collections.abc import Callable
-from dataclasses import MISSING, dataclass, field, fields
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar, Union
-
-import yaml
+from typing import Any, TypeVar
 
 from mabe.errors import InputError
 from mabe.ethogram import SCHEMES, ClassScheme, class_scheme
 from mabe.skeleton import MAX_MICE, SKELETONS
-
-T = TypeVar("T")
-
-
-class _Loader(yaml.SafeLoader):
-    """YAML with floats as DVC writes them: PyYAML alone reads 1e-05 (no dot) as text."""
-
-
-_Loader.add_implicit_resolver(
-    "tag:yaml.org,2002:float", re.compile(r"[-+]?\d+(\.\d*)?[eE][-+]?\d+$"), list("-+0123456789")
+from runs.parameters import (
+    check_names,
+    keys,
+    not_negative,
+    one_of,
+    parse,
+    positive,
+    read_yaml,
+    rule,
+    share,
 )
 
+__all__ = ["keys", "parse"]
 
-def _check(rule: Callable[[Any], bool], says: str) -> Any:
-    """A dataclass field whose value must satisfy `rule`, in words `says`."""
-    return field(metadata={"rule": rule, "says": says})
-
-
-def _one_of(*choices: Any) -> Any:
-    return _check(lambda v: v in choices, f"one of {', '.join(map(str, choices))}")
-
-
-def _positive() -> Any:
-    return _check(lambda v: v is None or v > 0, "greater than 0")
-
-
-def _not_negative() -> Any:
-    return _check(lambda v: v is None or v >= 0, "0 or more")
-
-
-def _share() -> Any:
-    return _check(lambda v: 0 <= v < 1, "at least 0 and below 1")
-
+T = TypeVar("T")
 
 DATA_SOURCES = ("sample", "kaggle", "rats")
 MODEL_TYPES = ("basic", "conv_bilstm", "tcn", "hybrid", "transformer")
 FEATURE_SETS = ("coords", "engineered", "motion")
 FEEDS = ("auto", "device", "coordinates", "stream")
+VIDEO = "video"  # the second pipeline's section, which taehv.params checks
 METRIC_NAMES = ("accuracy", "f1_macro", "precision", "recall")
 
 
@@ -63,29 +39,29 @@ METRIC_NAMES = ("accuracy", "f1_macro", "precision", "recall")
 class SimulateParams:
     """The built-in sample: a simulated data set in the competition's layout."""
 
-    sim_seed: int = _not_negative()
-    sim_videos: int = _check(lambda v: v >= 4, "4 or more")
+    sim_seed: int = not_negative()
+    sim_videos: int = rule(lambda v: v >= 4, "4 or more")
     """Labelled recordings."""
-    sim_test_videos: int = _positive()
+    sim_test_videos: int = positive()
     """Recordings without labels, for the submission."""
-    sim_seconds: float = _positive()
+    sim_seconds: float = positive()
     """Mean duration of a recording (s)."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class IngestParams:
-    data_source: str = _one_of(*DATA_SOURCES)
-    data_dir: str = _check(bool, "a path")
+    data_source: str = one_of(*DATA_SOURCES)
+    data_dir: str = rule(bool, "a path")
     """Where the source's files are."""
     split_file: str | None
     """CSV with columns recording, split (train or val) that fixes the split by hand; without rows, or null, the
     split is drawn. The pipeline depends on the file, so there it is a path (conf/split_by_lot.csv has no rows)."""
-    val_fraction: float = _check(lambda v: 0 < v < 1, "between 0 and 1")
+    val_fraction: float = rule(lambda v: 0 < v < 1, "between 0 and 1")
     """Share of labelled recordings that are held out for validation."""
-    seed: int = _not_negative()
-    on_error: str = _one_of("stop", "quarantine")
+    seed: int = not_negative()
+    on_error: str = one_of("stop", "quarantine")
     """What a recording that cannot be read does: end the stage, or be listed in metrics/ingest.json."""
-    max_gap_s: float = _not_negative()
+    max_gap_s: float = not_negative()
     """Missing stretches of a keypoint up to this long (s) are interpolated linearly."""
     include_unlabelled: bool
     """Whether recordings without annotations enter the store's train set."""
@@ -93,7 +69,7 @@ class IngestParams:
 
 @dataclass(frozen=True, kw_only=True)
 class SchemeParams:
-    class_scheme: str = _one_of(*SCHEMES)
+    class_scheme: str = one_of(*SCHEMES)
     ignore_classes: tuple[str, ...]
     """Classes left out of loss and metrics."""
 
@@ -103,81 +79,81 @@ class SchemeParams:
 
 @dataclass(frozen=True, kw_only=True)
 class LabelParams(SchemeParams):
-    num_classes: int = _check(lambda v: v >= 2, "2 or more")
+    num_classes: int = rule(lambda v: v >= 2, "2 or more")
 
 
 @dataclass(frozen=True, kw_only=True)
 class FeatureParams:
-    features: str = _one_of(*FEATURE_SETS)
-    num_mice: int = _check(lambda v: 1 <= v <= MAX_MICE, f"from 1 to {MAX_MICE}")
-    num_keypoints: int = _one_of(*SKELETONS)
-    motion_fps: float | None = _positive()
+    features: str = one_of(*FEATURE_SETS)
+    num_mice: int = rule(lambda v: 1 <= v <= MAX_MICE, f"from 1 to {MAX_MICE}")
+    num_keypoints: int = one_of(*SKELETONS)
+    motion_fps: float | None = positive()
     """Forces one frame rate (Hz) on every recording; null means each recording's own, which is right."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class TrainParams:
     # model
-    model_type: str = _one_of(*MODEL_TYPES)
-    features: str = _one_of(*FEATURE_SETS)
-    num_mice: int = _check(lambda v: 1 <= v <= MAX_MICE, f"from 1 to {MAX_MICE}")
-    num_keypoints: int = _one_of(*SKELETONS)
-    num_classes: int = _check(lambda v: v >= 2, "2 or more")
-    dropout: float = _share()
-    conv_pool: int = _one_of(1, 2)
+    model_type: str = one_of(*MODEL_TYPES)
+    features: str = one_of(*FEATURE_SETS)
+    num_mice: int = rule(lambda v: 1 <= v <= MAX_MICE, f"from 1 to {MAX_MICE}")
+    num_keypoints: int = one_of(*SKELETONS)
+    num_classes: int = rule(lambda v: v >= 2, "2 or more")
+    dropout: float = share()
+    conv_pool: int = one_of(1, 2)
     """conv_bilstm only: 2 halves time after each convolution, as in the network that was really trained."""
-    hybrid_temporal: str = _one_of("bilstm", "transformer")
+    hybrid_temporal: str = one_of("bilstm", "transformer")
     """hybrid only: what follows the PointNet."""
     # windows
-    sequence_length: int = _positive()
+    sequence_length: int = positive()
     """Frames in a window."""
-    frame_gap: int = _positive()
+    frame_gap: int = positive()
     """Step between neighbouring frames of a window, in frames."""
-    train_stride: int | None = _positive()
+    train_stride: int | None = positive()
     """Frames between the starts of training windows; null means a quarter of the window."""
-    val_stride: int | None = _positive()
+    val_stride: int | None = positive()
     """Frames between the starts of validation windows; null means a whole window."""
-    windows_per_epoch: int | None = _positive()
+    windows_per_epoch: int | None = positive()
     """Training windows drawn anew each epoch; null means all of them."""
     # optimisation
-    seed: int = _not_negative()
-    epochs: int = _positive()
-    max_epochs: int | None = _positive()
+    seed: int = not_negative()
+    epochs: int = positive()
+    max_epochs: int | None = positive()
     """A bound on epochs that a data set may set for small machines; null means none."""
-    batch_size: int = _positive()
+    batch_size: int = positive()
     """Windows per optimiser step."""
-    accumulation_steps: int = _positive()
+    accumulation_steps: int = positive()
     """Parts that a batch is cut into, for machines with less memory; batch_size stays the effective one."""
-    learning_rate: float = _positive()
-    weight_decay: float = _not_negative()
-    optimizer: str = _one_of("adam", "adamw")
-    scheduler: str = _one_of("none", "plateau", "cosine")
-    plateau_patience: int = _not_negative()
-    plateau_factor: float = _check(lambda v: 0 < v < 1, "between 0 and 1")
-    min_lr: float = _not_negative()
-    warmup_epochs: int = _not_negative()
-    loss: str = _one_of("cross_entropy")
-    class_weights: tuple[float, ...] = _check(lambda v: all(w > 0 for w in v), "numbers greater than 0")
-    label_smoothing: float = _share()
-    mixup_alpha: float = _not_negative()
-    grad_clip: float = _not_negative()
+    learning_rate: float = positive()
+    weight_decay: float = not_negative()
+    optimizer: str = one_of("adam", "adamw")
+    scheduler: str = one_of("none", "plateau", "cosine")
+    plateau_patience: int = not_negative()
+    plateau_factor: float = rule(lambda v: 0 < v < 1, "between 0 and 1")
+    min_lr: float = not_negative()
+    warmup_epochs: int = not_negative()
+    loss: str = one_of("cross_entropy")
+    class_weights: tuple[float, ...] = rule(lambda v: all(w > 0 for w in v), "numbers greater than 0")
+    label_smoothing: float = share()
+    mixup_alpha: float = not_negative()
+    grad_clip: float = not_negative()
     """Largest gradient norm; 0 means no clipping."""
-    early_stopping_patience: int | None = _positive()
-    save_freq: int = _positive()
+    early_stopping_patience: int | None = positive()
+    save_freq: int = positive()
     """Epochs between checkpoints: what a crash costs at most."""
-    amp: str = _one_of("auto", "bf16", "off")
+    amp: str = one_of("auto", "bf16", "off")
     """bf16 autocast: auto takes it where the hardware computes in bf16."""
     # augmentation
     use_augmentation: bool
-    noise_std: float = _not_negative()
+    noise_std: float = not_negative()
     """Gaussian noise on the normalised features, in standard deviations."""
-    temporal_jitter: int = _not_negative()
+    temporal_jitter: int = not_negative()
     """Largest shift of a training window, in frames."""
     flip_horizontal: bool
     flip_vertical: bool
-    rotation_deg: float = _check(lambda v: 0 <= v <= 180, "from 0 to 180")
+    rotation_deg: float = rule(lambda v: 0 <= v <= 180, "from 0 to 180")
     """Largest rotation about the centre of the arena, in degrees."""
-    eval_metrics: tuple[str, ...] = _check(
+    eval_metrics: tuple[str, ...] = rule(
         lambda v: "f1_macro" in v and set(v) <= set(METRIC_NAMES),
         f"a choice of {', '.join(METRIC_NAMES)} with f1_macro in it",
     )
@@ -197,45 +173,45 @@ class ComputeParams:
     memory and that time; a local run records them and takes the device that there is.
     """
 
-    compute: str = _one_of("local", "modal")
-    device: str = _one_of("auto", "cpu", "cuda", "mps")
-    processes: int = _positive()
+    compute: str = one_of("local", "modal")
+    device: str = one_of("auto", "cpu", "cuda", "mps")
+    processes: int = positive()
     """Processes that train together, a GPU each. Which random numbers are drawn depends on it, as on a seed."""
-    feed: str = _one_of(*FEEDS)
+    feed: str = one_of(*FEEDS)
     """Where the frames are kept while training, see `mabe.feeds`."""
-    version: str = _check(bool, "a name")
-    platform: str = _check(bool, "a name")
+    version: str = rule(bool, "a name")
+    platform: str = rule(bool, "a name")
     gpu: str | None
     """On Modal: its name for the GPU; null means none."""
-    timeout_s: int | None = _check(lambda v: v is None or 1 <= v <= 24 * 3600, "from 1 to 86400")
+    timeout_s: int | None = rule(lambda v: v is None or 1 <= v <= 24 * 3600, "from 1 to 86400")
     """On Modal: of one attempt (s); null means 24 hours."""
-    memory_mb: int | None = _positive()
+    memory_mb: int | None = positive()
     """On Modal: at least this much (MiB); null leaves it to Modal."""
-    cores: float | None = _positive()
+    cores: float | None = positive()
     """On Modal: processor cores; null leaves it to Modal (an eighth of one)."""
-    retries: int = _check(lambda v: 0 <= v <= 10, "from 0 to 10")
+    retries: int = rule(lambda v: 0 <= v <= 10, "from 0 to 10")
     """On Modal: attempts after a crash or a timeout, each from the newest checkpoint."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class PredictParams:
-    predict_stride: int | None = _positive()
+    predict_stride: int | None = positive()
     """Frames between overlapping windows when whole recordings are predicted; null means half a window."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class SubmissionParams:
-    min_bout_s: float = _not_negative()
+    min_bout_s: float = not_negative()
     """Shorter predicted bouts are dropped from a submission (s)."""
-    merge_gap_s: float = _not_negative()
+    merge_gap_s: float = not_negative()
     """Gaps up to this long between two predicted bouts of a class are filled (s)."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class EvaluateParams(SchemeParams, PredictParams, SubmissionParams):
-    ethograms: int = _not_negative()
+    ethograms: int = not_negative()
     """Validation recordings that are drawn."""
-    eval_metrics: tuple[str, ...] = _check(
+    eval_metrics: tuple[str, ...] = rule(
         lambda v: "f1_macro" in v and set(v) <= set(METRIC_NAMES),
         f"a choice of {', '.join(METRIC_NAMES)} with f1_macro in it",
     )
@@ -258,11 +234,6 @@ STAGES: dict[str, type] = {
 }
 
 
-def keys(cls: type) -> tuple[str, ...]:
-    """Names of a stage's parameters."""
-    return tuple(f.name for f in fields(cls))
-
-
 def load(cls: type[T], path: Path | str = "params.yaml") -> T:
     """The parameters of one stage from `path`, after the whole file has been checked."""
     return parse(cls, read(path))
@@ -270,75 +241,17 @@ def load(cls: type[T], path: Path | str = "params.yaml") -> T:
 
 def read(path: Path | str = "params.yaml") -> dict[str, Any]:
     """The whole of `path` as a flat dictionary, checked; InputError says the first thing that is wrong."""
-    path = Path(path)
-    try:
-        values = yaml.load(path.read_text(), Loader=_Loader)
-    except FileNotFoundError:
-        raise InputError(f"there is no {path}: run from the repository's root") from None
-    except yaml.YAMLError as error:
-        raise InputError(f"{path} is not valid YAML: {' '.join(str(error).split())}") from None
-    if not isinstance(values, dict):
-        raise InputError(f"{path} must hold `key: value` lines, found {type(values).__name__}")
+    values = read_yaml(path)
     check(values)
     return values
 
 
 def check(values: dict[str, Any]) -> None:
     """Checks all keys, types, ranges and the rules between keys; InputError on the first fault."""
-    known = {name for cls in STAGES.values() for name in keys(cls)}
-    for name in values:
-        if name not in known:
-            near = difflib.get_close_matches(str(name), known, n=1)
-            hint = f"; did you mean {near[0]}?" if near else ""
-            raise InputError(f"unknown parameter {name!r}{hint}")
+    check_names(values, {name for cls in STAGES.values() for name in keys(cls)} | {VIDEO})
     for cls in STAGES.values():
         parse(cls, values)
     _check_together(values)
-
-
-def parse(cls: type[T], values: dict[str, Any]) -> T:
-    """The dataclass `cls` from `values`, types and ranges checked."""
-    hints = typing.get_type_hints(cls)
-    arguments: dict[str, Any] = {}
-    for f in fields(cls):  # type: ignore[arg-type]
-        if f.name not in values:
-            if f.default is MISSING:
-                raise InputError(f"parameter {f.name} is missing from params.yaml")
-            continue
-        value = _convert(f.name, values[f.name], hints[f.name])
-        rule = f.metadata.get("rule")
-        if rule is not None and not rule(value):
-            raise InputError(f"parameter {f.name} is {values[f.name]!r} but must be {f.metadata['says']}")
-        arguments[f.name] = value
-    return cls(**arguments)
-
-
-def _convert(name: str, value: Any, hint: Any) -> Any:
-    """`value` as the annotated type; no silent conversion but int -> float and list -> tuple."""
-    origin, args = typing.get_origin(hint), typing.get_args(hint)
-    if origin in (Union, types.UnionType):
-        if value is None and type(None) in args:
-            return None
-        hint = next(a for a in args if a is not type(None))
-        origin, args = typing.get_origin(hint), typing.get_args(hint)
-        wanted = f"{_type_name(hint)} or null"
-    else:
-        wanted = _type_name(hint)
-    if origin is tuple and isinstance(value, list | tuple):
-        return tuple(_convert(f"{name}[{i}]", v, args[0]) for i, v in enumerate(value))
-    if hint is float and isinstance(value, int | float) and not isinstance(value, bool):
-        if value != value or value in (float("inf"), float("-inf")):
-            raise InputError(f"parameter {name} is {value!r} but must be a finite number")
-        return float(value)
-    if hint in (int, str, bool) and type(value) is hint:
-        return value
-    raise InputError(f"parameter {name} is {value!r} but must be {wanted}")
-
-
-def _type_name(hint: Any) -> str:
-    if typing.get_origin(hint) is tuple:
-        return "a list"
-    return {int: "a whole number", float: "a number", str: "text", bool: "true or false"}[hint]
 
 
 def _check_together(values: dict[str, Any]) -> None:

@@ -1,7 +1,14 @@
-"""How and where a training run executes: checkpoints and resume, hardware, cost.
+"""How and where a training run executes: parameters, checkpoints and resume, hardware, cost.
 
 A run is a function, its parameters, its inputs and a directory; this package knows no model and no data.
 """
+
+
+class InputError(ValueError):
+    """Bad data or parameters. The message is one sentence: what, where, and what to do.
+
+    Stages print the message alone and exit with 1; every other exception keeps its traceback.
+    """
 
 
 class RunError(RuntimeError):

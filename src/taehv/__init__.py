@@ -1,0 +1,1 @@
+"""TAEHV, the tiny video autoencoder: model, training, evaluation, export. Knows no pipeline and no poses."""

@@ -1,0 +1,171 @@
+"""TAEHV: a video autoencoder of 11.3 M parameters whose convolutions are all two-dimensional.
+
+Frames are (N, T, C, H, W), RGB in [0, 1]; time is folded into the batch, and a MemBlock sees one step back.
+Module indices are those of the published weights, so their state dict loads as it is.
+"""
+
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
+
+from runs import InputError
+
+FRAMES_TO_TRIM = 3  # frames that the decoder makes before the first input frame
+FRAMES_PER_LATENT = 4
+STRIDE = 8  # of the convolutions, in pixels of the (patched) image
+WIDTH = 64
+DECODER_WIDTHS = (256, 128, 64, 64)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Variant:
+    """patch: pixels per side that are folded into channels; latent_channels: of the latent."""
+
+    patch: int
+    latent_channels: int
+
+
+VARIANTS = {
+    "taehv": Variant(patch=1, latent_channels=16),
+    "taecvx": Variant(patch=1, latent_channels=16),
+    "taew2_1": Variant(patch=1, latent_channels=16),
+    "taew2_2": Variant(patch=2, latent_channels=48),
+    "taehv1_5": Variant(patch=2, latent_channels=32),
+}
+
+
+def conv(inputs: int, outputs: int, stride: int = 1, bias: bool = True) -> nn.Conv2d:
+    return nn.Conv2d(inputs, outputs, 3, stride=stride, padding=1, bias=bias)
+
+
+class MemBlock(nn.Module):
+    """A residual block of a frame and of the same layer's input one step earlier (zeros before the first)."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.conv = nn.Sequential(
+            conv(2 * channels, channels),
+            nn.ReLU(),
+            conv(channels, channels),
+            nn.ReLU(),
+            conv(channels, channels),
+        )
+
+    def forward(self, x: Tensor, past: Tensor) -> Tensor:
+        """x, past (N*T, C, H, W) -> (N*T, C, H, W)"""
+        return F.relu(self.conv(torch.cat([x, past], 1)) + x)
+
+
+class TPool(nn.Module):
+    """`stride` consecutive frames into one."""
+
+    def __init__(self, channels: int, stride: int) -> None:
+        super().__init__()
+        self.stride = stride
+        self.conv = nn.Conv2d(stride * channels, channels, 1, bias=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N*T, C, H, W) -> (N*T/stride, C, H, W)"""
+        return self.conv(x.reshape(-1, self.stride * x.shape[1], *x.shape[2:]))
+
+
+class TGrow(nn.Module):
+    """A frame into `stride` consecutive ones."""
+
+    def __init__(self, channels: int, stride: int) -> None:
+        super().__init__()
+        self.stride = stride
+        self.conv = nn.Conv2d(channels, stride * channels, 1, bias=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N*T, C, H, W) -> (N*T*stride, C, H, W)"""
+        return self.conv(x).reshape(-1, *x.shape[1:])
+
+
+class Clamp(nn.Module):
+    """Bounds latents softly to (-3, 3)."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return 3 * torch.tanh(x / 3)
+
+
+def encoder(variant: Variant) -> nn.Sequential:
+    layers: list[nn.Module] = [conv(3 * variant.patch**2, WIDTH), nn.ReLU()]
+    for stride in (2, 2, 1):
+        layers += [TPool(WIDTH, stride), conv(WIDTH, WIDTH, stride=2, bias=False)]
+        layers += [MemBlock(WIDTH) for _ in range(3)]
+    return nn.Sequential(*layers, conv(WIDTH, variant.latent_channels))
+
+
+def decoder(variant: Variant) -> nn.Sequential:
+    first, *_, last = DECODER_WIDTHS
+    layers: list[nn.Module] = [Clamp(), conv(variant.latent_channels, first), nn.ReLU()]
+    for channels, after, stride in zip(DECODER_WIDTHS, DECODER_WIDTHS[1:], (1, 2, 2), strict=False):
+        layers += [MemBlock(channels) for _ in range(3)]
+        layers += [nn.Upsample(scale_factor=2), TGrow(channels, stride), conv(channels, after, bias=False)]
+    return nn.Sequential(*layers, nn.ReLU(), conv(last, 3 * variant.patch**2))
+
+
+class TAEHV(nn.Module):
+    """encode and decode; `forward` does both, so that wrappers which synchronise gradients see one call.
+
+    variant: a key of VARIANTS. gradient_checkpointing: recompute MemBlocks in the backward pass to save memory.
+    """
+
+    def __init__(self, variant: str = "taecvx", gradient_checkpointing: bool = False) -> None:
+        super().__init__()
+        if variant not in VARIANTS:
+            raise InputError(f"unknown variant {variant!r}: choose one of {', '.join(VARIANTS)}")
+        self.variant = variant
+        self.patch = VARIANTS[variant].patch
+        self.latent_channels = VARIANTS[variant].latent_channels
+        self.space_factor = STRIDE * self.patch  # pixels per side of a latent's cell
+        self.gradient_checkpointing = gradient_checkpointing
+        self.encoder = encoder(VARIANTS[variant])
+        self.decoder = decoder(VARIANTS[variant])
+
+    def forward(self, x: Tensor, latents: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """The latents of frames x, and the frames decoded from `latents`, or from its own if there are none."""
+        own = self.encode(x)
+        return own, self.decode(own if latents is None else latents)
+
+    def encode(self, x: Tensor) -> Tensor:
+        """Frames (N, T, 3, H, W) in [0, 1] -> latents (N, ceil(T/4), C, H/s, W/s), s the space_factor.
+
+        T is padded to a multiple of 4 with the last frame. InputError if H or W is no multiple of s.
+        """
+        n, t, _, height, width = x.shape
+        if height % self.space_factor or width % self.space_factor:
+            raise InputError(
+                f"frames are {height}x{width} but both sides must be multiples of {self.space_factor}: crop or resize"
+            )
+        if missing := -t % FRAMES_PER_LATENT:
+            x = torch.cat([x, x[:, -1:].expand(-1, missing, -1, -1, -1)], 1)
+        frames = F.pixel_unshuffle(x.flatten(0, 1), self.patch)
+        return self._run(self.encoder, frames, n).unflatten(0, (n, -1))
+
+    def decode(self, z: Tensor) -> Tensor:
+        """Latents (N, L, C, h, w) -> frames (N, 4L-3, 3, s*h, s*w), not clamped; frame k is input frame k."""
+        n = z.shape[0]
+        frames = F.pixel_shuffle(self._run(self.decoder, z.flatten(0, 1), n), self.patch)
+        return frames.unflatten(0, (n, -1))[:, FRAMES_TO_TRIM:]
+
+    def _run(self, layers: nn.Sequential, x: Tensor, n: int) -> Tensor:
+        """All layers over all frames at once; x (N*T, C, H, W)."""
+        for layer in layers:
+            if not isinstance(layer, MemBlock):
+                x = layer(x)
+            elif self.gradient_checkpointing and torch.is_grad_enabled():
+                x = checkpoint(layer, x, earlier(x, n), use_reentrant=False)
+            else:
+                x = layer(x, earlier(x, n))
+        return x
+
+
+def earlier(x: Tensor, n: int) -> Tensor:
+    """Each of n clips' frames shifted one step back in time, zeros first; x (N*T, C, H, W)."""
+    clips = x.unflatten(0, (n, -1))
+    return F.pad(clips, (0, 0, 0, 0, 0, 0, 1, 0))[:, :-1].flatten(0, 1)

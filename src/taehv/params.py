@@ -1,0 +1,212 @@
+"""Every parameter of the video pipeline: one frozen dataclass per stage, read from the section `video`.
+
+The section is composed from conf/video/: `base.yaml` holds all keys, a preset replaces some of them. video/dvc.yaml
+lists the same keys for each stage (a test compares them).
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+from runs import InputError
+from runs.parameters import check_names, keys, not_negative, one_of, parse, positive, read_yaml, rule, share
+from taehv.model import FRAMES_PER_LATENT, STRIDE, VARIANTS
+
+T = TypeVar("T")
+SECTION = "video"
+PRESETS = Path("conf/video")
+BASE = "base"  # all keys; no preset
+
+
+def _side() -> Any:
+    return rule(lambda v: v is None or v >= STRIDE, f"{STRIDE} or more")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClipsParams:
+    """The built-in clips."""
+
+    clips_seed: int = not_negative()
+    clips_count: int = rule(lambda v: v >= 5, "5 or more")
+    clips_frames: int = positive()
+    """Frames of each."""
+    height: int = _side()
+    width: int = _side()
+
+
+@dataclass(frozen=True, kw_only=True)
+class AnnotateParams:
+    data_root: str = rule(bool, "a path")
+    """A directory of videos, or an annotation JSON whose paths are relative to its own directory."""
+    val_split: str = one_of("clips", "tail")
+    """What is held out: some of the clips, or the last part of each clip."""
+    val_fraction: float = rule(lambda v: 0 < v < 1, "between 0 and 1")
+    n_frames: int = positive()
+    seed: int = not_negative()
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainParams:
+    # model
+    variant: str = one_of(*VARIANTS)
+    gradient_checkpointing: bool
+    """Recompute activations in the backward pass: less memory, more time."""
+    compile: bool
+    """torch.compile."""
+    # clips
+    height: int = _side()
+    width: int = _side()
+    n_frames: int = positive()
+    """Frames of a sample; 4 * ceil(n_frames / 4) - 3 of them are reconstructed."""
+    crop_height: int | None = _side()
+    """Height of the window that is trained on; null means the whole frame."""
+    crop_width: int | None = _side()
+    max_frame_delta: int = positive()
+    """A sample takes every d-th frame, d drawn from 1 to this."""
+    min_scale: float = rule(lambda v: 0 < v <= 1, "above 0 and at most 1")
+    """Sides of the random crop, as a share of the largest that fits; 1 means that one."""
+    flip: bool
+    workers: int = not_negative()
+    """Processes per GPU that decode videos; 0 decodes in the training process."""
+    max_bad_share: float = share()
+    """Share of samples that may have been replaced because their file could not be decoded; more stop the run."""
+    # teacher
+    teacher: str | None
+    """AutoencoderKLCogVideoX: a directory or a hub id; null means none: the decoder gets the encoder's latents."""
+    teacher_scale: float = positive()
+    """Latents are the teacher's times this, as the diffusion model sees them."""
+    cached_views: int = not_negative()
+    """Different samples per clip, whose teacher latents are kept on disk; 0 draws anew each time, caching nothing."""
+    # loss
+    encoder_weight: float = not_negative()
+    recon_weight: float = not_negative()
+    l1_weight: float = not_negative()
+    lpips_weight: float = not_negative()
+    seraena_weight: float = not_negative()
+    """Weight of the adversarial correction; 0 builds no discriminator."""
+    seraena_buffer_mb: int = positive()
+    """Largest size of the replay buffer (MiB)."""
+    seraena_crop: int = _side()
+    """Side of the crops that the discriminator sees (px)."""
+    # optimisation
+    seed: int = not_negative()
+    batch_size: int = positive()
+    """Samples per GPU and pass."""
+    accumulation_steps: int = positive()
+    """Passes per optimiser step: batch_size * accumulation_steps * GPUs is the effective batch."""
+    max_steps: int = positive()
+    """Optimiser steps."""
+    warmup_steps: int = not_negative()
+    learning_rate: float = positive()
+    scheduler: str = one_of("cosine", "constant")
+    weight_decay: float = not_negative()
+    grad_clip: float = not_negative()
+    """Largest gradient norm; 0 means no clipping."""
+    ema_decay: float = share()
+    """Of the averaged weights, which are validated and exported; 0 means the weights themselves."""
+    amp: str = one_of("auto", "bf16", "off")
+    """bf16 autocast: auto takes it where the hardware computes in bf16."""
+    # checkpoints
+    save_every: int = positive()
+    """Optimiser steps between checkpoints: what a crash costs at most."""
+    save_total_limit: int = positive()
+    """Newest checkpoints kept; the best one is kept besides."""
+    validate_every: int = positive()
+    """Optimiser steps between validations; the best by PSNR is the one exported."""
+    val_clips: int = positive()
+    """Held-out clips that a validation looks at."""
+
+    def crop(self) -> tuple[int, int]:
+        """Height and width of what is trained on (px)."""
+        return self.crop_height or self.height, self.crop_width or self.width
+
+
+@dataclass(frozen=True, kw_only=True)
+class ComputeParams:
+    """Where a run executes; no DVC stage depends on it."""
+
+    preset: str = rule(bool, "a name")
+    device: str = one_of("auto", "cpu", "cuda")
+    gpus: int = positive()
+    """Processes on this machine, a GPU each (on a CPU: processes)."""
+    strategy: str = one_of("ddp", "zero1", "zero2")
+    """DDP, or DeepSpeed's ZeRO with optimiser states (1) and gradients (2) shared out."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class EvaluateParams:
+    height: int = _side()
+    width: int = _side()
+    eval_frames: int = rule(lambda v: v >= FRAMES_PER_LATENT, f"{FRAMES_PER_LATENT} or more")
+    """Frames of each held-out clip that are scored, from its first."""
+    lpips: bool
+    """Whether to compute LPIPS, if the package and its weights are there."""
+    grid_clips: int = not_negative()
+    """Clips drawn as pictures."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExportParams:
+    height: int = _side()
+    width: int = _side()
+    n_frames: int = positive()
+    onnx: bool
+    """Whether to export encoder and decoder as ONNX for height x width and n_frames."""
+
+
+STAGES: dict[str, type] = {
+    "clips": ClipsParams,
+    "annotate": AnnotateParams,
+    "train": TrainParams,
+    "evaluate": EvaluateParams,
+    "export": ExportParams,
+    "compute": ComputeParams,
+}
+
+
+def load(cls: type[T], path: Path | str = "params.yaml") -> T:
+    """The parameters of one stage from the section `video` of `path`, after the whole section has been checked."""
+    section = read_yaml(path).get(SECTION)
+    if not isinstance(section, dict):
+        raise InputError(f"{path} has no section {SECTION}: compose it with `dvc exp run video/dvc.yaml`")
+    check(section)
+    return parse(cls, section)
+
+
+def preset(name: str, directory: Path = PRESETS) -> dict[str, Any]:
+    """All values of the preset `name`, as DVC composes them."""
+    names = sorted(path.stem for path in directory.glob("*.yaml") if path.stem != BASE)
+    if name not in names:
+        where = f"choose one of {', '.join(names)}" if names else "run from the repository's root"
+        raise InputError(f"there is no preset {name!r} in {directory}: {where}")
+    values = read_yaml(directory / f"{BASE}.yaml") | read_yaml(directory / f"{name}.yaml")
+    values.pop("defaults")
+    return values
+
+
+def check(values: dict[str, Any]) -> None:
+    """Checks all keys, types, ranges and the rules between keys; InputError on the first fault."""
+    check_names(values, {name for cls in STAGES.values() for name in keys(cls)})
+    for cls in STAGES.values():
+        parse(cls, values)
+    train = parse(TrainParams, values)
+    factor = STRIDE * VARIANTS[train.variant].patch
+    for name, side in zip(
+        ("height", "width", "crop_height", "crop_width"),
+        (train.height, train.width, *train.crop()),
+        strict=True,
+    ):
+        if side % factor:
+            raise InputError(f"{name} is {side} but variant {train.variant} needs a multiple of {factor}")
+    if train.crop()[0] > train.height or train.crop()[1] > train.width:
+        raise InputError(f"crop {train.crop()} is larger than the frame {(train.height, train.width)}")
+    if train.seraena_weight and (train.seraena_crop % factor or train.seraena_crop > min(train.crop())):
+        raise InputError(
+            f"seraena_crop is {train.seraena_crop} but must be a multiple of {factor} and fit into {train.crop()}"
+        )
+    if train.warmup_steps >= train.max_steps:
+        raise InputError(f"warmup_steps {train.warmup_steps} must be below max_steps {train.max_steps}")
+    if train.cached_views and train.teacher is None:
+        raise InputError("cached_views keeps a teacher's latents: set teacher, or cached_views to 0")
+    if train.recon_weight + train.l1_weight + train.seraena_weight + train.lpips_weight == 0:
+        raise InputError("no loss trains the decoder: set recon_weight above 0")
