@@ -18,6 +18,7 @@ from runs.atomic import atomic_file
 
 FORMATS = {".mp4": "mp4", ".mov": "mov", ".mkv": "matroska"}  # that a Writer makes
 KEYFRAME_EVERY = 24  # frames: what a reader decodes at most before the frame it wants
+PRESET = "faster"  # of libx264: half the time of its default for 1 % more bytes
 KNOWN_FILES = 10_000  # whose timestamps are kept in memory
 
 
@@ -219,7 +220,7 @@ class Writer:
             container = av.open(str(temporary), "w", format=FORMATS[self.path.suffix])
             self._container = stack.enter_context(container)
             rate = Fraction(self._fps).limit_denominator(1001)  # finds 30000/1001 in 29.97002997
-            options = {"crf": str(self._crf), "g": str(KEYFRAME_EVERY)}
+            options = {"crf": str(self._crf), "g": str(KEYFRAME_EVERY), "preset": PRESET}
             stream = container.add_stream("libx264", rate=rate, options=options)
             stream.height, stream.width, stream.pix_fmt = *self._shape[:2], "yuv420p"
             stream.codec_context.thread_count = self._threads
