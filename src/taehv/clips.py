@@ -177,7 +177,7 @@ def draw(
     """Puts the thing at frame t over `colour` (H, W, 3), with a soft shadow beside it."""
     du, dv = (bounced(thing.at[i] + thing.velocity[i] * t, thing.reach) for i in (0, 1))
     near = (np.abs(u - du) < 1.6 * thing.size) & (np.abs(v - dv) < 1.6 * thing.size)
-    rows, columns = near.any(1).nonzero()[0], near.any(0).nonzero()[0]
+    rows, columns = np.flatnonzero(near.any(1)), np.flatnonzero(near.any(0))
     if not len(rows):
         return
     box = slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1)
