@@ -132,40 +132,60 @@ class TAEHV(nn.Module):
         own = self.encode(x)
         return own, self.decode(own if latents is None else latents)
 
-    def encode(self, x: Tensor) -> Tensor:
+    def encode(self, x: Tensor, memory: dict[int, Tensor] | None = None) -> Tensor:
         """Frames (N, T, 3, H, W) in [0, 1] -> latents (N, ceil(T/4), C, H/s, W/s), s the space_factor.
 
-        T is padded to a multiple of 4 with the last frame. InputError if H or W is no multiple of s.
+        T is padded to a multiple of 4 with the last frame. memory: see `_run`. InputError if H or W is no multiple
+        of s.
         """
         n, t, _, height, width = x.shape
         if height % self.space_factor or width % self.space_factor:
             raise InputError(
                 f"frames are {height}x{width} but both sides must be multiples of {self.space_factor}: crop or resize"
             )
+        if not t:
+            factor = self.space_factor
+            return x.new_empty(n, 0, self.latent_channels, height // factor, width // factor)
         if missing := -t % FRAMES_PER_LATENT:
             x = torch.cat([x, x[:, -1:].expand(-1, missing, -1, -1, -1)], 1)
         frames = F.pixel_unshuffle(x.flatten(0, 1), self.patch)
-        return self._run(self.encoder, frames, n).unflatten(0, (n, -1))
+        return self._run(self.encoder, frames, n, memory).unflatten(0, (n, -1))
 
-    def decode(self, z: Tensor) -> Tensor:
-        """Latents (N, L, C, h, w) -> frames (N, 4L-3, 3, s*h, s*w), not clamped; frame k is input frame k."""
-        n = z.shape[0]
-        frames = F.pixel_shuffle(self._run(self.decoder, z.flatten(0, 1), n), self.patch)
-        return frames.unflatten(0, (n, -1))[:, FRAMES_TO_TRIM:]
+    def decode(self, z: Tensor, memory: dict[int, Tensor] | None = None) -> Tensor:
+        """Latents (N, L, C, h, w) -> frames (N, 4L-3, 3, s*h, s*w), not clamped; frame k is input frame k.
 
-    def _run(self, layers: nn.Sequential, x: Tensor, n: int) -> Tensor:
-        """All layers over all frames at once; x (N*T, C, H, W)."""
-        for layer in layers:
+        memory: see `_run`; what continues a video is not trimmed.
+        """
+        n, _, _, height, width = z.shape
+        trim = 0 if memory else FRAMES_TO_TRIM
+        if not z.shape[1]:
+            return z.new_empty(n, 0, 3, height * self.space_factor, width * self.space_factor)
+        frames = F.pixel_shuffle(self._run(self.decoder, z.flatten(0, 1), n, memory), self.patch)
+        return frames.unflatten(0, (n, -1))[:, trim:]
+
+    def _run(self, layers: nn.Sequential, x: Tensor, n: int, memory: dict[int, Tensor] | None) -> Tensor:
+        """All layers over all frames at once; x (N*T, C, H, W).
+
+        memory: a dict, empty at the video's start, in which each MemBlock finds the last frame that it saw, and
+        leaves the one that it sees last; None if x is the whole video.
+        """
+        for i, layer in enumerate(layers):
             if not isinstance(layer, MemBlock):
                 x = layer(x)
-            elif self.gradient_checkpointing and torch.is_grad_enabled():
-                x = checkpoint(layer, x, earlier(x, n), use_reentrant=False)
+                continue
+            past = earlier(x, n, None if memory is None else memory.get(i))
+            if memory is not None:
+                memory[i] = x.unflatten(0, (n, -1))[:, -1:].clone()
+            if self.gradient_checkpointing and torch.is_grad_enabled():
+                x = checkpoint(layer, x, past, use_reentrant=False)
             else:
-                x = layer(x, earlier(x, n))
+                x = layer(x, past)
         return x
 
 
-def earlier(x: Tensor, n: int) -> Tensor:
-    """Each of n clips' frames shifted one step back in time, zeros first; x (N*T, C, H, W)."""
+def earlier(x: Tensor, n: int, last: Tensor | None = None) -> Tensor:
+    """Each of n clips' frames shifted one step back in time, `last` (zeros) first; x (N*T, C, H, W)."""
     clips = x.unflatten(0, (n, -1))
-    return F.pad(clips, (0, 0, 0, 0, 0, 0, 1, 0))[:, :-1].flatten(0, 1)
+    if last is None:
+        last = torch.zeros_like(clips[:, :1])
+    return torch.cat([last, clips[:, :-1]], 1).flatten(0, 1)
