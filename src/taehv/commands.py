@@ -53,7 +53,9 @@ def add(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> No
     )
     command.add_argument("clip", type=Path)
     command.add_argument("out", type=Path, help=".mp4, .mov or .mkv")
-    command.add_argument("--compare", action="store_true", help="write input, reconstruction and error abreast")
+    command.add_argument(
+        "--compare", action="store_true", help="write input, reconstruction and error abreast"
+    )
     command.set_defaults(handler=reconstruct)
 
     command = subparsers.add_parser("encode", parents=[model, size, device], help="a video into latents")
@@ -68,7 +70,11 @@ def add(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> No
 
     command = subparsers.add_parser("bench", parents=[device], help="frames per second and peak memory")
     command.add_argument(
-        "--sizes", type=_size, nargs="+", metavar="HxW", help="of frames, e.g. 480x720 (px; default: by device)"
+        "--sizes",
+        type=_size,
+        nargs="+",
+        metavar="HxW",
+        help="of frames, e.g. 480x720 (px; default: by device)",
     )
     command.add_argument("--frames", type=_positive, default=17, help="per clip (default: %(default)s)")
     command.add_argument("--variant", choices=VARIANTS, default="taecvx")
@@ -207,7 +213,11 @@ def _open_source(args: argparse.Namespace) -> Source:
 def _open_model(args: argparse.Namespace) -> tuple[TAEHV, float | None]:
     """The model on its device, and the scale of its latents if a card beside the weights says it."""
     if not args.weights.exists():
-        how = "run `dvc repro video/dvc.yaml`, or give --weights" if args.weights == WEIGHTS else "check --weights"
+        how = (
+            "run `dvc repro video/dvc.yaml`, or give --weights"
+            if args.weights == WEIGHTS
+            else "check --weights"
+        )
         raise InputError(f"there is no {args.weights}: {how}")
     device = choose_device(args.device)
     tune(device)

@@ -4,31 +4,23 @@ The yardsticks are bicubic sampling at about the latent's size (metrics.bicubic)
 pass through the streaming path and 8 bits, as what a viewer gets does.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from tqdm import tqdm
 
 from runs import InputError
-from taehv import metrics, speed, stream
+from taehv import dataset, figures, metrics, speed, stream, video
+from taehv.annotate import Clip
 from taehv.figures import Shown
 from taehv.model import TAEHV
+from taehv.params import EvaluateParams
 
 COLUMNS = ("psnr", "ssim", "temporal_psnr", "lpips", "bicubic_psnr", "bicubic_ssim", "untrained_psnr")
-
-
-@dataclass(frozen=True, kw_only=True)
-class HeldOut:
-    """A clip to score. frames: uint8 (T, 3, H, W)."""
-
-    name: str
-    fps: float
-    frames: Tensor
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,10 +40,10 @@ class Scored:
 
 @dataclass(frozen=True, kw_only=True)
 class Evaluation:
-    """scored: every clip. shown: those to draw, with their fps. lpips_skipped: why there is no LPIPS, or None."""
+    """scored: every clip. shown: those to draw. lpips_skipped: why there is no LPIPS, or None."""
 
     scored: tuple[Scored, ...]
-    shown: tuple[tuple[Shown, float], ...]
+    shown: tuple[Shown, ...]
     lpips_skipped: str | None
 
     def summary(self) -> dict[str, Any]:
@@ -69,35 +61,48 @@ class Evaluation:
         return result
 
 
-def evaluate(
-    model: TAEHV, clips: Iterable[HeldOut], *, count: int, grid_clips: int, lpips: bool
-) -> Evaluation:
-    """Scores `count` clips where the model is; keeps the frames of `grid_clips` of them, evenly spaced in the list.
+def evaluate(model: TAEHV, untrained: TAEHV, clips: Sequence[Clip], params: EvaluateParams) -> Evaluation:
+    """Scores the clips where the models are; keeps the frames of grid_clips of them, evenly spaced in the list.
 
-    InputError if there is no clip.
+    untrained: the network as training began. InputError if there is no clip, or one cannot be read.
     """
-    if not count:
+    if not clips:
         raise InputError("there is no held-out clip to evaluate: raise val_fraction or give more videos")
     device = next(model.parameters()).device
-    untrained_model = untrained(model.variant).to(device)
-    perceptual, reason = metrics.open_lpips(device) if lpips else (None, "lpips is set to false")
-    drawn = {round(i * (count - 1) / max(grid_clips - 1, 1)) for i in range(grid_clips)}
+    perceptual, reason = metrics.open_lpips(device) if params.lpips else (None, "lpips is set to false")
+    drawn = set(figures.evenly(len(clips), params.grid_clips))
     scored, shown = [], []
-    for i, clip in enumerate(tqdm(clips, total=count, desc="evaluate", unit="clip")):
-        made = reconstruction(model, clip.frames)
-        values = score(clip.frames, made)
-        plain = metrics.bicubic(unit(clip.frames))
-        values["bicubic_psnr"] = metrics.psnr(plain, unit(clip.frames))[0].numpy()
-        values["bicubic_ssim"] = metrics.ssim(plain, unit(clip.frames))[0].numpy()
-        values["untrained_psnr"] = score(clip.frames, reconstruction(untrained_model, clip.frames))["psnr"]
+    for i, (name, clip) in enumerate(
+        zip(short_names(clips), tqdm(clips, desc="evaluate", unit="clip", disable=None), strict=True)
+    ):
+        frames = held_out(clip, params)
+        made = reconstruction(model, frames)
+        values = score(frames, made)
+        plain = metrics.bicubic(unit(frames))
+        values["bicubic_psnr"] = metrics.psnr(plain, unit(frames))[0].numpy()
+        values["bicubic_ssim"] = metrics.ssim(plain, unit(frames))[0].numpy()
+        values["untrained_psnr"] = metrics.psnr(unit(reconstruction(untrained, frames)), unit(frames))[
+            0
+        ].numpy()
         if perceptual is not None:
-            values["lpips"] = perceptual(unit(made), unit(clip.frames[: len(made)]))[0].cpu().numpy()
-        scored.append(Scored(name=clip.name, values=values))
+            values["lpips"] = perceptual(unit(made), unit(frames))[0].cpu().numpy()
+        scored.append(Scored(name=name, values=values))
         if i in drawn:
-            before, after = (x.permute(0, 2, 3, 1).numpy() for x in (clip.frames, made))
+            before, after = (x.permute(0, 2, 3, 1).numpy() for x in (frames, made))
             mean = float(values["psnr"].mean())
-            shown.append((Shown(name=clip.name, frames=before, reconstruction=after, psnr=mean), clip.fps))
+            shown.append(Shown(name=name, fps=clip.fps, frames=before, reconstruction=after, psnr=mean))
     return Evaluation(scored=tuple(scored), shown=tuple(shown), lpips_skipped=reason)
+
+
+def held_out(clip: Clip, params: EvaluateParams) -> Tensor:
+    """The clip's first eval_frames, or what it has: uint8 (T, 3, height, width).
+
+    The largest centred part of the right proportions, resized, as validations during training see it.
+    """
+    pixels = video.read(clip.path, clip.first, min(params.eval_frames, len(clip)))
+    rows, columns = dataset.shape(*pixels.shape[1:3], params.height, params.width)
+    top, left = (pixels.shape[1] - rows) // 2, (pixels.shape[2] - columns) // 2
+    return dataset.resize(pixels[:, top : top + rows, left : left + columns], params.height, params.width)
 
 
 def reconstruction(model: TAEHV, frames: Tensor) -> Tensor:
@@ -110,7 +115,9 @@ def reconstruction(model: TAEHV, frames: Tensor) -> Tensor:
 def score(frames: Tensor, made: Tensor) -> dict[str, np.ndarray]:
     """PSNR, SSIM and temporal PSNR of each frame; both uint8 (T, 3, H, W), frame k of `made` that of frame k."""
     if frames.shape != made.shape:
-        raise ValueError(f"{tuple(made.shape)} cannot be compared with {tuple(frames.shape)}: not the same frames")
+        raise ValueError(
+            f"{tuple(made.shape)} cannot be compared with {tuple(frames.shape)}: not the same frames"
+        )
     pair = unit(made), unit(frames)
     return {
         "psnr": metrics.psnr(*pair)[0].numpy(),
@@ -124,21 +131,10 @@ def unit(frames: Tensor) -> Tensor:
     return frames[None].float() / 255
 
 
-def untrained(variant: str) -> TAEHV:
-    """The network as training begins: fixed random weights, its last bias at mid-grey."""
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)
-        model = TAEHV(variant)
-    last = model.decoder[-1]
-    assert isinstance(last, nn.Conv2d)
-    assert last.bias is not None
-    nn.init.constant_(last.bias, 0.5)
-    return model.eval()
-
-
-def costs(model: TAEHV, height: int, width: int, frames: int) -> dict[str, Any]:
+def costs(model: TAEHV, params: EvaluateParams) -> dict[str, Any]:
     """Frames per second and peak memory of encode and decode where the model is."""
-    return speed.measure(model, height, width, frames, next(model.parameters()).device)
+    device = next(model.parameters()).device
+    return speed.measure(model, params.height, params.width, params.eval_frames, device)
 
 
 def tables(scored: Sequence[Scored]) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
@@ -152,7 +148,7 @@ def tables(scored: Sequence[Scored]) -> tuple[list[dict[str, Any]], list[dict[st
     return clips, frames
 
 
-def short_names(paths: Sequence[str]) -> list[str]:
-    """Names for pictures and files: the files' stems, with a number where two are the same."""
-    stems = [Path(path).stem for path in paths]
+def short_names(clips: Sequence[Clip]) -> list[str]:
+    """Names for pictures and files: the videos' stems, with a number where two are the same."""
+    stems = [clip.path.stem for clip in clips]
     return [f"{stem}-{i}" if stems.count(stem) > 1 else stem for i, stem in enumerate(stems)]

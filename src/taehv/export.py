@@ -67,7 +67,7 @@ def write(
 
 
 def read(directory: Path | str) -> tuple[TAEHV, dict[str, Any]]:
-    """The model in `directory`, on the CPU in evaluation mode, and its card; InputError if one is missing or damaged."""
+    """The model (on the CPU, for evaluation) and its card; InputError if a file is missing or damaged."""
     directory = Path(directory)
     card = read_card(directory)
     return weights.read(directory / WEIGHTS, card["variant"]), card

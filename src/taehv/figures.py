@@ -23,6 +23,7 @@ class Shown:
     """A clip to draw. frames, reconstruction: uint8 (T, H, W, 3); psnr: dB, the clip's mean."""
 
     name: str
+    fps: float
     frames: np.ndarray
     reconstruction: np.ndarray
     psnr: float
@@ -66,7 +67,7 @@ def grid(path: Path, clips: Sequence[Shown], times: int = 3) -> None:
     colours = None
     for r, clip in enumerate(clips):
         y = top + r * (row + between)
-        for t, k in enumerate(_evenly(len(clip.frames), times)):
+        for t, k in enumerate(evenly(len(clip.frames), times)):
             before, after = clip.frames[k], clip.reconstruction[k]
             for c, picture in enumerate((before, after, error(before, after))):
                 x = left + t * (3 * column + gap) + c * column
@@ -98,23 +99,25 @@ def grid(path: Path, clips: Sequence[Shown], times: int = 3) -> None:
 
 def over_time(
     path: Path,
-    clips: dict[str, np.ndarray],
-    bicubic: dict[str, np.ndarray],
+    clips: Sequence[np.ndarray],
+    bicubic: Sequence[np.ndarray],
 ) -> None:
     """PSNR of each frame (dB), a grey line per clip, and the clips' mean beside that of bicubic 8 times down and up.
 
-    clips, bicubic: the same names; float (T,) each, T may differ. The means are over the clips that have the frame.
+    clips, bicubic: float (T,) each, T may differ. The means are over the clips that have the frame.
     """
     plt = _pyplot()
     figure, ax = plt.subplots(figsize=(8, 3.6), layout="constrained")
-    for i, values in enumerate(clips.values()):
+    for i, values in enumerate(clips):
         label = "each clip" if i == 0 else None
-        ax.plot(values, color=CLIP_COLOUR, linewidth=0.8, label=label, marker="." if len(values) == 1 else None)
+        ax.plot(
+            values, color=CLIP_COLOUR, linewidth=0.8, label=label, marker="." if len(values) == 1 else None
+        )
     for values, colour, label in (
         (clips, MEAN_COLOUR, "mean of clips"),
         (bicubic, BICUBIC_COLOUR, "bicubic 8x down and up, mean"),
     ):
-        ax.plot(_mean(list(values.values())), color=colour, linewidth=2, label=label)
+        ax.plot(_mean(values), color=colour, linewidth=2, label=label)
     ax.set_xlabel("frame")
     ax.set_ylabel("PSNR (dB)")
     ax.xaxis.get_major_locator().set_params(integer=True)
@@ -122,6 +125,16 @@ def over_time(
     ax.spines[["top", "right"]].set_visible(False)
     figure.legend(loc="outside upper center", ncols=3, frameon=False, fontsize=9)
     _save(figure, path)
+
+
+def abreast(path: Path, clip: Shown) -> None:
+    """A video of input, reconstruction and error."""
+    from taehv import video
+
+    height, width = side_by_side(clip.frames[0], clip.reconstruction[0]).shape[:2]
+    with video.Writer(path, clip.fps, height, width) as writer:
+        for pair in zip(clip.frames, clip.reconstruction, strict=True):
+            writer.write(side_by_side(*pair))
 
 
 def _mean(curves: Sequence[np.ndarray]) -> np.ndarray:
@@ -132,8 +145,8 @@ def _mean(curves: Sequence[np.ndarray]) -> np.ndarray:
     return np.nanmean(table, 0)
 
 
-def _evenly(length: int, count: int) -> list[int]:
-    """`count` indices from the first to the last of `length`, all the same if there are fewer."""
+def evenly(length: int, count: int) -> list[int]:
+    """`count` indices from the first to the last of `length`; some are the same if it is less."""
     return [round(i * (length - 1) / max(count - 1, 1)) for i in range(count)]
 
 
