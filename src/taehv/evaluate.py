@@ -100,8 +100,9 @@ def held_out(clip: Clip, params: EvaluateParams) -> Tensor:
     The largest centred part of the right proportions, resized, as validations during training see it.
     """
     pixels = video.read(clip.path, clip.first, min(params.eval_frames, len(clip)))
-    rows, columns = dataset.shape(*pixels.shape[1:3], params.height, params.width)
-    top, left = (pixels.shape[1] - rows) // 2, (pixels.shape[2] - columns) // 2
+    _, height, width, _ = pixels.shape
+    rows, columns = dataset.shape(height, width, params.height, params.width)
+    top, left = (height - rows) // 2, (width - columns) // 2
     return dataset.resize(pixels[:, top : top + rows, left : left + columns], params.height, params.width)
 
 

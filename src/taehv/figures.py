@@ -109,15 +109,12 @@ def over_time(
     plt = _pyplot()
     figure, ax = plt.subplots(figsize=(8, 3.6), layout="constrained")
     for i, values in enumerate(clips):
-        label = "each clip" if i == 0 else None
-        ax.plot(
-            values, color=CLIP_COLOUR, linewidth=0.8, label=label, marker="." if len(values) == 1 else None
-        )
-    for values, colour, label in (
+        ax.plot(values, color=CLIP_COLOUR, linewidth=0.8, label=None if i else "each clip")
+    for several, colour, label in (
         (clips, MEAN_COLOUR, "mean of clips"),
         (bicubic, BICUBIC_COLOUR, "bicubic 8x down and up, mean"),
     ):
-        ax.plot(_mean(values), color=colour, linewidth=2, label=label)
+        ax.plot(_mean(several), color=colour, linewidth=2, label=label)
     ax.set_xlabel("frame")
     ax.set_ylabel("PSNR (dB)")
     ax.xaxis.get_major_locator().set_params(integer=True)
