@@ -40,6 +40,12 @@ def add(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> No
     model.add_argument(
         "--variant", choices=VARIANTS, help="of the weights (default: what the file or its tensors say)"
     )
+    model.add_argument(
+        "--amp",
+        choices=("auto", "bf16", "off"),
+        default="auto",
+        help="precision: auto takes bf16 where the hardware computes in it (default: %(default)s)",
+    )
     device = argparse.ArgumentParser(add_help=False)
     device.add_argument("--device", default="auto", help="auto, cpu, cuda or mps (default: %(default)s)")
     size = argparse.ArgumentParser(add_help=False)
@@ -98,7 +104,7 @@ def reconstruct(args: argparse.Namespace) -> None:
     decibels = []
     written_width = 3 * even[1] + 2 * figures.GAP if args.compare else even[1]
     with video.Writer(args.out, source.fps, even[0], written_width) as writer:
-        made = stream.reconstruct(model, padded())
+        made = stream.reconstruct(model, padded(), amp=args.amp)
         for picture in tqdm(made, total=source.count, desc="reconstruct", unit="frame"):
             frame = waiting.popleft()
             pair = (stream.to_model(x[None], torch.device("cpu")) for x in (picture[:height, :width], frame))
@@ -127,7 +133,7 @@ def encode(args: argparse.Namespace) -> None:
             yield pad(frame, model.space_factor)
 
     with LatentWriter(args.latents) as writer:
-        for latents in encoded(model, padded()):
+        for latents in encoded(model, padded(), args.amp):
             writer.push(latents[0])
         header = Header(
             variant=model.variant,
@@ -152,7 +158,8 @@ def decode(args: argparse.Namespace) -> None:
     header = latents.header
     height, width = header.height + header.height % 2, header.width + header.width % 2
     with video.Writer(args.out, header.fps, height, width) as writer:
-        made = islice(decoded(model, latents.pieces(stream.CHUNK // FRAMES_PER_LATENT)), header.frames)
+        pieces = latents.pieces(stream.CHUNK // FRAMES_PER_LATENT)
+        made = islice(decoded(model, pieces, args.amp), header.frames)
         for picture in tqdm(made, total=header.frames, desc="decode", unit="frame"):
             writer.write(picture[:height, :width])
     print(f"{args.out}: {header.frames} frames, {header.fps:g} per second, {height}x{width}")
@@ -226,13 +233,13 @@ def _open_model(args: argparse.Namespace) -> tuple[TAEHV, float | None]:
     return model, export.read_card(args.weights.parent)["latent_scale"] if exported else None
 
 
-def encoded(model: TAEHV, frames: Iterable[np.ndarray]) -> Iterator[Tensor]:
+def encoded(model: TAEHV, frames: Iterable[np.ndarray], amp: str) -> Iterator[Tensor]:
     """uint8 (H, W, 3) frames -> latents (1, l, C, h, w), enough in all for every frame to be decoded.
 
     The last frame is repeated, for the decoder drops the first FRAMES_TO_TRIM that it makes.
     """
     device = next(model.parameters()).device
-    encoder = stream.Encoder(model, "auto")
+    encoder = stream.Encoder(model, amp)
     source, last = iter(frames), None
     while several := list(islice(source, stream.CHUNK)):
         last = several[-1]
@@ -242,10 +249,10 @@ def encoded(model: TAEHV, frames: Iterable[np.ndarray]) -> Iterator[Tensor]:
     yield encoder.finish()
 
 
-def decoded(model: TAEHV, latents: Iterable[Tensor]) -> Iterator[np.ndarray]:
+def decoded(model: TAEHV, latents: Iterable[Tensor], amp: str) -> Iterator[np.ndarray]:
     """Latents (1, l, C, h, w) -> uint8 (H, W, 3) frames, clamped to [0, 1] here and nowhere before."""
     device = next(model.parameters()).device
-    decoder = stream.Decoder(model, "auto")
+    decoder = stream.Decoder(model, amp)
     for piece in latents:
         yield from stream.to_uint8(decoder.push(piece.to(device)))
 

@@ -8,6 +8,7 @@ import dataclasses
 import json
 import logging
 import platform
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -129,7 +130,7 @@ def onnx(directory: Path, model: TAEHV, params: ExportParams) -> dict[str, Any]:
         names = ("frames", "latents") if part == "encoder" else ("latents", "frames")
         with _quiet():
             torch.onnx.export(
-                Plain(model, part),
+                Plain(model, part).eval(),
                 (given,),
                 path,
                 input_names=[names[0]],
@@ -165,12 +166,14 @@ def run_onnx(path: Path, given: Tensor) -> Tensor:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Without the exporter's warnings of packages that it does without (torchvision)."""
+    """Without the exporter's words on packages that it does without (torchvision) and on torch's own deprecations."""
     logger = logging.getLogger("torch.onnx")
     level = logger.level
     logger.setLevel(logging.ERROR)
     try:
-        yield
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", FutureWarning)
+            yield
     finally:
         logger.setLevel(level)
 
