@@ -67,7 +67,7 @@ def annotate(params: AnnotateParams) -> Annotation:
         )
         for path, result in zip(paths, results, strict=True):
             if isinstance(result, UnreadableVideo):
-                rejected[str(path)] = str(result)
+                rejected[str(path)] = str(result).removeprefix(str(path)).lstrip(" :")
             elif reason := _too_short(result, params):
                 rejected[str(path)] = reason
             else:
@@ -75,7 +75,7 @@ def annotate(params: AnnotateParams) -> Annotation:
     if not usable:
         example, reason = next(iter(rejected.items()))
         raise InputError(
-            f"none of the {len(paths)} videos in {root} can be used, for example {path}: {reason}"
+            f"none of the {len(paths)} videos in {root} can be used, for example {example}: {reason}"
         )
     train, val = (
         _split_clips(usable, root, params) if params.val_split == "clips" else _split_tails(usable, params)
@@ -275,6 +275,6 @@ def report(annotation: Annotation, say: Callable[[str], None] = print, most: int
     )
     left_out: Sequence[tuple[str, str]] = list(annotation.rejected.items())
     for path, reason in left_out[:most]:
-        say(f"  not used: {path}: {reason.removeprefix(path).strip(' :')}")
+        say(f"  not used: {path}: {reason}")
     if len(left_out) > most:
         say(f"  and {len(left_out) - most} more, listed in the annotation")

@@ -4,8 +4,9 @@ A sample is a function of the seed and of its number alone: neither worker proce
 interruption change which frames a step sees.
 """
 
+import signal
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -124,6 +125,14 @@ def shape(height: int, width: int, like_height: int, like_width: int, scale: flo
     return max(1, round(like_height * factor)), max(1, round(like_width * factor))
 
 
+def centre(pixels: np.ndarray, height: int, width: int) -> Tensor:
+    """The largest centred part of the right proportions: uint8 (T, H, W, 3) -> uint8 (T, 3, height, width)."""
+    _, whole_height, whole_width, _ = pixels.shape
+    rows, columns = shape(whole_height, whole_width, height, width)
+    top, left = (whole_height - rows) // 2, (whole_width - columns) // 2
+    return resize(pixels[:, top : top + rows, left : left + columns], height, width)
+
+
 def resize(pixels: np.ndarray, height: int, width: int) -> Tensor:
     """uint8 (T, H, W, 3) -> uint8 (T, 3, height, width), antialiased."""
     frames = torch.from_numpy(np.ascontiguousarray(pixels)).permute(0, 3, 1, 2)
@@ -174,22 +183,33 @@ def indices(params: TrainParams, steps: range, rank: int, count: int) -> Iterato
 class Batches:
     """Micro-batches of `samples` by their numbers, decoded by workers ahead of time, in order."""
 
-    def __init__(
-        self, samples: Samples, order: Sequence[list[int]] | Iterator[list[int]], bad: BadShare
-    ) -> None:
-        self.samples, self.bad = samples, bad
+    def __init__(self, samples: Samples, order: Iterable[list[int]], bad: BadShare) -> None:
+        self.bad = bad
         self._loader = DataLoader(
             samples,
             batch_sampler=order,
             num_workers=samples.params.workers,
+            worker_init_fn=_ignore_interrupt,
             pin_memory=torch.cuda.is_available(),
         )
 
     def __iter__(self) -> Iterator[Sample]:
         """Batches whose number is -1 where a sample's clip was replaced: latents kept of it would be wrong."""
-        for batch in self._loader:
+        batches = iter(self._loader)
+        while True:
+            try:
+                batch = next(batches)
+            except StopIteration:
+                return
+            except UnreadableVideo as error:  # from a worker, with its traceback before the message
+                raise UnreadableVideo(str(error).split("UnreadableVideo: ")[-1].strip()) from None
             self.bad.count(batch)
             yield batch._replace(number=torch.where(batch.bad > 0, -1, batch.number))
+
+
+def _ignore_interrupt(worker: int) -> None:
+    """Ctrl-C reaches every process of a terminal; the training process decides when workers end."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 def loader(
@@ -201,7 +221,7 @@ def loader(
     bad: BadShare | None = None,
 ) -> Iterator[Tensor]:
     """Micro-batches uint8 (B, T, 3, h, w) of the optimiser steps `steps`, for process `rank` of `count`."""
-    order = list(indices(params, steps, rank, count))
+    order = indices(params, steps, rank, count)
     for batch in Batches(Samples(clips, params), order, bad or BadShare(params.max_bad_share)):
         yield batch.frames
 
@@ -223,10 +243,7 @@ def validation(
         except UnreadableVideo as error:
             tqdm.write(f"held-out clip left out: {error}", file=sys.stderr)
             continue
-        _, whole_height, whole_width, _ = pixels.shape
-        rows, columns = shape(whole_height, whole_width, height, width)
-        top, left = (whole_height - rows) // 2, (whole_width - columns) // 2
-        found.append(resize(pixels[:, top : top + rows, left : left + columns], height, width))
+        found.append(centre(pixels, height, width))
     if not found:
         raise InputError(f"none of the {len(clips)} held-out clips can be read: run the annotate stage")
     return found
