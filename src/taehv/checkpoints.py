@@ -19,6 +19,7 @@ from runs import RunError
 from runs.atomic import atomic_dir
 from runs.checkpoints import damage
 from taehv.parallel import Group
+from taehv.progress import Progress
 
 PREFIX = "checkpoint-"
 Identity = dict[str, Any]  # JSON values
@@ -64,7 +65,9 @@ class Checkpoints:
             return self._newest(found)
         path = Path(resume)
         if not path.is_dir():
-            raise RunError(f"there is no checkpoint {path}: name a directory {PREFIX}STEP, or use --resume auto")
+            raise RunError(
+                f"there is no checkpoint {path}: name a directory {PREFIX}STEP, or use --resume auto"
+            )
         if not path.name.removeprefix(PREFIX).isdigit():
             newest = self._newest(paths(path))
             if newest is None:
@@ -94,7 +97,9 @@ class Checkpoints:
     def _check(self, path: Path) -> None:
         stored = json.loads((path / "run.json").read_text())
         ours = self.identity
-        differing = [name for name in sorted(stored.keys() | ours.keys()) if stored.get(name) != ours.get(name)]
+        differing = [
+            name for name in sorted(stored.keys() | ours.keys()) if stored.get(name) != ours.get(name)
+        ]
         if differing:
             name, more = differing[0], len(differing) - 1
             raise RunError(
@@ -104,32 +109,37 @@ class Checkpoints:
 
     def save(
         self,
-        step: int,
-        best_step: int,
+        progress: Progress,
         state: Callable[[], dict[str, Any]],
+        *,
         own: dict[str, Any] | None,
-        write_shards: Callable[[Path], None] | None,
+        shards: Callable[[Path], None] | None,
     ) -> Path:
-        """Writes the checkpoint after `step` optimiser steps; every process calls this.
+        """Writes the checkpoint after the steps done; every process calls this.
 
-        state: called in the first process alone. own: this process's, in each or in none. write_shards: called by
-        each with a directory. Checkpoints before the newest `limit` are removed, but not that of `best_step`.
+        state: called in the first process alone. own: this process's, in each or in none. shards: writes this
+        process's part of the optimiser into a directory. Checkpoints before the newest `limit` are removed, but not
+        that of the best step.
         """
-        path = self.directory / f"{PREFIX}{step}"
+        path = self.directory / f"{PREFIX}{progress.step}"
         with self.group.writes(lambda: atomic_dir(path)) as temporary:
             if self.group.first:
                 (temporary / "run.json").write_text(json.dumps(self.identity, indent=2) + "\n")
                 torch.save(state(), temporary / "state.pt")
             if own is not None:
                 torch.save(own, temporary / f"rank-{self.group.rank}.pt")
-            if write_shards is not None:
-                write_shards(temporary / "deepspeed")
+            if shards is not None:
+                shards(self.shards(temporary))
         if self.group.first:
-            earlier = [p for p in paths(self.directory) if step_of(p) <= step]
+            earlier = [p for p in paths(self.directory) if step_of(p) <= progress.step]
             for old in earlier[: -self.limit]:
-                if step_of(old) != best_step:
+                if step_of(old) != progress.best_step:
                     shutil.rmtree(old)
         return path
+
+    def shards(self, path: Path) -> Path:
+        """Where in a checkpoint DeepSpeed keeps its parts of the optimiser."""
+        return path / "deepspeed"
 
     def load(self, path: Path) -> tuple[dict[str, Any], dict[str, Any] | None]:
         """The common state and this process's own (None if the run has none), tensors on the CPU."""

@@ -1,14 +1,17 @@
 """Exponential moving average of a model's weights: less noisy than the last step's, so it is what is exported."""
 
 import copy
+from typing import Generic, TypeVar
 
 import torch
 from torch import nn
 
+M = TypeVar("M", bound=nn.Module)
+
 RAMP = 10  # steps; the average forgets the random start within the first few multiples of it
 
 
-class Average:
+class Average(Generic[M]):
     """`model`: a copy of `source` whose weights trail behind: after each step, w += (1 - d) * (source - w).
 
     d = min(decay, (1 + step) / (RAMP + step)) with steps from 1: a constant 0.999 would still hold 37 % of the
@@ -16,7 +19,7 @@ class Average:
     `model` is `source` itself.
     """
 
-    def __init__(self, source: nn.Module, decay: float) -> None:
+    def __init__(self, source: M, decay: float) -> None:
         self.source = source
         self.decay = decay
         self.model = source if decay == 0 else copy.deepcopy(source).eval().requires_grad_(False)

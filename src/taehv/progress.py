@@ -3,6 +3,7 @@
 import math
 import signal
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
@@ -32,9 +33,10 @@ class Progress:
     """Wall clock of all sessions together, validation and checkpoints included."""
     train_seconds: float = 0.0
     """Of the steps alone."""
+    samples: int = 0
+    """Read by the first process."""
     bad_samples: int = 0
-    """Samples whose file could not be read."""
-    seen_samples: int = 0
+    """Of these, replaced because a file could not be read."""
 
 
 class Means:
@@ -46,10 +48,14 @@ class Means:
         self.steps = 0
 
     def add(self, values: dict[str, Tensor], share: float) -> None:
-        """Adds `share` of each value: of this process's passes in a step, say."""
+        """Adds what one of a step's passes found, the pass being `share` of the step."""
         for name, value in values.items():
             value = value.detach().float() * share
             self.sums[name] = self.sums[name] + value if name in self.sums else value
+
+    def end_step(self, grad_norm: Tensor) -> None:
+        self.add({"grad_norm": grad_norm}, 1)
+        self.steps += 1
 
     def read(self) -> dict[str, float]:
         """The means over all processes; starts anew. Waits for the device."""
@@ -107,36 +113,93 @@ class Interrupt:
         return earlier is not None and bool(earlier.item())
 
 
-class Bar:
-    """A progress bar with loss and PSNR; in a log, where there is no bar, a line per validation."""
+class Journal:
+    """Keeps the records and shows them: on a progress bar (in a log, where there is none, a line per validation),
+    as TensorBoard's curves, and to `on_record`. The first process's alone; the clock is everyone's.
 
-    def __init__(self, progress: Progress, steps: int, processes: Processes) -> None:
+    on_record: gets the records of earlier sessions first. every: a line for each record.
+    """
+
+    def __init__(
+        self,
+        progress: Progress,
+        steps: int,
+        output: Path,
+        group: Processes,
+        on_record: Callable[[Record], None] | None,
+        every: bool,
+    ) -> None:
+        self.progress = progress
         self.steps = steps
-        self.first = processes.first
+        self.first = group.first
+        self.every = every
+        self.on_record = on_record if group.first else None
+        self.curves = tensorboard(output / "tensorboard", progress.step) if group.first else None
         self.shown: dict[str, str] = {}
+        self.recorded = progress.step
+
+    def __enter__(self) -> "Journal":
+        for record in self.progress.history:
+            if self.on_record is not None:
+                self.on_record(record)
         self.bar = tqdm(
-            total=steps,
-            initial=progress.step,
+            total=self.steps,
+            initial=self.progress.step,
             desc="steps",
             unit="step",
-            disable=None if processes.first else True,
+            disable=None if self.first else True,
         )
+        self.began = self.trained = time.perf_counter()
+        return self
 
-    def update(self) -> None:
+    def __exit__(self, *exception: object) -> None:
+        self.bar.close()
+        if self.curves is not None:
+            self.curves.close()
+
+    def end_step(self) -> None:
         self.bar.update(1)
 
-    def tell(self, record: Record, every: bool = False) -> None:
-        """Shows a record; in a log those of validations, or `every` one."""
+    def steps_per_second(self) -> float:
+        """Of the steps since the last record; call it when the device has finished them."""
+        seconds = time.perf_counter() - self.trained
+        self.progress.train_seconds += seconds
+        steps, self.recorded = self.progress.step - self.recorded, self.progress.step
+        return steps / seconds
+
+    def go_on(self) -> None:
+        """Steps begin again: what was done since the last record does not count as training."""
+        if self.recorded == self.progress.step:
+            self.trained = time.perf_counter()
+
+    def add(self, record: Record) -> None:
+        now = time.perf_counter()
+        self.progress.seconds += now - self.began
+        self.began = now
+        self.progress.history.append(record)
+        if self.curves is not None:
+            for name, value in record.items():
+                if name != "step":
+                    self.curves.add_scalar(name, value, record["step"])
+        if self.on_record is not None:
+            self.on_record(record)
         if "loss" in record:
             self.shown["loss"] = f"{record['loss']:.4f}"
         if "val_psnr" in record:
             self.shown["psnr"] = f"{record['val_psnr']:.2f} dB"
         self.bar.set_postfix(self.shown, refresh=False)
-        if self.first and self.bar.disable and (every or "val_psnr" in record):
+        if self.first and self.bar.disable and (self.every or "val_psnr" in record):
             print(line(record, self.steps), flush=True)
 
-    def close(self) -> None:
-        self.bar.close()
+
+def tensorboard(directory: Path, first_step: int) -> Any:
+    """A writer of curves, None where the package is not installed."""
+    try:
+        from torch.utils.tensorboard import SummaryWriter
+    except ImportError:
+        print("TensorBoard is not installed: no curves for it are written (`pip install tensorboard`)")
+        return None
+    return SummaryWriter(str(directory), purge_step=first_step or None)
 
 
 def line(record: Record, steps: int) -> str:
@@ -148,28 +211,3 @@ def line(record: Record, steps: int) -> str:
     if "val_psnr" in record:
         parts += [f"val PSNR {record['val_psnr']:.2f} dB"]
     return "  ".join(parts)
-
-
-class Curves:
-    """The records as TensorBoard's curves in `directory`; nothing where the package is not installed."""
-
-    def __init__(self, directory: Path, first_step: int, processes: Processes) -> None:
-        self.writer: Any = None
-        if not processes.first:
-            return
-        try:
-            from torch.utils.tensorboard import SummaryWriter
-        except ImportError:
-            print("TensorBoard is not installed: its curves are not written (pip install tensorboard)")
-            return
-        self.writer = SummaryWriter(str(directory), purge_step=first_step or None)
-
-    def add(self, record: Record) -> None:
-        if self.writer is not None:
-            for name, value in record.items():
-                if name != "step":
-                    self.writer.add_scalar(name, value, record["step"], walltime=time.time())
-
-    def close(self) -> None:
-        if self.writer is not None:
-            self.writer.close()
