@@ -193,7 +193,7 @@ def draw(
 
 def bounced(position: float, reach: float) -> float:
     """A straight path folded back and forth between -reach and reach."""
-    return abs((position + reach) % (4 * reach) - 2 * reach) - reach
+    return abs((position - reach) % (4 * reach) - 2 * reach) - reach
 
 
 def disc(p: np.ndarray, q: np.ndarray, size: np.float32) -> np.ndarray:
