@@ -74,7 +74,9 @@ def train(
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(device)
 
-    model = build(params).to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    model = build(params).to(device)
+    if compute.strategy == "ddp":  # DeepSpeed wants weights contiguous
+        model = model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     average = Average(model, params.ema_decay)
     if params.compile:
         model.compile()
