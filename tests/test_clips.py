@@ -8,8 +8,9 @@ from filmed import settings
 from runs import InputError
 from taehv import clips as clips_of
 from taehv import video
-from taehv.clips import KINDS, bicubic_psnr, bounced, clips, one_over_f, render
+from taehv.clips import KINDS, bicubic_psnr, bounced, clips, render
 from taehv.params import ClipsParams
+from taehv.scenes import disc, one_over_f
 
 
 def few(**changes):
@@ -83,7 +84,7 @@ def test_bicubic_psnr_of_known_pictures():
 
 
 def test_noise_has_the_spectrum_it_is_named_after():
-    power = np.abs(np.fft.rfft2(np.mean([one_over_f(np.random.default_rng(k)) for k in range(1)], 0))) ** 2
+    power = np.abs(np.fft.rfft2(one_over_f(np.random.default_rng(0)))) ** 2
     frequency = np.hypot(*np.meshgrid(np.fft.fftfreq(128), np.fft.rfftfreq(128), indexing="ij"))
     band = (frequency > 0.02) & (frequency < 0.4)
     slope, _ = np.polyfit(np.log(frequency[band]), np.log(power[band]), 1)
@@ -99,7 +100,7 @@ def test_things_turn_back_at_the_walls():
 def test_edges_are_as_wide_as_a_pixel():
     """A disc's cover is that of its area, and all but its rim is covered wholly or not at all."""
     y, x = torch.meshgrid(torch.linspace(-1, 1, 201), torch.linspace(-1, 1, 201), indexing="ij")
-    distance = clips_of.disc(x.numpy(), y.numpy(), np.float32(0.5))
+    distance = disc(x.numpy(), y.numpy(), np.float32(0.5))
     cover = (0.5 - distance / (2 * clips_of.SOFT * 0.01)).clip(0, 1)
     assert cover.sum() * 0.01**2 == pytest.approx(np.pi * 0.25, rel=1e-3)
     assert ((cover > 0) & (cover < 1)).sum() < 2 * np.pi * 50 * 2.5

@@ -10,11 +10,12 @@ from taehv.seraena import Seraena
 
 
 class Loss:
-    """The weighted sum of the parts whose weight is above 0, each a mean over all elements, in float32.
+    """The weighted sum of its parts, each a mean over all elements, in float32 whatever autocast says.
 
     encoder: mean squared error (MSE) of the encoder's latents against the teacher's. recon, l1, lpips: MSE, absolute
-    error and LPIPS of the decoded frames against the input's. seraena: MSE against the corrected crops.
-    Decoded frames are not clamped: a saturated pixel would have no gradient to come back by.
+    error and LPIPS of the decoded frames against the input's. seraena: MSE of decoded crops against their corrected
+    form. Decoded frames are not clamped: a saturated pixel would have no gradient to come back by.
+    InputError if lpips_weight is above 0 and LPIPS is not there.
     """
 
     def __init__(self, params: TrainParams, latent_channels: int, device: torch.device) -> None:
@@ -31,7 +32,8 @@ class Loss:
     def __call__(
         self, x: Tensor, own: Tensor, y: Tensor, teacher: Tensor | None = None, seraena: Seraena | None = None
     ) -> tuple[Tensor, dict[str, Tensor]]:
-        """The total, which has the gradients, and each part before its weight (detached).
+        """The total, which has the gradients, and each part before its weight (detached), with a teacher and with
+        seraena their parts too, and the discriminator's own loss.
 
         x (N, T, 3, H, W) in [0, 1]; own latents and the teacher's (N, L, C, h, w), the teacher's being what y
         (N, 4L-3, 3, H, W) was decoded from if there are any. Frame k of y is compared with frame k of x.
@@ -51,7 +53,10 @@ class Loss:
             if seraena is not None:
                 parts["seraena"] = seraena.loss(target, y, own if teacher is None else teacher)
             total = torch.stack([self._weights[name] * part for name, part in parts.items()]).sum()
-        return total, {name: part.detach() for name, part in parts.items()}
+        record = {name: part.detach() for name, part in parts.items()}
+        if seraena is not None:
+            record["discriminator"] = seraena.discriminator_loss
+        return total, record
 
     def _check(self, own: Tensor, teacher: Tensor) -> None:
         if teacher.shape[2] != self._latent_channels:
