@@ -254,7 +254,7 @@ def test_damaged_checkpoint_at_a_path_is_refused(tmp_path):
 def test_when_all_are_damaged_it_does_not_silently_start_anew(tmp_path):
     small.run(tmp_path, max_steps=2)
     cut_short(tmp_path / "checkpoint-2/state.pt")
-    with pytest.raises(RunError, match="every checkpoint in .* is damaged"):
+    with pytest.raises(RunError, match=r"every checkpoint in .* is damaged"):
         small.run(tmp_path, resume="auto", max_steps=2)
 
 
@@ -296,7 +296,7 @@ def test_what_no_result_depends_on_may_change(tmp_path, name):
 
 
 def test_path_without_a_checkpoint_is_refused(tmp_path):
-    with pytest.raises(RunError, match="there is no checkpoint .*nowhere"):
+    with pytest.raises(RunError, match=r"there is no checkpoint .*nowhere"):
         small.run(tmp_path / "out", resume=tmp_path / "nowhere")
     with pytest.raises(RunError, match="holds no checkpoint"):
         small.run(tmp_path / "out", resume=tmp_path)

@@ -71,6 +71,8 @@ def train(
     room = memory.check(params, device, bf16, group.on_this_machine)
     output.mkdir(parents=True, exist_ok=True)
     group.check_shared(output)
+    if compute.strategy != "ddp" and group.first:
+        parallel.write_settings(output / "deepspeed.json", parallel.deepspeed_settings(params, compute, bf16))
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(device)
 
@@ -304,9 +306,10 @@ def introduction(
     size = math.prod(parts)
     count = sum(w.numel() for w in TAEHV(params.variant).parameters())
     done = progress.step == params.max_steps
+    precision = "bf16" if bf16 else "float32"
     return (
-        f"preset {compute.preset}: {params.variant}, {count:,} parameters on {group.count} x {device_name(group.device)} "
-        f"({'bf16' if bf16 else 'float32'}, {compute.strategy})\n"
+        f"preset {compute.preset}: {params.variant}, {count:,} parameters on {group.count} x "
+        f"{device_name(group.device)} ({precision}, {compute.strategy})\n"
         f"{parts[0]} samples x {parts[1]} passes x {parts[2]} {unit} = {size} samples a step, "
         f"each {params.n_frames} frames of {params.crop()[0]}x{params.crop()[1]} from {len(annotation.train):,} clips; "
         f"{held_out} for validation\n"
