@@ -105,10 +105,8 @@ def test_outside_the_repository_it_says_where_to_run(monkeypatch, tmp_path):
 
 def test_options_reach_the_run(trained):
     settings = small.settings(learning_rate=0.01, amp="off", teacher=None, flip=False)
-    cli.main(
-        ["train", "1", "test", *settings, "--data", str(small.videos()), "--output", "out"]
-        + ["--profile", "--debug", "--resume", "auto"]
-    )
+    options = ["--output", "out", "--profile", "--debug", "--resume", "auto"]
+    cli.main(["train", "1", "test", *settings, "--data", str(small.videos()), *options])
     (call,) = trained
     assert call["params"].learning_rate == 0.01
     assert call["params"].amp == "off"  # not YAML's false
@@ -192,10 +190,8 @@ def test_four_processes_of_the_test_preset(started):
 )
 def test_two_machines_find_each_other(started, master, host, port):
     for rank in (0, 1):
-        cli.main(
-            ["train", "2", "test", *small.settings(), "--data", str(small.videos()), "--output", "o"]
-            + f"--nodes 2 --rank {rank} --master {master}".split()
-        )
+        options = f"--output o --nodes 2 --rank {rank} --master {master}".split()
+        cli.main(["train", "2", "test", *small.settings(), "--data", str(small.videos()), *options])
     for rank, call in enumerate(started):
         assert (call.nnodes, call.nproc_per_node, call.node_rank) == ("2", "2", rank)
         assert (call.master_addr, call.master_port) == (host, port)

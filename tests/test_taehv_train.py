@@ -37,6 +37,7 @@ def _tiny(monkeypatch):
 # Learning
 
 
+@pytest.mark.integration
 def test_one_clip_is_learned(tmp_path, monkeypatch):
     """Overfitting: the same frames are trained on and validated."""
     clip = small.annotation().train[0]
@@ -371,8 +372,7 @@ def test_activations_are_counted_without_computing():
     of_weights = memory.activations(shapes, torch.empty(1, 5, 3, 32, 32, device="meta"))
     assert of_weights == counted
     assert memory.activations(TAEHV(gradient_checkpointing=True), x) < counted
-    weights = sum(w.nbytes for w in shapes.parameters())
-    assert memory.activations(shapes, twice) == pytest.approx(2 * of_weights, abs=1.1 * weights)
+    assert 1.8 * of_weights < memory.activations(shapes, twice) <= 2 * of_weights  # weights are kept once
 
 
 def test_a_group_of_one_waits_for_nobody(tmp_path):
@@ -381,3 +381,80 @@ def test_a_group_of_one_waits_for_nobody(tmp_path):
     assert ALONE.tell("x") == "x"
     assert isinstance(ALONE, Processes)
     assert list(tmp_path.iterdir()) == []
+
+
+# A teacher
+
+
+@pytest.fixture(scope="module")
+def teacher(tmp_path_factory) -> str:
+    """A directory with CogVideoX's VAE of random weights."""
+    diffusers = pytest.importorskip("diffusers", reason="the teacher needs the package diffusers")
+    folder = tmp_path_factory.mktemp("teacher")
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        diffusers.AutoencoderKLCogVideoX(
+            block_out_channels=(8, 8, 8, 8), norm_num_groups=4, layers_per_block=1, latent_channels=16
+        ).save_pretrained(folder)
+    return str(folder)
+
+
+@pytest.mark.integration
+def test_the_encoder_learns_the_teachers_latents(tmp_path, teacher):
+    result = small.run(
+        tmp_path, teacher=teacher, max_steps=20, learning_rate=5e-3, seraena_weight=1.0, seraena_crop=16
+    )
+    losses = [record["encoder"] for record in result["history"] if "encoder" in record]
+    assert len(losses) == 20
+    assert losses[-1] < losses[0]
+    assert all({"recon", "encoder", "seraena"} <= record.keys() for record in result["history"][1:])
+
+
+def test_the_decoder_gets_the_teachers_latents(tmp_path, teacher, monkeypatch):
+    given = []
+    forward = TAEHV.forward
+
+    def recorded(self, x, latents=None):
+        if self.training and x.device.type == "cpu":  # not when memory is estimated
+            given.append(latents)
+        return forward(self, x, latents)
+
+    monkeypatch.setattr(TAEHV, "forward", recorded)
+    small.run(tmp_path / "with", teacher=teacher, max_steps=2)
+    assert [tuple(z.shape) for z in given] == [(2, 2, 16, 4, 4)] * 2
+    assert not any(z.requires_grad for z in given)
+    given.clear()
+    small.run(tmp_path / "without", max_steps=2)
+    assert given == [None, None]
+
+
+def test_cached_views_ask_the_teacher_once_for_each(tmp_path, teacher, monkeypatch):
+    asked = []
+    from taehv.teacher import Teacher
+
+    encode = Teacher.encode
+    monkeypatch.setattr(Teacher, "encode", lambda self, x: (asked.append(len(x)), encode(self, x))[1])
+    run = {"teacher": teacher, "cached_views": 1, "max_steps": 6}  # 12 samples of 4 clips
+    result = small.run(tmp_path / "cached", **run)
+    assert sum(asked) == 4
+    assert len(list((tmp_path / "cached/latents").rglob("*.safetensors"))) == 4
+    again = small.run(tmp_path / "again", **run)
+    assert [r["loss"] for r in result["history"][1:]] == [r["loss"] for r in again["history"][1:]]
+
+
+def test_frames_of_a_replaced_clip_are_not_taken_for_cached_ones(tmp_path, teacher):
+    p = small.pick(TrainParams, teacher=teacher, cached_views=1)
+    clips = small.annotation().train
+    from taehv.targets import Targets
+
+    targets = Targets(p, clips, TAEHV(), tmp_path, CPU)
+    x = torch.rand(2, 5, 3, 32, 32)
+    targets.of(x, torch.tensor([0, -1]))
+    assert not list((tmp_path / "latents").rglob("*.safetensors"))
+    targets.of(x, torch.tensor([0, 1]))
+    assert len(list((tmp_path / "latents").rglob("*.safetensors"))) == 2
+
+
+def test_teacher_of_another_variant_is_refused(tmp_path, teacher):
+    with pytest.raises(InputError, match="choose a teacher and a variant that agree"):
+        small.run(tmp_path, teacher=teacher, variant="taehv1_5")
