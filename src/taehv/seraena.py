@@ -74,7 +74,8 @@ class Seraena:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(params.seed)
             network = Discriminator(channels, latent_channels)
-        self.discriminator = network.to(device, memory_format=torch.channels_last)
+        network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.discriminator = network.to(device)
         self.optimiser = torch.optim.AdamW(self.discriminator.parameters(), lr=3e-4, betas=(0.9, 0.99))
         cells = self.crop // self.space_factor
         self.buffer = ReplayBuffer(
