@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from runs import InputError
+from taehv.layers import Clamp, MemBlock, TGrow, TPool, conv, upsampled_conv
 
 FRAMES_TO_TRIM = 3  # frames that the decoder makes before the first input frame
 FRAMES_PER_LATENT = 4
@@ -37,63 +38,8 @@ VARIANTS = {
 }
 
 
-def conv(inputs: int, outputs: int, stride: int = 1, bias: bool = True) -> nn.Conv2d:
-    return nn.Conv2d(inputs, outputs, 3, stride=stride, padding=1, bias=bias)
-
-
-class MemBlock(nn.Module):
-    """A residual block of a frame and of the same layer's input one step earlier (zeros before the first)."""
-
-    def __init__(self, channels: int) -> None:
-        super().__init__()
-        self.conv = nn.Sequential(
-            conv(2 * channels, channels),
-            nn.ReLU(),
-            conv(channels, channels),
-            nn.ReLU(),
-            conv(channels, channels),
-        )
-
-    def forward(self, x: Tensor, past: Tensor) -> Tensor:
-        """x, past (N*T, C, H, W) -> (N*T, C, H, W)"""
-        return F.relu(self.conv(torch.cat([x, past], 1)) + x)
-
-
-class TPool(nn.Module):
-    """`stride` consecutive frames into one."""
-
-    def __init__(self, channels: int, stride: int) -> None:
-        super().__init__()
-        self.stride = stride
-        self.conv = nn.Conv2d(stride * channels, channels, 1, bias=False)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """(N*T, C, H, W) -> (N*T/stride, C, H, W)"""
-        return self.conv(x.reshape(-1, self.stride * x.shape[1], *x.shape[2:]))
-
-
-class TGrow(nn.Module):
-    """A frame into `stride` consecutive ones."""
-
-    def __init__(self, channels: int, stride: int) -> None:
-        super().__init__()
-        self.stride = stride
-        self.conv = nn.Conv2d(channels, stride * channels, 1, bias=False)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """(N*T, C, H, W) -> (N*T*stride, C, H, W)"""
-        return self.conv(x).reshape(-1, *x.shape[1:])
-
-
-class Clamp(nn.Module):
-    """Bounds latents softly to (-3, 3)."""
-
-    def forward(self, x: Tensor) -> Tensor:
-        return 3 * torch.tanh(x / 3)
-
-
 def encoder(variant: Variant) -> nn.Sequential:
-    layers: list[nn.Module] = [conv(3 * variant.patch**2, WIDTH), nn.ReLU()]
+    layers: list[nn.Module] = [conv(3 * variant.patch**2, WIDTH), nn.ReLU(inplace=True)]
     for stride in (2, 2, 1):
         layers += [TPool(WIDTH, stride), conv(WIDTH, WIDTH, stride=2, bias=False)]
         layers += [MemBlock(WIDTH) for _ in range(3)]
@@ -102,11 +48,11 @@ def encoder(variant: Variant) -> nn.Sequential:
 
 def decoder(variant: Variant) -> nn.Sequential:
     first, *_, last = DECODER_WIDTHS
-    layers: list[nn.Module] = [Clamp(), conv(variant.latent_channels, first), nn.ReLU()]
+    layers: list[nn.Module] = [Clamp(), conv(variant.latent_channels, first), nn.ReLU(inplace=True)]
     for channels, after, stride in zip(DECODER_WIDTHS, DECODER_WIDTHS[1:], (1, 2, 2), strict=False):
         layers += [MemBlock(channels) for _ in range(3)]
         layers += [nn.Upsample(scale_factor=2), TGrow(channels, stride), conv(channels, after, bias=False)]
-    return nn.Sequential(*layers, nn.ReLU(), conv(last, 3 * variant.patch**2))
+    return nn.Sequential(*layers, nn.ReLU(inplace=True), conv(last, 3 * variant.patch**2))
 
 
 class TAEHV(nn.Module):
@@ -132,40 +78,62 @@ class TAEHV(nn.Module):
         own = self.encode(x)
         return own, self.decode(own if latents is None else latents)
 
-    def encode(self, x: Tensor) -> Tensor:
+    def encode(self, x: Tensor, memory: dict[int, Tensor] | None = None) -> Tensor:
         """Frames (N, T, 3, H, W) in [0, 1] -> latents (N, ceil(T/4), C, H/s, W/s), s the space_factor.
 
-        T is padded to a multiple of 4 with the last frame. InputError if H or W is no multiple of s.
+        T is padded to a multiple of 4 with the last frame. memory: see `_run`. InputError if H or W is no multiple
+        of s.
         """
         n, t, _, height, width = x.shape
         if height % self.space_factor or width % self.space_factor:
             raise InputError(
                 f"frames are {height}x{width} but both sides must be multiples of {self.space_factor}: crop or resize"
             )
+        if not t:
+            factor = self.space_factor
+            return x.new_empty(n, 0, self.latent_channels, height // factor, width // factor)
         if missing := -t % FRAMES_PER_LATENT:
             x = torch.cat([x, x[:, -1:].expand(-1, missing, -1, -1, -1)], 1)
-        frames = F.pixel_unshuffle(x.flatten(0, 1), self.patch)
-        return self._run(self.encoder, frames, n).unflatten(0, (n, -1))
+        frames = x.flatten(0, 1)
+        if self.patch > 1:
+            frames = F.pixel_unshuffle(frames, self.patch)
+        return self._run(self.encoder, frames, n, memory).unflatten(0, (n, -1))
 
-    def decode(self, z: Tensor) -> Tensor:
-        """Latents (N, L, C, h, w) -> frames (N, 4L-3, 3, s*h, s*w), not clamped; frame k is input frame k."""
-        n = z.shape[0]
-        frames = F.pixel_shuffle(self._run(self.decoder, z.flatten(0, 1), n), self.patch)
-        return frames.unflatten(0, (n, -1))[:, FRAMES_TO_TRIM:]
+    def decode(self, z: Tensor, memory: dict[int, Tensor] | None = None) -> Tensor:
+        """Latents (N, L, C, h, w) -> frames (N, 4L-3, 3, s*h, s*w), not clamped; frame k is input frame k.
 
-    def _run(self, layers: nn.Sequential, x: Tensor, n: int) -> Tensor:
-        """All layers over all frames at once; x (N*T, C, H, W)."""
-        for layer in layers:
-            if not isinstance(layer, MemBlock):
-                x = layer(x)
-            elif self.gradient_checkpointing and torch.is_grad_enabled():
-                x = checkpoint(layer, x, earlier(x, n), use_reentrant=False)
+        memory: see `_run`; what continues a video is not trimmed.
+        """
+        n, _, _, height, width = z.shape
+        trim = 0 if memory else FRAMES_TO_TRIM
+        if not z.shape[1]:
+            return z.new_empty(n, 0, 3, height * self.space_factor, width * self.space_factor)
+        frames = self._run(self.decoder, z.flatten(0, 1), n, memory)
+        if self.patch > 1:
+            frames = F.pixel_shuffle(frames, self.patch)
+        return frames.unflatten(0, (n, -1))[:, trim:]
+
+    def _run(self, layers: nn.Sequential, x: Tensor, n: int, memory: dict[int, Tensor] | None) -> Tensor:
+        """All layers over all frames at once; x (N*T, C, H, W).
+
+        memory: a dict, empty at the video's start, in which each MemBlock finds the last frame that it saw, and
+        leaves the one that it sees last; None if x is the whole video.
+        """
+        x = x.contiguous(memory_format=torch.channels_last)
+        steps = iter(enumerate(layers))
+        for i, layer in steps:
+            if isinstance(layer, MemBlock):
+                last = x.new_zeros(n, *x.shape[1:]) if not memory or i not in memory else memory[i]
+                if memory is not None:
+                    memory[i] = x.unflatten(0, (n, -1))[:, -1].clone()
+                if self.gradient_checkpointing and torch.is_grad_enabled():
+                    x = checkpoint(layer, x, last, use_reentrant=False)
+                else:
+                    x = layer(x, last)
+            elif isinstance(layer, nn.Upsample):
+                # growing pixel by pixel commutes with repeating pixels, and costs a quarter before
+                (_, grow), (_, conv) = next(steps), next(steps)
+                x = upsampled_conv(grow(x), conv.weight)
             else:
-                x = layer(x, earlier(x, n))
+                x = layer(x)
         return x
-
-
-def earlier(x: Tensor, n: int) -> Tensor:
-    """Each of n clips' frames shifted one step back in time, zeros first; x (N*T, C, H, W)."""
-    clips = x.unflatten(0, (n, -1))
-    return F.pad(clips, (0, 0, 0, 0, 0, 0, 1, 0))[:, :-1].flatten(0, 1)
