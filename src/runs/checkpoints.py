@@ -72,7 +72,7 @@ class Checkpoints:
         A checkpoint that the disk damaged is skipped, with a warning.
         """
         for path in reversed(self.paths()):
-            fault = _damage(path)
+            fault = damage(path)
             if fault is None:
                 return torch.load(path, map_location="cpu", weights_only=True)
             print(
@@ -103,7 +103,7 @@ def epoch_of(path: Path) -> int:
     return int(path.stem.removeprefix("epoch-"))
 
 
-def _damage(path: Path) -> str | None:
+def damage(path: Path) -> str | None:
     """What is wrong with a checkpoint's file, None if nothing is: torch.load checks no checksums itself."""
     with path.open("rb") as stream:
         try:

@@ -1,0 +1,93 @@
+"""The command `taehv`: train, and what is done with trained weights (`taehv.commands`)."""
+
+import argparse
+import sys
+from collections.abc import Sequence
+
+from runs import InputError, RunError
+from taehv import commands, launch
+
+EXAMPLES = """examples:
+  taehv train 1 test                        on the built-in clips; without a GPU some minutes
+  taehv train 1 1gpu_h100 --data videos/    one GPU of 80 GB
+  taehv train 8 h100 --resume auto          goes on from the newest checkpoint
+  taehv train 8 h100 --nodes 2 --rank 0 --master HOST      on machine HOST, and there
+  taehv train 8 h100 --nodes 2 --rank 1 --master HOST      on the other one
+"""
+
+
+def parser() -> argparse.ArgumentParser:
+    top = argparse.ArgumentParser(prog="taehv", description="The tiny video autoencoder: train and use it.")
+    subparsers = top.add_subparsers(title="commands", required=True, metavar="COMMAND")
+    add_train(subparsers)
+    commands.add(subparsers)
+    return top
+
+
+def add_train(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    command = subparsers.add_parser(
+        "train",
+        help="train a preset on GPUs, or on the CPU",
+        epilog=EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    command.add_argument("gpus", type=_positive, metavar="GPUS", help="of this machine (on a CPU: processes)")
+    command.add_argument(
+        "preset",
+        metavar="PRESET",
+        help=f"{', '.join(launch.NAMES)}, or the name of a file in {launch.PRESETS}",
+    )
+    machines = command.add_argument_group("several machines")
+    machines.add_argument("--nodes", type=_positive, default=1, metavar="N", help="number of machines")
+    machines.add_argument("--rank", type=int, default=0, metavar="R", help="of this machine: 0 to N - 1")
+    machines.add_argument("--master", metavar="HOST[:PORT]", help=f"machine 0 (port: {launch.PORT})")
+    command.add_argument(
+        "--resume", metavar="auto|PATH", help="go on from the newest checkpoint of the output, or from one"
+    )
+    command.add_argument("--debug", action="store_true", help="four steps, each reported, looking for NaN")
+    command.add_argument("--profile", action="store_true", help="trace three steps with torch's profiler")
+    command.add_argument(
+        "--set", action="append", default=[], metavar="KEY=VALUE", help="change a value of the preset"
+    )
+    command.add_argument(
+        "--data", metavar="DIR|JSON", help="videos to train on (default: the preset's data_root)"
+    )
+    command.add_argument("--output", metavar="DIR", help=f"default: {launch.OUTPUTS}/PRESET")
+    command.set_defaults(handler=train)
+
+
+def train(arguments: argparse.Namespace) -> None:
+    launch.run(
+        launch.Request(
+            gpus=arguments.gpus,
+            preset=arguments.preset,
+            nodes=arguments.nodes,
+            rank=arguments.rank,
+            master=arguments.master,
+            resume=arguments.resume,
+            debug=arguments.debug,
+            profile=arguments.profile,
+            changes=tuple(arguments.set),
+            data=arguments.data,
+            output=arguments.output,
+        )
+    )
+
+
+def _positive(text: str) -> int:
+    value = int(text)
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"{text} must be 1 or more")
+    return value
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Runs the command. Wrong input, a failed write and Ctrl-C end it with one line and a non-zero status."""
+    arguments = parser().parse_args(argv)
+    try:
+        arguments.handler(arguments)
+    except (InputError, RunError, OSError) as error:
+        sys.exit(f"error: {' '.join(str(error).split())}")
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        sys.exit(launch.INTERRUPTED)

@@ -1,0 +1,274 @@
+"""`taehv train`: a preset, as many GPUs, and the videos there are, made into one run on one or several machines.
+
+The command's process settles everything, writes it to launch-{rank}.json in the output directory, and then trains
+itself or becomes the parent of torchrun's processes, each of which runs `python -m taehv.launch launch-{rank}.json`.
+"""
+
+import fcntl
+import json
+import logging
+import os
+import signal
+import sys
+import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+import yaml
+
+from runs import InputError, RunError
+from runs.atomic import atomic_dir, atomic_file
+from runs.cores import available_cores
+from runs.hardware import choose_device
+from runs.launcher import launched, leads
+from runs.parameters import check_names, keys, parse
+from taehv import annotate
+from taehv.clips import clips
+from taehv.params import (
+    BASE,
+    PRESETS,
+    AnnotateParams,
+    ClipsParams,
+    ComputeParams,
+    TrainParams,
+    check,
+    preset,
+)
+from taehv.train import train
+
+NAMES = {"1gpu_h100": "h100_1gpu", "h100": "h100_8gpu", "a800": "a800_8gpu", "test": "test"}
+PORT = 29500
+INTERRUPTED = 130
+OUTPUTS = Path("models/video")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Request:
+    """What the command line asks for."""
+
+    gpus: int
+    """Processes on this machine, a GPU each."""
+    preset: str
+    nodes: int = 1
+    """Machines."""
+    rank: int = 0
+    """Of this machine, from 0."""
+    master: str | None = None
+    """HOST or HOST:PORT of machine 0."""
+    resume: str | None = None
+    debug: bool = False
+    profile: bool = False
+    changes: tuple[str, ...] = ()
+    """key=value."""
+    data: str | None = None
+    output: str | None = None
+
+
+def plan(gpus: int, preset_name: str, nodes: int = 1) -> tuple[str, dict[str, Any]]:
+    """The configuration file's name for a preset on `gpus` GPUs of each of `nodes` machines, and all its values.
+
+    Presets go by the names of the write-up (1gpu_h100, h100, a800, test) or by those of the files. Any number of GPUs
+    will do; the effective batch follows it. InputError for an unknown preset.
+    """
+    name = NAMES.get(preset_name, preset_name)
+    if preset_name == "h100" and gpus * nodes == 16:
+        name = "h100_16gpu"
+    if not (PRESETS / f"{name}.yaml").is_file() or name == BASE:
+        files = sorted(path.stem for path in PRESETS.glob("*.yaml") if path.stem != BASE)
+        where = (
+            f"choose {', '.join(NAMES)}, or one of {', '.join(files)}"
+            if files
+            else "run from the repository's root"
+        )
+        raise InputError(f"there is no preset {preset_name!r}: {where}")
+    return name, preset(name) | {"gpus": gpus}
+
+
+def values_of(request: Request) -> tuple[str, dict[str, Any]]:
+    """The configuration's name and its values, changes of the command line included; all of it checked."""
+    name, values = plan(request.gpus, request.preset, request.nodes)
+    for change in request.changes:
+        key, equals, text = change.partition("=")
+        if not equals:
+            raise InputError(f"--set takes KEY=VALUE, not {change!r}")
+        check_names([key], values)
+        try:
+            values[key] = yaml.safe_load(text)
+        except yaml.YAMLError:
+            raise InputError(f"--set {key}: {text!r} is no value") from None
+    if request.data is not None:
+        values["data_root"] = request.data
+    check(values)
+    return name, values
+
+
+def run(request: Request) -> None:
+    """Trains as asked; returns when the run has ended. InputError, RunError or KeyboardInterrupt if it has not."""
+    name, values = values_of(request)
+    check_gpus(values, request.gpus)
+    check_machines(request)
+    directory = OUTPUTS / (f"{name}-debug" if request.debug else name)
+    output = Path(request.output) if request.output else directory
+    output.mkdir(parents=True, exist_ok=True)
+    annotation = annotated(values, output / f"annotation-{request.rank}.json")
+    job = {
+        "values": values,
+        "annotation": str(annotation),
+        "output": str(output),
+        "resume": request.resume,
+        "debug": request.debug,
+        "profile": request.profile,
+    }
+    path = output / f"launch-{request.rank}.json"
+    with atomic_file(path) as temporary:
+        temporary.write_text(json.dumps(job, indent=2) + "\n")
+    if request.gpus * request.nodes == 1:
+        carry_out(path)
+        return
+    torchrun(request.gpus, ["-m", "taehv.launch", str(path)], request.nodes, request.rank, request.master)
+
+
+def check_gpus(values: dict[str, Any], gpus: int) -> None:
+    """RunError if this machine lacks the device, or has fewer GPUs than are asked for."""
+    device = choose_device(values["device"])
+    if device.type == "cuda" and gpus > torch.cuda.device_count():
+        raise RunError(
+            f"{gpus} GPUs are asked for but this machine has {torch.cuda.device_count()}: ask for fewer, add "
+            "--nodes, or --set device=cpu"
+        )
+    if device.type == "mps" and gpus > 1:
+        raise RunError("several processes need CUDA GPUs or --set device=cpu: ask for one")
+
+
+def check_machines(request: Request) -> None:
+    if request.nodes > 1 and request.master is None:
+        raise InputError(f"--nodes {request.nodes} needs --master HOST, the name or address of machine 0")
+    if not 0 <= request.rank < request.nodes:
+        raise InputError(
+            f"--rank {request.rank} must be 0 to {request.nodes - 1} with --nodes {request.nodes}"
+        )
+
+
+def annotated(values: dict[str, Any], path: Path) -> Path:
+    """Writes the annotation of the run's videos to `path`; makes the built-in clips if they are wanted and absent."""
+    root = Path(values["data_root"])
+    if values["data_root"] == preset("test")["data_root"] and not root.exists():
+        with locked(root.with_name(root.name + ".lock")):  # several machines may share the storage
+            if not root.exists():
+                print(f"making the built-in clips in {root}", flush=True)
+                with atomic_dir(root) as temporary:
+                    clips(pick(ClipsParams, values), temporary)
+    found = annotate.annotate(pick(AnnotateParams, values))
+    annotate.report(found)
+    annotate.write(found, path)
+    return path
+
+
+@contextmanager
+def locked(path: Path) -> Iterator[None]:
+    """Waits until no other process holds the lock `path`."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("w") as stream:
+        fcntl.flock(stream, fcntl.LOCK_EX)
+        yield
+    path.unlink(missing_ok=True)
+
+
+def pick(cls: type, values: dict[str, Any]) -> Any:
+    return parse(cls, {name: values[name] for name in keys(cls)})
+
+
+def carry_out(path: Path) -> None:
+    """One process of the run that the file describes."""
+    job = json.loads(path.read_text())
+    output = Path(job["output"])
+    result = train(
+        pick(TrainParams, job["values"]),
+        annotate.read(job["annotation"]),
+        output,
+        compute=pick(ComputeParams, job["values"]),
+        resume=job["resume"],
+        profile=job["profile"],
+        debug=job["debug"],
+    )
+    if leads():
+        with atomic_file(output / "result.json") as temporary:
+            temporary.write_text(json.dumps(result, indent=2, allow_nan=False) + "\n")
+
+
+def torchrun(
+    count: int, command: list[str], nodes: int = 1, rank: int = 0, master: str | None = None
+) -> None:
+    """Runs `python COMMAND` in `count` processes of this machine, which find each other and those of the others.
+
+    RunError with the sentence of the process that failed first, KeyboardInterrupt after Ctrl-C.
+    """
+    from torch.distributed.elastic.multiprocessing.api import SignalException
+    from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
+    from torch.distributed.run import get_args_parser
+    from torch.distributed.run import run as start
+
+    where = ["--standalone"]
+    if nodes > 1:
+        host, port = address(master or "")
+        where = [f"--nnodes={nodes}", f"--node-rank={rank}", f"--master-addr={host}", f"--master-port={port}"]
+    # torchrun would give each process one thread, which on GPUs is what loads the videos
+    os.environ.setdefault("OMP_NUM_THREADS", str(max(1, available_cores() // count)))
+    logging.getLogger("torch.distributed.elastic").setLevel(logging.CRITICAL)  # the sentence below says it
+    logging.getLogger("torch.distributed.run").setLevel(logging.ERROR)
+    arguments = get_args_parser().parse_args([*where, f"--nproc-per-node={count}", *command])
+    try:
+        start(arguments)
+    except ChildFailedError as error:
+        process, failure = error.get_first_failure()
+        if failure.exitcode == INTERRUPTED:
+            raise KeyboardInterrupt from None
+        raise RunError(sentence(process, failure)) from None
+    except SignalException as error:
+        if error.sigval == signal.SIGINT:
+            raise KeyboardInterrupt from None
+        sys.exit(128 + error.sigval)
+
+
+def address(master: str) -> tuple[str, int]:
+    """HOST and port of HOST[:PORT]."""
+    host, colon, port = master.rpartition(":")
+    if not colon or not port.isdigit():
+        return master, PORT
+    return host, int(port)
+
+
+def sentence(process: int, failure: Any) -> str:
+    """What a process said before it ended."""
+    data = failure.error_file_data.get("message")
+    if isinstance(data, dict):
+        return str(data["message"]).removeprefix("InputError: ").removeprefix("RunError: ")
+    if failure.exitcode == -signal.SIGKILL:
+        return f"process {process} was killed (SIGKILL): was the machine out of memory? --resume auto goes on"
+    return f"process {process} ended with status {failure.exitcode}"
+
+
+def worker(path: Path) -> None:
+    """One of torchrun's processes. Its parent reads why it failed, and says it once for all of them."""
+    from torch.distributed.elastic.multiprocessing.errors import get_error_handler
+
+    try:
+        carry_out(path)
+    except KeyboardInterrupt:
+        sys.exit(INTERRUPTED)
+    except Exception as error:
+        if not isinstance(error, InputError | RunError):
+            traceback.print_exc()
+        if launched() and "TORCHELASTIC_ERROR_FILE" in os.environ:
+            get_error_handler().record_exception(error)
+        else:
+            print(f"error: {error}", file=sys.stderr)
+        sys.exit(1)
+
+
+if __name__ == "__main__":
+    worker(Path(sys.argv[1]))

@@ -1,0 +1,60 @@
+"""What the encoder learns and the decoder decodes: the teacher's latents, or none where there is no teacher."""
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from taehv import latents
+from taehv.annotate import Clip
+from taehv.model import TAEHV
+from taehv.params import TrainParams
+from taehv.teacher import open_teacher
+
+# What a sample's frames depend on, besides the clips.
+VIEWS = (
+    "seed",
+    "height",
+    "width",
+    "n_frames",
+    "crop_height",
+    "crop_width",
+    "max_frame_delta",
+    "min_scale",
+    "flip",
+)
+
+
+class Targets:
+    """The teacher's latents, kept in directory/latents if cached_views asks for it.
+
+    InputError if the teacher cannot be loaded or its latents are not the model's.
+    """
+
+    def __init__(
+        self,
+        params: TrainParams,
+        clips: Sequence[Clip],
+        model: TAEHV,
+        directory: Path,
+        device: torch.device,
+    ) -> None:
+        self.teacher = None
+        self.cache = None
+        if params.teacher is None:
+            return
+        self.teacher = open_teacher(params.teacher, params.teacher_scale, device)
+        self.teacher.check(model.latent_channels, model.space_factor)
+        if params.cached_views:
+            views = {name: value for name, value in asdict(params).items() if name in VIEWS}
+            key = latents.key_of(self.teacher.digest(), [asdict(clip) for clip in clips], views)
+            self.cache = latents.Cache(directory / "latents", key, len(clips) * params.cached_views)
+
+    def of(self, x: Tensor, index: Tensor) -> Tensor | None:
+        """Latents (N, L, C, h, w) of frames x (N, T, 3, H, W) whose sample numbers are `index` (N,), -1 if unknown."""
+        if self.teacher is None:
+            return None
+        cache = self.cache if bool((index >= 0).all()) else None
+        return latents.encode(self.teacher, cache, x, index.tolist())

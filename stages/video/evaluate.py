@@ -1,0 +1,44 @@
+"""evaluate: the best weights on the held-out clips, as numbers, tables, pictures and side-by-side videos."""
+
+import pandas as pd
+import torch
+
+from runs.atomic import atomic_dir
+from runs.hardware import choose_device, device_name, tune
+from stages.common import run, write_json
+from stages.video.common import ANNOTATION, METRICS, PLOTS, RECONSTRUCTED, TRAINED
+from taehv import annotate, evaluate, figures, params, train, weights
+
+
+def main() -> None:
+    settings = params.load(params.EvaluateParams)
+    trained = params.load(params.TrainParams)
+    device = choose_device(params.load(params.ComputeParams).device)
+    tune(device)
+    model = weights.read(TRAINED / "best.safetensors", trained.variant).to(device)
+    torch.manual_seed(trained.seed)
+    untrained = train.build(trained).eval().to(device)
+    clips = annotate.read(ANNOTATION).val
+    result = evaluate.evaluate(model, untrained, clips, settings)
+    speed = evaluate.costs(model, settings)
+
+    by_clip, by_frame = evaluate.tables(result.scored)
+    with atomic_dir(PLOTS) as temporary:
+        pd.DataFrame(by_clip).to_csv(temporary / "clips.csv", index=False)
+        pd.DataFrame(by_frame).to_csv(temporary / "frames.csv", index=False)
+        figures.over_time(
+            temporary / "psnr.png",
+            [clip.values["psnr"] for clip in result.scored],
+            [clip.values["bicubic_psnr"] for clip in result.scored],
+        )
+        if result.shown:
+            figures.grid(temporary / "grid.png", result.shown)
+    with atomic_dir(RECONSTRUCTED) as temporary:
+        for clip in result.shown:
+            figures.abreast(temporary / f"{clip.name}.mp4", clip)
+    facts = {"height": settings.height, "width": settings.width, "device": device_name(device)}
+    write_json(METRICS / "evaluate.json", result.summary() | speed | facts)
+
+
+if __name__ == "__main__":
+    run(main)
