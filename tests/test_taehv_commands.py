@@ -22,6 +22,9 @@ pytest.importorskip("av", reason="PyAV reads and writes the videos")
 from taehv import video
 
 
+TAEHV_COMMAND = (sys.executable, "-c", "from taehv.cli import main; main()")
+
+
 def moving(frames, height, width):
     """A smooth picture that moves: uint8 (T, H, W, 3)."""
     y, x, t = np.ogrid[:height, :width, :frames]
@@ -284,9 +287,8 @@ def test_names_of_outputs_are_checked_before_anything_is_computed(taehv, tmp_pat
 @pytest.mark.integration
 @pytest.mark.parametrize(("command", "out"), [("reconstruct", "out.mp4"), ("encode", "z.safetensors")])
 def test_a_refused_write_is_one_line_and_leaves_nothing(folder, tmp_path, command, out):
-    line = [sys.executable, "-m", "taehv.cli", command, "even.mp4", tmp_path / out]
     done = subprocess.run(
-        [*map(str, line), "--weights", "taecvx.safetensors"],
+        [*TAEHV_COMMAND, command, "even.mp4", str(tmp_path / out), "--weights", "taecvx.safetensors"],
         cwd=folder,
         capture_output=True,
         text=True,
@@ -301,7 +303,7 @@ def test_a_refused_write_is_one_line_and_leaves_nothing(folder, tmp_path, comman
 @pytest.mark.integration
 def test_an_error_is_one_line_and_status_1(folder, tmp_path):
     done = subprocess.run(
-        [sys.executable, "-m", "taehv.cli", "reconstruct", "absent.mp4", str(tmp_path / "out.mp4")],
+        [*TAEHV_COMMAND, "reconstruct", "absent.mp4", str(tmp_path / "out.mp4")],
         cwd=folder,
         capture_output=True,
         text=True,

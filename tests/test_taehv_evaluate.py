@@ -1,18 +1,24 @@
 """Evaluation of held-out clips: the right frames, aligned, beside the yardsticks; and its pictures."""
 
 import json
+import subprocess
+import sys
 
+import matplotlib
 import matplotlib.image
 import numpy as np
 import pytest
 import torch
+import yaml
+from workspace import ENVIRONMENT
 
 from runs import InputError
-from taehv import evaluate, figures, metrics, stream, video
-from taehv.annotate import Clip
+from taehv import annotate, evaluate, export, figures, metrics, params, stream, video, weights
+from taehv.annotate import Annotation, Clip
 from taehv.model import FRAMES_TO_TRIM, TAEHV
 from taehv.params import EvaluateParams
 
+CPU = torch.device("cpu")
 SETTINGS = EvaluateParams(height=32, width=48, eval_frames=9, lpips=False, grid_clips=2)
 
 
@@ -79,7 +85,7 @@ def test_a_reconstruction_three_frames_late_scores_lower(clips, model, monkeypat
 def test_frames_of_different_number_are_not_compared():
     frames = torch.zeros(9, 3, 32, 48, dtype=torch.uint8)
     with pytest.raises(ValueError, match="not the same frames"):
-        evaluate.score(frames, frames[FRAMES_TO_TRIM:])
+        evaluate.compare(frames[None, FRAMES_TO_TRIM:], frames[None])
 
 
 def test_the_first_held_out_frames_are_taken_from_the_middle_of_the_picture(clips):
@@ -91,9 +97,11 @@ def test_the_first_held_out_frames_are_taken_from_the_middle_of_the_picture(clip
     middle = torch.nn.functional.interpolate(
         whole[..., 2:62], (32, 48), mode="bilinear", antialias=True
     )  # 40x60 has the proportions of 32x48
-    assert metrics.psnr(evaluate.unit(frames), evaluate.unit(middle)).mean() > 24  # H.264 in between
+    assert (
+        metrics.psnr(evaluate.unit(frames, CPU), evaluate.unit(middle, CPU)).mean() > 24
+    )  # H.264 in between
     shifted = torch.nn.functional.interpolate(whole[..., 4:], (32, 48), mode="bilinear", antialias=True)
-    assert metrics.psnr(evaluate.unit(frames), evaluate.unit(shifted)).mean() < 20
+    assert metrics.psnr(evaluate.unit(frames, CPU), evaluate.unit(shifted, CPU)).mean() < 20
 
 
 def test_values_are_those_of_the_model_on_these_frames(clips, model):
@@ -102,7 +110,7 @@ def test_values_are_those_of_the_model_on_these_frames(clips, model):
     torch.nn.init.constant_(other.decoder[-1].bias, 0.5)
     result = evaluate.evaluate(model, other, clips, SETTINGS)
     frames = evaluate.held_out(clips[2], SETTINGS)
-    x = evaluate.unit(frames)
+    x = evaluate.unit(frames, CPU)
     with torch.inference_mode():
         made, plain = (m.decode(m.encode(x)) for m in (model, other))
     clip = result.scored[2]
@@ -149,19 +157,13 @@ def test_the_colours_of_the_error_are_its_size():
     off = frame + np.uint8(round(figures.ERROR_TOP * 255 / 2))
     far = frame + np.uint8(155)
     np.testing.assert_allclose(figures.error(frame, off), figures.ERROR_TOP / 2, atol=0.01)
-    for made, place in ((frame, 0), (off, 128), (far, 255)):
+    for made, place in ((frame, 0.0), (off, 0.5), (far, 1.0)):
         abreast = figures.side_by_side(frame, made)
         assert abreast.shape == (8, 3 * 8 + 2 * figures.GAP, 3)
         np.testing.assert_array_equal(abreast[:, :8], frame)
         np.testing.assert_array_equal(abreast[:, 8 + figures.GAP : 16 + figures.GAP], made)
-        colours = figures.side_by_side(np.zeros((1, 256, 3), np.uint8), ramp())[0, -256:].astype(int)
-        assert np.abs(abreast[0, -1] - colours[place]).max() <= 3
-
-
-def ramp():
-    """uint8 (1, 256, 3) whose error against black runs evenly to ERROR_TOP."""
-    row = (np.arange(256) * figures.ERROR_TOP).round().astype(np.uint8)
-    return np.repeat(row[None, :, None], 3, 2)
+        colour = np.array(matplotlib.colormaps["inferno"](place)[:3]) * 255
+        assert np.abs(abreast[0, -1] - colour).max() <= 4
 
 
 def test_the_grid_shows_input_reconstruction_and_error(tmp_path):
@@ -195,3 +197,37 @@ def test_the_side_by_side_video_has_all_frames(tmp_path):
     figures.abreast(tmp_path / "c.mp4", shown)
     probe = video.probe(tmp_path / "c.mp4")
     assert (probe.frames, probe.fps, probe.height, probe.width) == (7, 12.5, 32, 3 * 48 + 2 * figures.GAP)
+
+
+@pytest.mark.integration
+def test_the_stages_write_metrics_tables_pictures_videos_and_the_model(clips, model, tmp_path):
+    tiny = {"height": 32, "width": 48, "eval_frames": 9, "n_frames": 5, "device": "cpu", "grid_clips": 2}
+    values = params.preset("test") | tiny
+    (tmp_path / "params.yaml").write_text(yaml.safe_dump({"video": values}))
+    weights.save(model, tmp_path / "models/video/train/best.safetensors")
+    annotate.write(
+        Annotation(train=tuple(clips), val=tuple(clips), rejected={}), tmp_path / "data/video/annotation.json"
+    )
+    (tmp_path / "metrics/video").mkdir(parents=True)
+    (tmp_path / "metrics/video/train.json").write_text('{"best_step": 3, "history": [1, 2]}')
+    for name in ("evaluate", "export"):
+        done = subprocess.run(
+            [sys.executable, "-m", f"stages.video.{name}"],
+            cwd=tmp_path,
+            env=ENVIRONMENT,
+            capture_output=True,
+            text=True,
+        )
+        assert done.returncode == 0, done.stderr
+    found = json.loads((tmp_path / "metrics/video/evaluate.json").read_text())
+    assert found["clips"] == 3
+    assert found["encode_fps"] > 0
+    assert found["psnr"] < found["bicubic_psnr"]  # nobody trained it
+    made = {str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*") if path.is_file()}
+    plots = {f"metrics/video/plots/{name}" for name in ("clips.csv", "frames.csv", "grid.png", "psnr.png")}
+    assert plots <= made
+    assert {f"data/video/reconstructed/{name}.mp4" for name in ("x-0", "y")} <= made
+    exported, card = export.read(tmp_path / "models/video/export")
+    assert card["metrics"] == found
+    assert card["training"] == {"best_step": 3}
+    assert torch.equal(exported.encoder[0].weight, model.encoder[0].weight)

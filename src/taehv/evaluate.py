@@ -77,19 +77,19 @@ def evaluate(model: TAEHV, untrained: TAEHV, clips: Sequence[Clip], params: Eval
     ):
         frames = held_out(clip, params)
         made = reconstruction(model, frames)
-        values = score(frames, made)
-        plain = metrics.bicubic(unit(frames))
-        values["bicubic_psnr"] = metrics.psnr(plain, unit(frames))[0].numpy()
-        values["bicubic_ssim"] = metrics.ssim(plain, unit(frames))[0].numpy()
-        values["untrained_psnr"] = metrics.psnr(unit(reconstruction(untrained, frames)), unit(frames))[
-            0
-        ].numpy()
+        x, y = unit(frames, device), unit(made, device)
+        values = compare(y, x)
+        plain = metrics.bicubic(x)
+        values["bicubic_psnr"] = metrics.psnr(plain, x)
+        values["bicubic_ssim"] = metrics.ssim(plain, x)
+        values["untrained_psnr"] = metrics.psnr(unit(reconstruction(untrained, frames), device), x)
         if perceptual is not None:
-            values["lpips"] = perceptual(unit(made), unit(frames))[0].cpu().numpy()
-        scored.append(Scored(name=name, values=values))
+            values["lpips"] = perceptual(y, x)
+        by_frame = {name: value[0].cpu().numpy() for name, value in values.items()}
+        scored.append(Scored(name=name, values=by_frame))
         if i in drawn:
             before, after = (x.permute(0, 2, 3, 1).numpy() for x in (frames, made))
-            mean = float(values["psnr"].mean())
+            mean = float(by_frame["psnr"].mean())
             shown.append(Shown(name=name, fps=clip.fps, frames=before, reconstruction=after, psnr=mean))
     return Evaluation(scored=tuple(scored), shown=tuple(shown), lpips_skipped=reason)
 
@@ -113,23 +113,22 @@ def reconstruction(model: TAEHV, frames: Tensor) -> Tensor:
     return torch.from_numpy(made).permute(0, 3, 1, 2)
 
 
-def score(frames: Tensor, made: Tensor) -> dict[str, np.ndarray]:
-    """PSNR, SSIM and temporal PSNR of each frame; both uint8 (T, 3, H, W), frame k of `made` that of frame k."""
+def compare(made: Tensor, frames: Tensor) -> dict[str, Tensor]:
+    """PSNR, SSIM and temporal PSNR of each frame; both (N, T, 3, H, W), frame k of `made` that of frame k."""
     if frames.shape != made.shape:
         raise ValueError(
             f"{tuple(made.shape)} cannot be compared with {tuple(frames.shape)}: not the same frames"
         )
-    pair = unit(made), unit(frames)
     return {
-        "psnr": metrics.psnr(*pair)[0].numpy(),
-        "ssim": metrics.ssim(*pair)[0].numpy(),
-        "temporal_psnr": metrics.temporal_psnr(*pair)[0].numpy(),
+        "psnr": metrics.psnr(made, frames),
+        "ssim": metrics.ssim(made, frames),
+        "temporal_psnr": metrics.temporal_psnr(made, frames),
     }
 
 
-def unit(frames: Tensor) -> Tensor:
-    """uint8 (T, 3, H, W) -> float32 (1, T, 3, H, W) in [0, 1]."""
-    return frames[None].float() / 255
+def unit(frames: Tensor, device: torch.device) -> Tensor:
+    """uint8 (T, 3, H, W) -> float32 (1, T, 3, H, W) in [0, 1] on the device."""
+    return frames[None].to(device).float() / 255
 
 
 def costs(model: TAEHV, params: EvaluateParams) -> dict[str, Any]:

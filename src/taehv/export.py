@@ -110,7 +110,9 @@ class Plain(nn.Module):
     def _run(self, x: Tensor) -> Tensor:
         for layer in self.layers:
             if isinstance(layer, MemBlock):
-                past = torch.cat([torch.zeros_like(x[:1]), x[:-1]])
+                past = F.pad(x, (0, 0, 0, 0, 0, 0, 1, 0))[
+                    :-1
+                ]  # zeros as a tensor would be stored in the graph
                 x = F.relu(layer.conv(torch.cat([x, past], 1)) + x)
             else:
                 x = layer(x)

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-ERROR_TOP = 0.25  # mean absolute error of the brightest colour
+ERROR_TOP = 0.15  # mean absolute error of the brightest colour
 ERROR_COLOURS = "inferno"
 MEAN_COLOUR, BICUBIC_COLOUR, CLIP_COLOUR = "#0072b2", "#d55e00", "#b0b0b0"  # Okabe-Ito, and grey
 GAP = 4  # px between pictures side by side; even, as H.264 wants
@@ -80,7 +80,7 @@ def grid(path: Path, clips: Sequence[Shown], times: int = 3) -> None:
                     heading = ("input", "reconstruction", "error")[c]
                     ax.text(0.5, 1 + 0.24 / row, heading, transform=ax.transAxes, ha="center", fontsize=9)
                 if c == 0:
-                    caption = f"{clip.name}, {clip.psnr:.1f} dB, frame {k}" if t == 0 else f"frame {k}"
+                    caption = f"{clip.name[:40]}, {clip.psnr:.1f} dB, frame {k}" if t == 0 else f"frame {k}"
                     ax.text(0, 1 + 0.05 / row, caption, transform=ax.transAxes, fontsize=8, color="#444444")
     bar = figure.add_axes(
         (
@@ -93,7 +93,7 @@ def grid(path: Path, clips: Sequence[Shown], times: int = 3) -> None:
     assert colours is not None
     figure.colorbar(colours, cax=bar, extend="max", extendfrac=0.02)
     bar.tick_params(labelsize=7)
-    bar.set_ylabel("mean absolute error of R, G, B (0 to 1)", fontsize=7)
+    bar.set_ylabel("mean |error| (0 to 1)", fontsize=7)
     _save(figure, path)
 
 
