@@ -12,10 +12,20 @@ from itertools import pairwise
 import torch
 from torch import nn
 
-from taehv.model import TAEHV, MemBlock, TGrow, TPool
+from taehv.layers import MemBlock, TGrow, TPool
+from taehv.model import TAEHV
+from taehv.params import TrainParams
 
 GREY = 0.5  # the middle of [0, 1]
 LAST_GAIN = 0.3  # of the random part of the picture
+
+
+def untrained(params: TrainParams) -> TAEHV:
+    """The network that a run of these parameters starts with."""
+    torch.manual_seed(params.seed)
+    model = TAEHV(params.variant, params.gradient_checkpointing)
+    initialise(model)
+    return model
 
 
 @torch.no_grad()
