@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import yaml
-from filmed import CONF, clip, film, moving, settings, spoil
+from filmed import CONF, REAL, clip, film, moving, settings, spoil
 
 from runs import InputError
 from taehv import annotate as annotation_of
@@ -219,3 +219,14 @@ def test_the_stages(tmp_path):
     assert done.returncode == 1
     assert done.stderr.startswith("error: there is no directory nowhere")
     assert done.stderr.count("\n") == 1
+
+
+@pytest.mark.integration
+@pytest.mark.skipif(not REAL.exists(), reason="the real clips are not at ../shared/data/videos")
+def test_the_tails_of_real_clips():
+    found = annotate(settings(AnnotateParams, data_root=str(REAL), val_split="tail"))
+    assert not found.rejected
+    assert len(found.train) == len(found.val) == 5
+    for train, val in zip(found.train, found.val, strict=True):
+        assert (train.path, train.first, train.stop) == (val.path, 0, val.first)
+        assert len(val) == round(0.2 * val.frames)

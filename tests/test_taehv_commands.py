@@ -21,7 +21,6 @@ pytest.importorskip("av", reason="PyAV reads and writes the videos")
 
 from taehv import video
 
-
 TAEHV_COMMAND = (sys.executable, "-c", "from taehv.cli import main; main()")
 
 
@@ -352,6 +351,8 @@ def test_bench_prints_a_table_or_json(taehv, capsys):
     assert row["decode_fps"] > 0
     with pytest.raises(InputError, match="size 20x32 must be of multiples of 8"):
         taehv("bench", "--sizes", "20x32")
+    with pytest.raises(InputError, match="frames is 3"):
+        taehv("bench", "--sizes", "16x32", "--frames", 3)
 
 
 @pytest.mark.parametrize("bad", ["480", "0x16", "axb", "16x"])

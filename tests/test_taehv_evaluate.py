@@ -220,7 +220,7 @@ def test_the_stages_write_metrics_tables_pictures_videos_and_the_model(clips, mo
         )
         assert done.returncode == 0, done.stderr
     found = json.loads((tmp_path / "metrics/video/evaluate.json").read_text())
-    assert found["clips"] == 3
+    assert (found["clips"], found["frames"]) == (3, 6 + 9 + 9)
     assert found["encode_fps"] > 0
     assert found["psnr"] < found["bicubic_psnr"]  # nobody trained it
     made = {str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*") if path.is_file()}

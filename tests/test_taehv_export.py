@@ -72,11 +72,18 @@ def test_the_card_says_where_the_model_is_from(plain, model, trained, tmp_path):
 
 def test_the_page_for_people_has_the_metrics_and_the_commands(plain):
     text = (plain[0] / export.README).read_text()
-    for part in ("taew2_1", "| psnr | 25.5 |", "| lpips_skipped | no package |", "best_step 750", "MIT"):
+    for part in (
+        "taew2_1",
+        "| psnr | 25.5 |",
+        "| lpips_skipped | no package |",
+        "| best_step | 750 |",
+        "MIT",
+    ):
         assert part in text
     for command in ("reconstruct", "encode", "decode"):
         assert f"taehv {command} " in text
     assert ".onnx" not in text
+    assert "| lpips |" not in text
 
 
 def test_a_missing_or_damaged_card_is_one_sentence(plain, tmp_path):

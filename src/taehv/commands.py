@@ -82,7 +82,9 @@ def add(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> No
         metavar="HxW",
         help="of frames, e.g. 480x720 (px; default: by device)",
     )
-    command.add_argument("--frames", type=_positive, default=17, help="per clip (default: %(default)s)")
+    command.add_argument(
+        "--frames", type=_positive, default=17, help="per clip, 4 or more (default: %(default)s)"
+    )
     command.add_argument("--variant", choices=VARIANTS, default="taecvx")
     command.add_argument("--json", action="store_true", help="print JSON instead of a table")
     command.set_defaults(handler=bench)
@@ -176,12 +178,13 @@ def bench(args: argparse.Namespace) -> None:
         if height % model.space_factor or width % model.space_factor:
             raise InputError(f"size {height}x{width} must be of multiples of {model.space_factor}")
         measured = speed.measure(model, height, width, args.frames, device)
-        rows.append({"height": height, "width": width, "frames": args.frames} | measured)
+        rows.append({"height": height, "width": width} | measured)
     if args.json:
         print(json.dumps({"device": device_name(device), "variant": args.variant, "sizes": rows}, indent=2))
         return
-    print(f"{args.variant} on {device_name(device)}, clips of {args.frames} frames")
-    columns = [name for name in rows[0] if name not in ("height", "width", "frames")]
+    precision = "bf16" if rows[0]["bf16"] else "float32"
+    print(f"{args.variant} on {device_name(device)} in {precision}, clips of {rows[0]['frames']} frames")
+    columns = [name for name in rows[0] if name.startswith(("encode", "decode"))]
     print("size".rjust(9), *columns, sep="  ")
     for row in rows:
         values = (_shown(row[name]).rjust(len(name)) for name in columns)

@@ -21,6 +21,7 @@ from taehv.model import TAEHV
 from taehv.params import EvaluateParams
 
 COLUMNS = ("psnr", "ssim", "temporal_psnr", "lpips", "bicubic_psnr", "bicubic_ssim", "untrained_psnr")
+COSTS = ("encode_fps", "decode_fps", "encode_peak_memory_mb", "decode_peak_memory_mb")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -134,7 +135,8 @@ def unit(frames: Tensor, device: torch.device) -> Tensor:
 def costs(model: TAEHV, params: EvaluateParams) -> dict[str, Any]:
     """Frames per second and peak memory of encode and decode where the model is."""
     device = next(model.parameters()).device
-    return speed.measure(model, params.height, params.width, params.eval_frames, device)
+    measured = speed.measure(model, params.height, params.width, params.eval_frames, device)
+    return {name: measured[name] for name in COSTS}
 
 
 def tables(scored: Sequence[Scored]) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:

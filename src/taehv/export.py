@@ -27,7 +27,7 @@ WEIGHTS, PUBLISHED, CARD, README = "taehv.safetensors", "taehv.pth", "model.json
 GRAPHS = {"encoder": "encoder.onnx", "decoder": "decoder.onnx"}
 ONNX_TOLERANCE = 1e-4  # of frames in [0, 1] and of latents: a fortieth of a level of 8 bits
 OPSET = 18
-LICENCE = "code: MIT; weights: see the licences of the videos and of the teacher that they were trained with"
+LICENCE = "Code: MIT; weights: see the licences of the videos and of the teacher that they were trained with"
 
 
 def write(
@@ -195,16 +195,13 @@ def readme(card: dict[str, Any]) -> str:
         f"{card['space_factor']}x{card['space_factor']} px become a latent of {card['latent_channels']} values. "
         f"Latents are {latents}.",
         "",
-        "| metric (held-out clips) | value |",
-        "|---|---|",
-        *(
-            f"| {name} | {value:.4g} |"
-            for name, value in metrics.items()
-            if isinstance(value, int | float) and not isinstance(value, bool)
-        ),
-        *(f"| {name} | {value} |" for name, value in metrics.items() if isinstance(value, str)),
+        "On held-out clips (PSNR in dB, memory in MiB):",
         "",
-        "Trained with " + ", ".join(f"{key} {value}" for key, value in training.items()) + ".",
+        *_table(metrics),
+        "",
+        f"How it was trained (all parameters: {CARD}):",
+        "",
+        *_table(training),
         "",
         "```",
         f"taehv reconstruct clip.mp4 out.mp4 --compare --weights {WEIGHTS}",
@@ -225,3 +222,13 @@ def readme(card: dict[str, Any]) -> str:
             )
     lines += [f"| {CARD} | this card, with all parameters of the training |", "", card["licence"] + "."]
     return "\n".join(lines) + "\n"
+
+
+def _table(values: dict[str, Any]) -> list[str]:
+    """Rows of a Markdown table, of what is there."""
+    shown = {
+        name: f"{value:.4g}" if isinstance(value, float) else str(value)
+        for name, value in values.items()
+        if value is not None
+    }
+    return ["| | |", "|---|---|", *(f"| {name} | {value} |" for name, value in shown.items())]

@@ -4,6 +4,7 @@ Frames are (N, T, C, H, W), RGB in [0, 1]; time is folded into the batch, and a 
 Module indices are those of the published weights, so their state dict loads as it is.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import torch
@@ -12,7 +13,7 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from runs import InputError
-from taehv.layers import Clamp, MemBlock, TGrow, TPool, conv, upsampled_conv
+from taehv.layers import Clamp, MemBlock, TGrow, TPool, conv, images, rows, upsampled_conv
 
 FRAMES_TO_TRIM = 3  # frames that the decoder makes before the first input frame
 FRAMES_PER_LATENT = 4
@@ -108,12 +109,18 @@ class TAEHV(nn.Module):
         trim = 0 if memory else FRAMES_TO_TRIM
         if not z.shape[1]:
             return z.new_empty(n, 0, 3, height * self.space_factor, width * self.space_factor)
-        frames = self._run(self.decoder, z.flatten(0, 1), n, memory)
+        *layers, _, grow, wide, relu, last = self.decoder
+        x = grow(self._run(layers, z.flatten(0, 1), n, memory))
+        if trim:  # before the costliest layers; none after them looks at another frame
+            x = images(rows(x).unflatten(0, (n, -1))[:, trim:].flatten(0, 1))
+        x = last(relu(upsampled_conv(x, wide.get_parameter("weight"))))
         if self.patch > 1:
-            frames = F.pixel_shuffle(frames, self.patch)
-        return frames.unflatten(0, (n, -1))[:, trim:]
+            x = F.pixel_shuffle(x, self.patch)
+        return x.unflatten(0, (n, -1))
 
-    def _run(self, layers: nn.Sequential, x: Tensor, n: int, memory: dict[int, Tensor] | None) -> Tensor:
+    def _run(
+        self, layers: Iterable[nn.Module], x: Tensor, n: int, memory: dict[int, Tensor] | None
+    ) -> Tensor:
         """All layers over all frames at once; x (N*T, C, H, W).
 
         memory: a dict, empty at the video's start, in which each MemBlock finds the last frame that it saw, and
@@ -133,7 +140,7 @@ class TAEHV(nn.Module):
             elif isinstance(layer, nn.Upsample):
                 # growing pixel by pixel commutes with repeating pixels, and costs a quarter before
                 (_, grow), (_, conv) = next(steps), next(steps)
-                x = upsampled_conv(grow(x), conv.weight)
+                x = upsampled_conv(grow(x), conv.get_parameter("weight"))
             else:
                 x = layer(x)
         return x
