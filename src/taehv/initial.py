@@ -50,6 +50,8 @@ def carry_colours(model: TAEHV) -> None:
     colours = 3 * model.patch**2
     carried = 2 * colours
     first, last = _conv(model.encoder[0]), _conv(model.decoder[-1])
+    assert first.bias is not None
+    assert last.bias is not None
     first.bias.copy_(-GREY * first.weight.sum((1, 2, 3)))
     first.weight[:carried] = 0
     for c in range(colours):
