@@ -57,6 +57,17 @@ def test_a_batch_is_put_together_of_old_and_made_latents(tmp_path):
     torch.testing.assert_close(mixed, CountingTeacher().encode(batch([1, 2, 3])), rtol=2**-11, atol=0)
 
 
+def test_a_replaced_sample_is_neither_kept_nor_looked_up(tmp_path):
+    """Index -1 is not that of the last sample."""
+    teacher, cache = CountingTeacher(), Cache(tmp_path, KEY, COUNT)
+    kept = encode(teacher, cache, batch([COUNT - 1]), [COUNT - 1])
+    mixed = encode(teacher, cache, batch([COUNT - 1, 0]), [COUNT - 1, -1])
+    assert torch.equal(mixed[:1], kept)
+    torch.testing.assert_close(mixed[1:], CountingTeacher().encode(batch([0])), rtol=2**-11, atol=0)
+    assert teacher.clips == 2
+    assert len(list(tmp_path.rglob("*.safetensors"))) == 1
+
+
 @pytest.mark.parametrize("damage", ["cut", "bit", "empty"])
 def test_a_damaged_file_is_made_again(tmp_path, damage):
     teacher, cache = CountingTeacher(), Cache(tmp_path, KEY, COUNT)

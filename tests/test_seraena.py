@@ -21,8 +21,8 @@ SIDE = 16  # of the crops
 PARAMS = replace(BASE, seraena_weight=1.0, seraena_crop=SIDE, seraena_buffer_mb=1)
 
 
-def seraena(seed: int = 0, channels: int = 16, **changes) -> Seraena:
-    return Seraena(channels, replace(PARAMS, **changes), CPU, torch.Generator().manual_seed(seed))
+def seraena(draws: int = 0, channels: int = 16, **changes) -> Seraena:
+    return Seraena(channels, replace(PARAMS, **changes), CPU, torch.Generator().manual_seed(draws))
 
 
 def clips(seed: int = 0, n: int = 2, frames: int = 13, side: int = 32) -> tuple[Tensor, Tensor, Tensor]:
@@ -302,7 +302,7 @@ def test_resumed_equals_uninterrupted():
     torch.save(whole.state_dict(), file)
     expected = steps(whole, range(2, 4))
 
-    resumed = seraena(seed=99)
+    resumed = seraena(99)
     file.seek(0)
     resumed.load_state_dict(torch.load(file, weights_only=True))
     assert resumed.steps == 2
@@ -357,7 +357,7 @@ class Gloo:
 def process(rank: int, folder: str) -> None:
     torch.set_num_threads(1)
     dist.init_process_group("gloo", init_method=f"file://{folder}/meet", rank=rank, world_size=2)
-    adversary = seraena(seed=rank)
+    adversary = seraena(rank)
     adversary.sync(Gloo(2))
     steps(adversary, range(10 * rank, 10 * rank + 3))
     torch.save(adversary.state_dict(), f"{folder}/{rank}.pt")
@@ -404,6 +404,17 @@ def test_averages_gradients_and_statistics_over_processes():
     gradients = [torch.cat([p.grad.flatten() for p in s.discriminator.parameters()]) for s in singles]
     ours = torch.cat([p.grad.flatten() for p in together.discriminator.parameters()])
     torch.testing.assert_close(ours, (gradients[0] + gradients[1]) / 2)
+
+
+def test_begins_alike_wherever_it_is_built():
+    weights = []
+    for global_seed, seed in ((1, 7), (2, 7), (2, 8)):
+        torch.manual_seed(global_seed)
+        weights.append(
+            torch.cat([p.flatten() for p in seraena(global_seed, seed=seed).discriminator.parameters()])
+        )
+    assert torch.equal(weights[0], weights[1])
+    assert not torch.equal(weights[1], weights[2])
 
 
 def test_draws_nothing_from_the_global_generator():

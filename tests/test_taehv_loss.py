@@ -6,6 +6,7 @@ from types import ModuleType
 
 import pytest
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from runs import InputError
@@ -131,6 +132,21 @@ def test_lpips_sees_images_between_minus_one_and_one(monkeypatch):
     total.backward()
     assert y.grad.abs().sum() > 0
     assert not any(weight.requires_grad for weight in objective._lpips.parameters())
+
+
+def test_lpips_is_float32_under_autocast(monkeypatch):
+    class Convolving(StandIn):
+        def forward(self, image: Tensor, other: Tensor) -> Tensor:
+            kernel = torch.full((1, 3, 3, 3), 0.1)
+            return (F.conv2d(image, kernel) - F.conv2d(other, kernel)).square().mean((1, 2, 3), keepdim=True)
+
+    monkeypatch.setitem(sys.modules, "lpips", package(Convolving))
+    values = frames(16), latents(), frames(13, seed=1).bfloat16()
+    objective = loss(lpips_weight=1.0)
+    expected, _ = objective(*values)
+    with torch.autocast("cpu", torch.bfloat16):
+        total, _ = objective(*values)
+    assert torch.equal(total, expected)
 
 
 def test_lpips_that_is_absent_says_what_to_do(monkeypatch):

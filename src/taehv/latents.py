@@ -78,16 +78,19 @@ class Cache:
 def encode(teacher: Encoder, cache: Cache | None, x: Tensor, indices: Sequence[int]) -> Tensor:
     """The teacher's latents (N, L, C, h, w) of frames x (N, T, 3, H, W) with sample indices, on x's device.
 
-    What the cache has is not computed; what it has not is stored. Either way the values are those of the file, so that
-    a run that is resumed, and finds more of them there, continues as it would have.
+    What the cache has is not computed; what it has not is stored, unless its index is negative: such a sample is not
+    the one that the index stands for. Either way the values are rounded as in the file, so that a run that is resumed,
+    and finds more of them there, continues as it would have.
     """
     if cache is None:
         return teacher.encode(x).to(x.device)
-    known = {n: latents for n, i in enumerate(indices) if (latents := cache.get(i)) is not None}
+    found = {n: cache.get(i) for n, i in enumerate(indices) if i >= 0}
+    known = {n: latents for n, latents in found.items() if latents is not None}
     missing = [n for n in range(len(indices)) if n not in known]
     if missing:
         for n, latents in zip(missing, teacher.encode(x[missing]), strict=True):
-            cache.put(indices[n], latents)
+            if indices[n] >= 0:
+                cache.put(indices[n], latents)
             known[n] = _stored(latents).float()
     return torch.stack([known[n] for n in range(len(indices))]).to(x.device)
 

@@ -73,7 +73,9 @@ class Seraena:
         channels = 3 * TRIPLE
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(params.seed)
-            self.discriminator = Discriminator(channels, latent_channels).to(device)
+            network = Discriminator(channels, latent_channels)
+        network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.discriminator = network.to(device)
         self.optimiser = torch.optim.AdamW(self.discriminator.parameters(), lr=3e-4, betas=(0.9, 0.99))
         cells = self.crop // self.space_factor
         self.buffer = ReplayBuffer(
@@ -89,7 +91,7 @@ class Seraena:
         self._generator = generator
         self._bf16 = use_bf16(params.amp, device)
         self._device = device
-        self._mean: Callable[[Tensor], Tensor] = lambda value: value
+        self._mean: Callable[[Tensor], Tensor] | None = None  # over processes
 
     def sync(self, processes: Group) -> None:
         """From now on gradients and running statistics are means over all processes; every process must step."""
@@ -160,16 +162,17 @@ class Seraena:
         ) / 2
         self.optimiser.zero_grad()
         loss.backward()
-        self._average()
+        if self._mean is not None:
+            self._average(self._mean)
         self.optimiser.step()
         self.steps += 1
         self.discriminator_loss = loss.detach()
 
-    def _average(self) -> None:
+    def _average(self, mean_of: Callable[[Tensor], Tensor]) -> None:
         """Makes gradients and running statistics the same in all processes: their means, in one exchange."""
         values = [p.grad for p in self.discriminator.parameters() if p.grad is not None]
         values += [b for b in self.discriminator.buffers() if b.is_floating_point()]
-        flat = self._mean(torch.cat([value.flatten() for value in values]))
+        flat = mean_of(torch.cat([value.flatten() for value in values]))
         for value, mean in zip(values, flat.split([value.numel() for value in values]), strict=True):
             value.copy_(mean.view_as(value))
 
