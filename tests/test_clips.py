@@ -31,6 +31,14 @@ def test_the_same_seed_gives_the_same_bytes(tmp_path, monkeypatch):
     assert all(data != other[name] for name, data in contents(tmp_path / "a").items())
 
 
+def test_files_depend_on_neither_cores_nor_instructions(tmp_path):
+    """libx264 writes its settings into the file."""
+    clips(few(clips_frames=1), tmp_path)
+    for data in contents(tmp_path).values():
+        assert b" threads=1 " in data
+        assert b" mbtree=0 " in data
+
+
 def test_files_hold_what_was_rendered(tmp_path):
     clips(few(height=64, width=96), tmp_path)
     for number, path in enumerate(sorted(tmp_path.iterdir())):
