@@ -11,7 +11,7 @@ import os
 import signal
 import sys
 import traceback
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,7 +24,7 @@ from runs import InputError, RunError
 from runs.atomic import atomic_dir, atomic_file
 from runs.cores import available_cores
 from runs.hardware import choose_device
-from runs.launcher import launched, leads
+from runs.launcher import leads
 from runs.parameters import check_names, keys, parse
 from taehv import annotate
 from taehv.clips import clips
@@ -96,20 +96,25 @@ def values_of(request: Request) -> tuple[str, dict[str, Any]]:
         if not equals:
             raise InputError(f"--set takes KEY=VALUE, not {change!r}")
         check_names([key], values)
-        try:
-            values[key] = yaml.safe_load(text)
-        except yaml.YAMLError:
-            raise InputError(f"--set {key}: {text!r} is no value") from None
+        values[key] = value_of(key, text, values[key])
     if request.data is not None:
         values["data_root"] = request.data
     check(values)
     return name, values
 
 
+def value_of(key: str, text: str, before: Any) -> Any:
+    """A value as the command line writes it: text where it was text (YAML takes `off` for false), else as YAML."""
+    try:
+        return text if isinstance(before, str) and text != "null" else yaml.safe_load(text)
+    except yaml.YAMLError:
+        raise InputError(f"--set {key}: {text!r} is no value") from None
+
+
 def run(request: Request) -> None:
     """Trains as asked; returns when the run has ended. InputError, RunError or KeyboardInterrupt if it has not."""
     name, values = values_of(request)
-    check_gpus(values, request.gpus)
+    check_gpus(values["device"], request.gpus)
     check_machines(request)
     directory = OUTPUTS / (f"{name}-debug" if request.debug else name)
     output = Path(request.output) if request.output else directory
@@ -132,9 +137,9 @@ def run(request: Request) -> None:
     torchrun(request.gpus, ["-m", "taehv.launch", str(path)], request.nodes, request.rank, request.master)
 
 
-def check_gpus(values: dict[str, Any], gpus: int) -> None:
+def check_gpus(device_name: str, gpus: int) -> None:
     """RunError if this machine lacks the device, or has fewer GPUs than are asked for."""
-    device = choose_device(values["device"])
+    device = choose_device(device_name)
     if device.type == "cuda" and gpus > torch.cuda.device_count():
         raise RunError(
             f"{gpus} GPUs are asked for but this machine has {torch.cuda.device_count()}: ask for fewer, add "
@@ -252,18 +257,18 @@ def sentence(process: int, failure: Any) -> str:
     return f"process {process} ended with status {failure.exitcode}"
 
 
-def worker(path: Path) -> None:
+def work(main: Callable[[], None]) -> None:
     """One of torchrun's processes. Its parent reads why it failed, and says it once for all of them."""
     from torch.distributed.elastic.multiprocessing.errors import get_error_handler
 
     try:
-        carry_out(path)
+        main()
     except KeyboardInterrupt:
         sys.exit(INTERRUPTED)
     except Exception as error:
         if not isinstance(error, InputError | RunError):
             traceback.print_exc()
-        if launched() and "TORCHELASTIC_ERROR_FILE" in os.environ:
+        if "TORCHELASTIC_ERROR_FILE" in os.environ:
             get_error_handler().record_exception(error)
         else:
             print(f"error: {error}", file=sys.stderr)
@@ -271,4 +276,4 @@ def worker(path: Path) -> None:
 
 
 if __name__ == "__main__":
-    worker(Path(sys.argv[1]))
+    work(lambda: carry_out(Path(sys.argv[1])))

@@ -7,6 +7,7 @@ import json
 import os
 import socket
 import tempfile
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
@@ -34,6 +35,12 @@ class Group(Processes):
     @property
     def on_this_machine(self) -> int:
         return int(os.environ.get("LOCAL_WORLD_SIZE", "1")) if self.count > 1 else 1
+
+    def wrap(self, model: nn.Module) -> nn.Module:
+        with warnings.catch_warnings():
+            # torch 2.13 would rather have another name for an option that earlier versions know by this one only
+            warnings.filterwarnings("ignore", "`broadcast_buffers` is deprecated", FutureWarning)
+            return super().wrap(model)
 
     def wait(self) -> None:
         """Until all processes have come here."""
@@ -123,7 +130,7 @@ def _enter_deepspeed(
         alone = {"RANK": "0", "LOCAL_RANK": "0", "WORLD_SIZE": "1", "LOCAL_WORLD_SIZE": "1"}
         os.environ.update(alone | {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free_port())})
     try:
-        import deepspeed  # noqa: F401
+        import deepspeed  # type: ignore[import-untyped]  # noqa: F401
         from accelerate import Accelerator, DeepSpeedPlugin
     except ImportError as error:
         raise RunError(

@@ -31,8 +31,6 @@ class Profile:
                 activities=activities,
                 schedule=schedule(wait=WAIT, warmup=WARMUP, active=ACTIVE, repeat=1),
                 on_trace_ready=self._write,
-                record_shapes=True,
-                profile_memory=True,
             )
             self.profiler.start()
         return self

@@ -71,6 +71,8 @@ def train(
     room = memory.check(params, device, bf16, group.on_this_machine)
     output.mkdir(parents=True, exist_ok=True)
     group.check_shared(output)
+    if compute.strategy != "ddp" and group.first:
+        parallel.write_settings(output / "deepspeed.json", parallel.deepspeed_settings(params, compute, bf16))
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(device)
 
@@ -245,11 +247,24 @@ def identity(
         }  # each process has a state of its own
     else:
         del values["batch_size"], values["accumulation_steps"]  # one process may take the passes of two
+    return values | {"clips": fingerprint(annotation)}
+
+
+def fingerprint(annotation: Annotation) -> str:
+    """Identifies the clips by what is known of their files without reading them; where they lie does not count."""
     clips = [
-        (clip.path.name, clip.frames, clip.width, clip.height, clip.first, clip.stop)
+        (
+            clip.path.name,
+            clip.path.stat().st_size if clip.path.exists() else None,
+            clip.frames,
+            clip.width,
+            clip.height,
+            clip.first,
+            clip.stop,
+        )
         for clip in (*annotation.train, *annotation.val)
     ]
-    return values | {"clips": hashlib.sha256(json.dumps(clips).encode()).hexdigest()[:16]}
+    return hashlib.sha256(json.dumps([len(annotation.train), *clips]).encode()).hexdigest()[:16]
 
 
 def finite(means: dict[str, float], step: int) -> dict[str, float]:
@@ -279,13 +294,15 @@ def introduction(
     unit = "GPUs" if group.device.type == "cuda" else "processes"
     size = math.prod(parts)
     count = sum(w.numel() for w in TAEHV(params.variant).parameters())
+    done = progress.step == params.max_steps
+    precision = "bf16" if bf16 else "float32"
     return (
-        f"{params.variant}: {count:,} parameters on {group.count} x {device_name(group.device)} "
-        f"({'bf16' if bf16 else 'float32'}, {compute.strategy})\n"
+        f"preset {compute.preset}: {params.variant}, {count:,} parameters on {group.count} x "
+        f"{device_name(group.device)} ({precision}, {compute.strategy})\n"
         f"{parts[0]} samples x {parts[1]} passes x {parts[2]} {unit} = {size} samples a step, "
         f"each {params.n_frames} frames of {params.crop()[0]}x{params.crop()[1]} from {len(annotation.train):,} clips; "
         f"{held_out} for validation\n"
-        f"steps {progress.step + 1:,} to {params.max_steps:,}"
+        + ("all steps are done" if done else f"steps {progress.step + 1:,} to {params.max_steps:,}")
     )
 
 

@@ -1,0 +1,94 @@
+"""train: the tiny autoencoder on the annotated clips. A killed run goes on from its newest checkpoint.
+
+Checkpoints live outside the outputs, in .runs/video-<key>, where the key is a hash of the parameters, the clips and the
+library's code; a finished run removes its directory.
+"""
+
+import dataclasses
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+from dvclive import Live
+
+import taehv
+from runs.atomic import atomic_dir
+from runs.checkpoints import run_key
+from runs.launcher import launched, leads
+from stages.common import RUNS, run, write_json
+from stages.video.common import ANNOTATION, LIVE, METRICS, TRAINED
+from taehv import annotate, curves, launch, params
+from taehv.progress import Record
+from taehv.train import fingerprint, train
+
+KEPT = ("best.safetensors", "last.safetensors")
+
+
+def main() -> None:
+    settings, compute = params.load(params.TrainParams), params.load(params.ComputeParams)
+    if compute.gpus > 1 and not launched():
+        launch.check_gpus(compute.device, compute.gpus)
+        launch.torchrun(compute.gpus, ["-m", "stages.video.train"])
+        return
+    annotation = annotate.read(ANNOTATION)
+    values = dataclasses.asdict(settings)
+    code = sorted(Path(taehv.__file__).parent.rglob("*.py"))
+    key = run_key({"params": values, "clips": fingerprint(annotation), "gpus": compute.gpus}, code)
+    work = RUNS / f"video-{key}"
+    if not leads():  # trains along; the first process writes
+        train(settings, annotation, work, compute=compute, resume="auto")
+        return
+
+    with atomic_dir(TRAINED) as trained, atomic_dir(LIVE) as directory:
+        with Live(str(directory), save_dvc_exp=False, dvcyaml=None) as live:
+            result = train(
+                settings,
+                annotation,
+                work,
+                compute=compute,
+                resume="auto",
+                on_record=lambda record: log(live, record),
+            )
+        curves.draw(directory / "curves.png", result["history"], result["best_step"])
+        for name in KEPT:
+            shutil.copyfile(work / name, trained / name)
+        (trained / "history.json").write_text(json.dumps(result["history"], indent=1) + "\n")
+        (trained / "params.json").write_text(json.dumps(values, indent=1) + "\n")
+    write_json(METRICS / "train.json", summary(result))
+    shutil.rmtree(work)
+
+
+def log(live: Live, record: Record) -> None:
+    """One record to DVCLive."""
+    live.step = int(record["step"])
+    for name, value in record.items():
+        if name != "step":
+            live.log_metric(name, value)
+    live.make_summary()
+
+
+def summary(result: dict[str, Any]) -> dict[str, float | int | str]:
+    """What `dvc metrics diff` compares; times are wall-clock seconds, of the steps alone where per second."""
+    many = result["processes"] > 1
+    return {
+        "best_psnr": round(result["best_psnr"], 3),
+        "best_step": result["best_step"],
+        "untrained_psnr": round(result["untrained_psnr"], 3),
+        "steps": result["steps"],
+        "effective_batch": result["effective_batch"],
+        "seconds": round(result["seconds"], 1),
+        "steps_per_second": round(result["steps_per_second"], 3),
+        "samples_per_second": round(result["samples_per_second"], 2),
+        "replaced_samples": result["bad_samples"],
+        "peak_memory_mb": round(result["peak_memory_mb"], 1),
+        "device": f"{result['processes']} x {result['device']}" if many else result["device"],
+        "precision": "bf16" if result["bf16"] else "float32",
+    }
+
+
+if __name__ == "__main__":
+    if launched():
+        launch.work(main)  # the parent says why
+    else:
+        run(main)

@@ -1,0 +1,112 @@
+"""Training runs of seconds for the tests of the video pipeline: few frames of 32x32, and if need be a tiny network."""
+
+import os
+import sys
+from functools import cache
+from pathlib import Path
+from tempfile import mkdtemp
+from typing import Any
+
+import pytest
+
+from runs.parameters import keys, parse
+from taehv import annotate, model, params
+from taehv.annotate import Annotation
+from taehv.clips import clips
+from taehv.params import AnnotateParams, ClipsParams, ComputeParams, TrainParams
+from taehv.train import train
+
+ROOT = Path(__file__).parents[1]
+SMALL = {
+    "height": 32,
+    "width": 32,
+    "n_frames": 5,
+    "clips_count": 5,
+    "clips_frames": 12,
+    "max_frame_delta": 2,
+    "workers": 0,
+    "batch_size": 2,
+    "accumulation_steps": 1,
+    "max_steps": 4,
+    "warmup_steps": 1,
+    "validate_every": 100,
+    "save_every": 100,
+    "val_clips": 2,
+    "amp": "off",
+    "device": "cpu",
+}
+ENVIRONMENT = os.environ | {
+    "PYTHONPATH": os.pathsep.join([str(ROOT / "src"), str(ROOT), str(ROOT / "tests")]),
+    "OMP_NUM_THREADS": "1",
+    "PYTHONUNBUFFERED": "1",
+}
+
+
+def values(**changes: Any) -> dict[str, Any]:
+    found = params.preset("test", ROOT / "conf/video") | SMALL | changes
+    params.check(found)
+    return found
+
+
+def pick(cls: type, **changes: Any) -> Any:
+    found = values(**changes)
+    return parse(cls, {name: found[name] for name in keys(cls)})
+
+
+@cache
+def videos() -> Path:
+    """The built-in clips, five of 12 frames, made once per session."""
+    folder = Path(mkdtemp(prefix="taehv-clips-"))
+    clips(pick(ClipsParams), folder)
+    return folder
+
+
+@cache
+def annotation(**changes: Any) -> Annotation:
+    return annotate.annotate(pick(AnnotateParams, data_root=str(videos()), **changes))
+
+
+def shrink(monkeypatch: pytest.MonkeyPatch | None = None) -> None:
+    """Makes networks of a few thousand weights instead of 11 million."""
+    sizes = {"WIDTH": 8, "DECODER_WIDTHS": (16, 8, 8, 8)}
+    for name, value in sizes.items():
+        if monkeypatch is None:
+            setattr(model, name, value)
+        else:
+            monkeypatch.setattr(model, name, value)
+
+
+def run(
+    output: Path, *, resume: str | Path | None = None, on_record=None, profile=False, debug=False, **changes
+):
+    """Trains in this process on the built-in clips."""
+    return train(
+        pick(TrainParams, **changes),
+        annotation(),
+        output,
+        compute=pick(ComputeParams, **changes),
+        resume=resume,
+        on_record=on_record,
+        profile=profile,
+        debug=debug,
+    )
+
+
+def settings(**changes: Any) -> list[str]:
+    """The same as arguments of `taehv train`."""
+    found = []
+    for name, value in (SMALL | changes).items():
+        text = "null" if value is None else str(value).lower() if isinstance(value, bool) else str(value)
+        found += ["--set", f"{name}={text}"]
+    return found
+
+
+def command(*arguments: str) -> list[str]:
+    return [sys.executable, "-m", "taehv", *arguments]
+
+
+if __name__ == "__main__":  # `taehv` with the small network
+    from taehv.cli import main
+
+    shrink()
+    main(sys.argv[1:])

@@ -1,0 +1,70 @@
+"""DeepSpeed's ZeRO in one process on the CPU: the run that DDP makes, and its checkpoints."""
+
+import json
+import subprocess
+from pathlib import Path
+
+import pytest
+import taehv_small as small
+import torch
+from safetensors.torch import load_file
+
+from taehv.checkpoints import paths
+from taehv.parallel import deepspeed_settings
+from taehv.params import ComputeParams, TrainParams
+
+RUN = {"max_steps": 4, "validate_every": 2, "save_every": 2, "accumulation_steps": 2}
+
+
+def train(output: Path, *more: str, **changes) -> str:
+    data = ["--data", str(small.videos()), "--output", str(output)]
+    done = subprocess.run(
+        small.command("train", "1", "test", *small.settings(**RUN | changes), *data, *more),
+        cwd=small.ROOT, env=small.ENVIRONMENT, capture_output=True, text=True, timeout=240,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_settings_are_those_of_the_preset():
+    p = small.pick(TrainParams, batch_size=3, accumulation_steps=4, grad_clip=0.5)
+    found = {
+        strategy: deepspeed_settings(p, small.pick(ComputeParams, strategy=strategy), bf16=True)
+        for strategy in ("zero1", "zero2")
+    }
+    assert {name: values["zero_optimization"]["stage"] for name, values in found.items()} == {
+        "zero1": 1,
+        "zero2": 2,
+    }
+    values = found["zero2"]
+    assert values["train_micro_batch_size_per_gpu"] == 3
+    assert values["gradient_accumulation_steps"] == 4
+    assert values["gradient_clipping"] == 0.5
+    assert values["torch_autocast"] == {"enabled": True, "dtype": "bfloat16"}
+    assert json.loads(json.dumps(values)) == values
+
+
+@pytest.mark.integration
+@pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has a GPU, which DeepSpeed would take")
+@pytest.mark.parametrize("strategy", ["zero1", "zero2"])
+def test_zero_trains_what_ddp_trains_and_resumes(tmp_path, strategy):
+    pytest.importorskip("deepspeed", reason="DeepSpeed is not installed")
+    pytest.importorskip("transformers", reason="accelerate needs transformers for DeepSpeed")
+    assert f"(float32, {strategy})" in train(tmp_path / "whole", strategy=strategy)
+    train(tmp_path / "ddp")
+    histories = [
+        json.loads((tmp_path / name / "result.json").read_text())["history"] for name in ("whole", "ddp")
+    ]
+    for ours, theirs in zip(*histories, strict=True):
+        for name in ("loss", "lr", "grad_norm", "val_psnr"):
+            assert ours.get(name, 0) == pytest.approx(theirs.get(name, 0), rel=2e-3), (name, ours["step"])
+
+    checkpoint = paths(tmp_path / "whole")[0]
+    assert list(checkpoint.glob("deepspeed/*/*optim_states.pt"))
+    assert "steps 3 to 4" in train(tmp_path / "resumed", "--resume", str(checkpoint), strategy=strategy)
+    a, b = (load_file(tmp_path / name / "last.safetensors") for name in ("whole", "resumed"))
+    for key in a:
+        assert torch.equal(a[key], b[key]), key
+    assert json.loads((tmp_path / "whole/deepspeed.json").read_text())["zero_optimization"]["stage"] == int(
+        strategy[-1]
+    )
