@@ -14,6 +14,7 @@ import statistics
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -27,7 +28,7 @@ from runs.hardware import choose_device, peak_memory_mb, tune, use_bf16
 from taehv.model import TAEHV
 from taehv.stream import CHUNK, Decoder, Encoder, autocast, reconstruct
 
-TURNS = 5  # after one that warms up
+TURNS = 3  # after one that warms up
 SIZES: dict[str, dict[str, int]] = {
     "cpu": {"batch": 2, "frames": 12, "side": 128, "stream": 24},
     "cuda": {"batch": 2, "frames": 12, "side": 256, "stream": 48},
@@ -100,10 +101,12 @@ def by_turns(
 
     for turn in range(1 + turns):
         for name, work in sides.items():
-            taken = seconds_of(lambda work=work: finished(work))
+            taken = seconds_of(partial(finished, work))
             if turn:
                 seconds[name].append(taken)
-        print(f"turn {turn}: {', '.join(sides)}", file=sys.stderr)
+        if turn:
+            told = ", ".join(f"{name} {taken[-1]:.2f}" for name, taken in seconds.items())
+            print(f"turn {turn}, seconds: {told}", file=sys.stderr)
     return seconds
 
 
