@@ -77,7 +77,8 @@ def train(
         torch.cuda.reset_peak_memory_stats(device)
 
     model = untrained(params).to(device)
-    if compute.strategy == "ddp":  # DeepSpeed wants weights contiguous
+    # Faster on GPUs, no faster on CPUs; DeepSpeed wants weights contiguous.
+    if device.type == "cuda" and compute.strategy == "ddp":
         model = model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     average = Average(model, params.ema_decay)
     if params.compile:
