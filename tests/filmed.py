@@ -43,14 +43,26 @@ def film(
         )
         stream.height, stream.width, stream.pix_fmt = *frames.shape[1:3], pix_fmt
         stream.codec_context.thread_count = 1
-        if rotation:
-            stream.set_display_rotation(rotation)
         times = np.concatenate([[0], np.cumsum(steps)]) if steps is not None else range(len(frames))
         for pixels, time in zip(frames, times, strict=False):
             picture = av.VideoFrame.from_ndarray(pixels, format="rgb24")
             picture.pts = int(time)
             container.mux(stream.encode(picture))
         container.mux(stream.encode())
+    return path
+
+
+def turned(source, path, angle):
+    """The same coded pictures, which a player is told to turn by `angle` degrees anticlockwise."""
+    import av
+
+    with av.open(str(source)) as old, av.open(str(path), "w") as container:
+        stream = container.add_stream_from_template(old.streams.video[0])
+        stream.set_display_rotation(angle)
+        for packet in old.demux(video=0):
+            if packet.dts is not None:
+                packet.stream = stream
+                container.mux(packet)
     return path
 
 

@@ -19,9 +19,10 @@ def lively(variant: str = "taecvx", seed: int = 0) -> TAEHV:
     for name, weight in model.named_parameters():
         if name.endswith("conv.4.weight"):
             nn.init.normal_(weight, std=0.3 * (2 / weight[0].numel()) ** 0.5)  # the skip has the rest
-    with torch.no_grad():  # spread as latents (about 1) and pixels (about 0.25) do
+    with torch.no_grad():  # latents spread by about 1, pixels by 0.5 around 0.5, beyond [0, 1]
         model.encoder[-1].weight /= model.encode(clip(4)).std()
-        model.decoder[-1].weight /= 4 * model.decode(model.encode(clip(4))).std()
+        model.decoder[-1].weight /= 2 * model.decode(model.encode(clip(4))).std()
+        model.decoder[-1].bias.fill_(0.5)
     return model
 
 

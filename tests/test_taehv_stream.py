@@ -1,5 +1,6 @@
 """Chunk by chunk is the same as all at once, in memory that does not grow."""
 
+import functools
 import subprocess
 import sys
 
@@ -15,6 +16,7 @@ from taehv.stream import Decoder, Encoder, reconstruct
 
 torch.set_num_threads(1)
 CPU = torch.device("cpu")
+lively = functools.cache(lively)  # no test changes it
 
 
 def pushed(coder, x, chunk):
@@ -22,8 +24,8 @@ def pushed(coder, x, chunk):
 
 
 @pytest.mark.parametrize("variant", ["taecvx", "taew2_2"])
-@pytest.mark.parametrize("frames", [1, 2, 8, 13])
-@pytest.mark.parametrize("chunk", [1, 3, 4, 6, 100])
+@pytest.mark.parametrize("frames", [1, 8, 13])
+@pytest.mark.parametrize("chunk", [1, 3, 6, 100])
 def test_any_chunks_equal_all_at_once(variant, frames, chunk):
     model, x = lively(variant), clip(frames)
     with torch.no_grad():
@@ -66,7 +68,7 @@ def pictures(count: int) -> np.ndarray:
 
 
 @pytest.mark.parametrize("count", [1, 3, 4, 13, 14, 17])
-@pytest.mark.parametrize("chunk", [1, 5, 8])
+@pytest.mark.parametrize("chunk", [1, 5])
 def test_a_reconstruction_has_every_frame(count, chunk):
     """And those that encoding and decoding at once gives, clamped and rounded."""
     model, frames = lively(), pictures(count)

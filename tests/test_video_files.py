@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from filmed import REAL, film, moving, settings, spoil
+from filmed import REAL, film, moving, settings, spoil, turned
 
 from runs import InputError
 from taehv import video
@@ -83,9 +83,8 @@ def test_sizes_of_all_kinds(tmp_path, height, width):
 
 @pytest.mark.parametrize("angle", [90, 180, -90])
 def test_a_rotated_recording_is_read_upright(tmp_path, angle):
-    frames = moving(6)
-    path = film(tmp_path / "turned.mp4", frames, rotation=angle)
-    plain = film(tmp_path / "plain.mp4", frames)
+    plain = film(tmp_path / "plain.mp4", moving(6))
+    path = turned(plain, tmp_path / "turned.mp4", angle)
     upright = np.rot90(every_frame(plain), angle // 90, (1, 2))
     np.testing.assert_array_equal(every_frame(path), upright)
     np.testing.assert_array_equal(video.read(path, 2, 2), upright[2:4])

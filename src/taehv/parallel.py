@@ -130,7 +130,7 @@ def _enter_deepspeed(
         alone = {"RANK": "0", "LOCAL_RANK": "0", "WORLD_SIZE": "1", "LOCAL_WORLD_SIZE": "1"}
         os.environ.update(alone | {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free_port())})
     try:
-        import deepspeed  # type: ignore[import-untyped]  # noqa: F401
+        import deepspeed  # noqa: F401
         from accelerate import Accelerator, DeepSpeedPlugin
     except ImportError as error:
         raise RunError(

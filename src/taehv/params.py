@@ -204,6 +204,8 @@ def check(values: dict[str, Any]) -> None:
         raise InputError(
             f"seraena_crop is {train.seraena_crop} but must be a multiple of {factor} and fit into {train.crop()}"
         )
+    if train.seraena_weight and train.n_frames <= FRAMES_PER_LATENT:
+        raise InputError(f"Seraena looks at three frames: set n_frames {train.n_frames} to 5 or more")
     if train.warmup_steps >= train.max_steps:
         raise InputError(f"warmup_steps {train.warmup_steps} must be below max_steps {train.max_steps}")
     if train.cached_views and train.teacher is None:

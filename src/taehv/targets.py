@@ -56,5 +56,4 @@ class Targets:
         """Latents (N, L, C, h, w) of frames x (N, T, 3, H, W) whose sample numbers are `index` (N,), -1 if unknown."""
         if self.teacher is None:
             return None
-        cache = self.cache if bool((index >= 0).all()) else None
-        return latents.encode(self.teacher, cache, x, index.tolist())
+        return latents.encode(self.teacher, self.cache, x, index.tolist())

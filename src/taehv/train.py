@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from runs import InputError, RunError
 from runs.hardware import tune, use_bf16
@@ -24,6 +24,7 @@ from taehv.annotate import Annotation
 from taehv.checkpoints import Checkpoints, Identity
 from taehv.dataset import BadShare, Batches, Samples, indices, validation
 from taehv.ema import Average
+from taehv.initial import untrained
 from taehv.loss import Loss
 from taehv.metrics import psnr
 from taehv.model import TAEHV
@@ -34,7 +35,6 @@ from taehv.seraena import Seraena
 from taehv.summary import conclusion, introduction, result_of
 from taehv.targets import Targets
 
-GREY = 0.5  # what the decoder shows before it has learned anything
 DEBUG_STEPS = 4
 # What may differ between a run and the checkpoint that it goes on from: no result depends on it.
 NEUTRAL = ("gradient_checkpointing", "compile", "workers", "max_bad_share", "save_every", "save_total_limit")
@@ -78,7 +78,7 @@ def train(
         torch.cuda.reset_peak_memory_stats(device)
         torch.backends.cudnn.benchmark = True  # shapes stay the same: the fastest convolutions are found once
 
-    model = build(params).to(device)
+    model = untrained(params).to(device)
     # Faster on GPUs, no faster on CPUs; DeepSpeed wants weights contiguous.
     if device.type == "cuda" and compute.strategy == "ddp":
         model = model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -192,17 +192,6 @@ def train(
         print(conclusion(result, output), flush=True)
     group.leave()
     return result
-
-
-def build(params: TrainParams) -> TAEHV:
-    """The untrained model: torch's own initialisation, but a picture that starts out grey."""
-    torch.manual_seed(params.seed)
-    model = TAEHV(params.variant, params.gradient_checkpointing)
-    last = model.decoder[-1]
-    assert isinstance(last, nn.Conv2d)
-    assert last.bias is not None
-    nn.init.constant_(last.bias, GREY)
-    return model
 
 
 def discriminator(params: TrainParams, latent_channels: int, group: parallel.Group) -> Seraena | None:

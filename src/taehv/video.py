@@ -19,8 +19,8 @@ from runs.atomic import atomic_file
 FORMATS = {".mp4": "mp4", ".mov": "mov", ".mkv": "matroska"}  # that a Writer makes
 KEYFRAME_EVERY = 24  # frames: what a reader decodes at most before the frame it wants
 PRESET = "faster"  # of libx264: half the time of its default for 1 % more bytes
-# x264's macroblock tree sums in float32 with whatever instructions the processor has: its bits differ from machine to
-# machine, and for pictures under 100 px sometimes from run to run.
+# With x264's macroblock tree, on one thread too, about one encoding in a thousand of 48 x 64 frames differs from the
+# others; without it, none of 60,000 did.
 EXACT = "mbtree=0"
 KNOWN_FILES = 10_000  # whose timestamps are kept in memory
 

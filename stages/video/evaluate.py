@@ -1,13 +1,12 @@
 """evaluate: the best weights on the held-out clips, as numbers, tables, pictures and side-by-side videos."""
 
 import pandas as pd
-import torch
 
 from runs.atomic import atomic_dir
 from runs.hardware import choose_device, device_name, tune
 from stages.common import run, write_json
 from stages.video.common import ANNOTATION, METRICS, PLOTS, RECONSTRUCTED, TRAINED
-from taehv import annotate, evaluate, figures, params, train, weights
+from taehv import annotate, evaluate, figures, initial, params, weights
 
 
 def main() -> None:
@@ -16,8 +15,7 @@ def main() -> None:
     device = choose_device(params.load(params.ComputeParams).device)
     tune(device)
     model = weights.read(TRAINED / "best.safetensors", trained.variant).to(device)
-    torch.manual_seed(trained.seed)
-    untrained = train.build(trained).eval().to(device)
+    untrained = initial.untrained(trained).eval().to(device)
     clips = annotate.read(ANNOTATION).val
     result = evaluate.evaluate(model, untrained, clips, settings)
     speed = evaluate.costs(model, settings)

@@ -1,0 +1,112 @@
+"""The section `video`: presets, what is checked before a stage runs, and that conf/ and video/dvc.yaml agree."""
+
+import re
+from pathlib import Path
+
+import pytest
+import yaml
+from hydra import compose, initialize_config_dir
+from omegaconf import OmegaConf
+
+from runs import InputError
+from runs.parameters import parse
+from taehv import params
+
+ROOT = Path(__file__).parents[1]
+PRESETS = ("test", "h100_1gpu", "h100_8gpu", "h100_16gpu", "a800_8gpu")
+TEST = params.preset("test", ROOT / params.PRESETS)
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_a_preset_is_valid_and_what_dvc_composes(name):
+    with initialize_config_dir(str(ROOT / "conf"), version_base=None):
+        composed = OmegaConf.to_object(compose("config", overrides=[f"video={name}"]))
+    values = params.preset(name, ROOT / params.PRESETS)
+    params.check(values)
+    assert composed[params.SECTION] == values
+
+
+def test_there_are_no_other_presets():
+    found = {path.stem for path in (ROOT / params.PRESETS).glob("*.yaml")}
+    assert found == {*PRESETS, params.BASE}
+    with pytest.raises(InputError, match="there is no preset 'base'"):
+        params.preset("base", ROOT / params.PRESETS)
+
+
+PUBLISHED = {
+    # key: test, 1 GPU, 8 GPUs, 16 GPUs, a800 on 8
+    "height": (128, 480, 480, 480, 256),
+    "width": (128, 720, 720, 720, 384),
+    "n_frames": (12, 13, 16, 16, 11),
+    "effective_batch": (8, 16, 64, 128, 32),
+    "seraena": (False, True, True, True, False),
+    "teacher": (False, True, True, True, False),
+    "max_steps": (1000, 500, 100_000, 100_000, 2000),
+    "warmup_steps": (100, 100, 2000, 1500, 200),
+    "learning_rate": (3e-4, 3e-4, 1e-4, 1e-4, 1e-4),
+}
+OURS = {"max_steps", "warmup_steps", "learning_rate"}  # of `test`, which has to end within minutes on two cores
+
+
+@pytest.mark.parametrize("number", range(5))
+def test_presets_are_the_published_ones(number):
+    values = params.preset(PRESETS[number], ROOT / params.PRESETS)
+    found = values | {
+        "effective_batch": values["batch_size"] * values["accumulation_steps"] * values["gpus"],
+        "seraena": values["seraena_weight"] > 0,
+        "teacher": values["teacher"] is not None,
+    }
+    kept = PUBLISHED.keys() - (OURS if PRESETS[number] == "test" else set())
+    assert {key: found[key] for key in kept} == {key: PUBLISHED[key][number] for key in kept}
+    for key, value in {"weight_decay": 0.01, "grad_clip": 1.0, "scheduler": "cosine"}.items():
+        assert values[key] == value
+
+
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        ({"batchsize": 1}, "unknown parameter 'batchsize'; did you mean batch_size?"),
+        ({"batch_size": "2"}, "batch_size is '2' but must be a whole number"),
+        ({"batch_size": 0}, "batch_size is 0 but must be greater than 0"),
+        ({"variant": "taehw"}, "variant is 'taehw' but must be one of taehv, taecvx"),
+        ({"width": 100}, "width is 100 but variant taecvx needs a multiple of 8"),
+        ({"width": 136, "variant": "taew2_2"}, "width is 136 but variant taew2_2 needs a multiple of 16"),
+        ({"crop_height": 256}, "is larger than the frame"),
+        ({"seraena_weight": 1.0, "seraena_crop": 256}, "seraena_crop is 256 but must be a multiple of 8 and fit"),
+        ({"warmup_steps": 10_000}, "warmup_steps 10000 must be below max_steps"),
+        ({"cached_views": 2}, "cached_views keeps a teacher's latents: set teacher"),
+        ({"recon_weight": 0.0}, "no loss trains the decoder"),
+        ({"val_fraction": 1.0}, "val_fraction is 1.0 but must be between 0 and 1"),
+        ({"eval_frames": 3}, "eval_frames is 3 but must be 4 or more"),
+    ],
+)
+def test_a_wrong_parameter_is_one_clear_sentence(changes, says):
+    with pytest.raises(InputError, match=re.escape(says)) as error:
+        params.check(TEST | changes)
+    assert "\n" not in str(error.value)
+
+
+def test_a_file_without_the_section(tmp_path):
+    (tmp_path / "params.yaml").write_text("seed: 1\n")
+    with pytest.raises(InputError, match="has no section video"):
+        params.load(params.TrainParams, tmp_path / "params.yaml")
+
+
+def test_height_and_width_are_two_parameters():
+    """The original trained on squares whatever width said."""
+    assert parse(params.TrainParams, TEST | {"crop_height": 64, "crop_width": None}).crop() == (64, 128)
+
+
+def test_every_stage_depends_on_exactly_the_parameters_it_reads():
+    stages = yaml.safe_load((ROOT / "video/dvc.yaml").read_text())["stages"]
+    assert stages.keys() == {"check", *params.STAGES} - {"compute"}
+    for name, cls in params.STAGES.items():
+        if name != "compute":
+            listed = sorted(stages[name].get("params", []))
+            assert listed == sorted(f"{params.SECTION}.{key}" for key in params.keys(cls)), name
+
+
+def test_where_a_run_executes_is_no_dependency_of_any_stage():
+    stages = yaml.safe_load((ROOT / "video/dvc.yaml").read_text())["stages"]
+    used = {key for stage in stages.values() for key in stage.get("params", [])}
+    assert not used & {f"{params.SECTION}.{key}" for key in params.keys(params.ComputeParams)}
