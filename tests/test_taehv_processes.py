@@ -14,6 +14,7 @@ from safetensors.torch import load_file
 from runs import RunError
 from taehv import parallel
 from taehv.checkpoints import damaged, paths
+from taehv.initial import untrained
 from taehv.params import ComputeParams, TrainParams
 
 pytestmark = pytest.mark.integration
@@ -71,10 +72,7 @@ def test_two_processes_train_what_one_trains(tmp_path, alone):
     assert "Warning" not in error
     assert_same_run(alone, tmp_path)
     weights = load_file(tmp_path / "last.safetensors")
-    untrained = small.pick(TrainParams)
-    from taehv.train import build
-
-    start_weights = build(untrained).state_dict()
+    start_weights = untrained(small.pick(TrainParams)).state_dict()
     assert any(not torch.equal(weights[name], start_weights[name]) for name in weights)
 
 
