@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 
 from runs import InputError, RunError
-from runs.hardware import device_name, peak_memory_mb, tune, use_bf16
+from runs.hardware import tune, use_bf16
 from taehv import memory, parallel, weights
 from taehv.annotate import Annotation
 from taehv.checkpoints import Checkpoints, Identity
@@ -32,6 +32,7 @@ from taehv.params import ComputeParams, TrainParams
 from taehv.profile import Profile
 from taehv.progress import Interrupt, Journal, Means, Progress, Record, record_every
 from taehv.seraena import Seraena
+from taehv.summary import conclusion, introduction, result_of
 from taehv.targets import Targets
 
 DEBUG_STEPS = 4
@@ -75,6 +76,7 @@ def train(
         parallel.write_settings(output / "deepspeed.json", parallel.deepspeed_settings(params, compute, bf16))
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(device)
+        torch.backends.cudnn.benchmark = True  # shapes stay the same: the fastest convolutions are found once
 
     model = untrained(params).to(device)
     # Faster on GPUs, no faster on CPUs; DeepSpeed wants weights contiguous.
@@ -184,9 +186,7 @@ def train(
 
     if group.first:
         weights.save(average.model, output / "last.safetensors")
-        write_weights(
-            params, best, output / "best.safetensors"
-        )  # those of an interrupted attempt may lie there
+        write_weights(params, best, output / "best.safetensors")  # an interrupted attempt's may lie there
     result = result_of(progress, per_step, group, bf16)
     if group.first:
         print(conclusion(result, output), flush=True)
@@ -240,12 +240,10 @@ def identity(
 ) -> Identity:
     """What a checkpoint must agree in to go on from it: parameters that results depend on, data, effective batch."""
     values = {name: value for name, value in asdict(params).items() if name not in NEUTRAL}
+    values["strategy"] = compute.strategy
     values["effective_batch"] = params.batch_size * params.accumulation_steps * group.count
     if params.seraena_weight or compute.strategy != "ddp":
-        values |= {
-            "processes": group.count,
-            "strategy": compute.strategy,
-        }  # each process has a state of its own
+        values["processes"] = group.count  # each has a state of its own
     else:
         del values["batch_size"], values["accumulation_steps"]  # one process may take the passes of two
     return values | {"clips": fingerprint(annotation)}
@@ -279,58 +277,3 @@ def write_weights(params: TrainParams, state: dict[str, Tensor], path: Path) -> 
     model = TAEHV(params.variant)
     model.load_state_dict(state)
     weights.save(model, path)
-
-
-def introduction(
-    params: TrainParams,
-    compute: ComputeParams,
-    annotation: Annotation,
-    held_out: int,
-    progress: Progress,
-    group: parallel.Group,
-    bf16: bool,
-) -> str:
-    """What is about to run, in three lines, the effective batch as arithmetic."""
-    parts = [params.batch_size, params.accumulation_steps, group.count]
-    unit = "GPUs" if group.device.type == "cuda" else "processes"
-    size = math.prod(parts)
-    count = sum(w.numel() for w in TAEHV(params.variant).parameters())
-    done = progress.step == params.max_steps
-    precision = "bf16" if bf16 else "float32"
-    return (
-        f"preset {compute.preset}: {params.variant}, {count:,} parameters on {group.count} x "
-        f"{device_name(group.device)} ({precision}, {compute.strategy})\n"
-        f"{parts[0]} samples x {parts[1]} passes x {parts[2]} {unit} = {size} samples a step, "
-        f"each {params.n_frames} frames of {params.crop()[0]}x{params.crop()[1]} from {len(annotation.train):,} clips; "
-        f"{held_out} for validation\n"
-        + ("all steps are done" if done else f"steps {progress.step + 1:,} to {params.max_steps:,}")
-    )
-
-
-def result_of(progress: Progress, per_step: int, group: parallel.Group, bf16: bool) -> dict[str, Any]:
-    """The run's figures as JSON values; seconds are wall clock, speeds those of the steps alone."""
-    speed = progress.step / progress.train_seconds
-    return {
-        "history": progress.history,
-        "steps": progress.step,
-        "best_step": progress.best_step,
-        "best_psnr": progress.best_psnr,
-        "untrained_psnr": progress.history[0]["val_psnr"],
-        "seconds": progress.seconds,
-        "steps_per_second": speed,
-        "samples_per_second": speed * per_step,
-        "bad_samples": progress.bad_samples,
-        "peak_memory_mb": peak_memory_mb(group.device),
-        "device": device_name(group.device),
-        "processes": group.count,
-        "effective_batch": per_step,
-        "bf16": bf16,
-    }
-
-
-def conclusion(result: dict[str, Any], output: Path) -> str:
-    return (
-        f"{result['steps']:,} steps in {result['seconds']:.0f} s ({result['samples_per_second']:.2f} samples/s, "
-        f"{result['peak_memory_mb']:,.0f} MiB); best PSNR {result['best_psnr']:.2f} dB at step {result['best_step']}, "
-        f"untrained {result['untrained_psnr']:.2f} dB: {output / 'best.safetensors'}"
-    )
