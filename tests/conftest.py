@@ -6,7 +6,7 @@ import shutil
 
 import pytest
 from repository import Clone, copied, ran, scratch, settings
-from workspace import TINY, change
+from workspace import FEW_FILES, change
 
 IN_CI = ("modal", "swift")
 """Packages of extras; on somebody's machine the tests that need one are skipped with the reason."""
@@ -28,7 +28,7 @@ def finished(tmp_path_factory):
     It takes half a minute to make, so tests undo what they change in it, or work in a copy.
     """
     clone = copied(tmp_path_factory.mktemp("dvc") / "clone")
-    output = clone("dvc", "exp", "run", "--name", "tiny", *settings(version="v1", **TINY))
+    output = clone("dvc", "exp", "run", "--name", "tiny", *settings(version="v1", **FEW_FILES))
     clone.commit("tiny run")
     return clone, output
 

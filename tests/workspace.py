@@ -27,6 +27,8 @@ TINY = {
     "amp": "off",
     "device": "cpu",
 }
+FEW_FILES = TINY | {"sim_videos": 8, "ethograms": 1}
+"""For tests whose time goes with the number of files."""
 ENVIRONMENT = os.environ | {
     "PYTHONPATH": str(ROOT),
     "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",  # dvc and its stages' python
