@@ -88,7 +88,6 @@ def clone(tmp_path_factory):
     stages = yaml.safe_load((clone.folder / "dvc.yaml").read_text())
     del stages["stages"]["export"], stages["artifacts"], stages["plots"]
     (clone.folder / "dvc.yaml").write_text(yaml.safe_dump(stages))
-    (clone.folder / "dvc.lock").unlink()  # of other parameters
     clone.commit("seconds")
     (clone.folder / ".venv").mkdir()
     (clone.folder / ".venv/.installed").touch()  # `make` takes the clone for installed

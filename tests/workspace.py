@@ -29,7 +29,8 @@ TINY = {
 }
 FEW_FILES = TINY | {"sim_videos": 8, "ethograms": 1}
 """For tests whose time goes with the number of files."""
-ENVIRONMENT = os.environ | {
+# Python may keep bytecode: in the tests' copies of our code every process would compile it anew.
+ENVIRONMENT = {k: v for k, v in os.environ.items() if k != "PYTHONDONTWRITEBYTECODE"} | {
     "PYTHONPATH": str(ROOT),
     "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",  # dvc and its stages' python
     "OMP_NUM_THREADS": "1",
