@@ -42,7 +42,7 @@ COMMANDS = {
     "python -m runs clean RUN": "looking_after",
     "python -m runs clean --inputs": "looking_after",
     "dvc exp run --queue -S compute=modal -S 'version=v1,v2,v3,v4,v5,v6'": "not run: see dvc queue start -j 6",
-    "dvc queue start -j 6": "not run: six workers of DVC's that run what make versions does, a minute more",
+    "dvc queue start -j 6": "not run: tried by hand, six containers at once; its workers take a minute more",
     "dvc queue status": "not run: see dvc queue start -j 6",
     "dvc exp run -S compute=modal": "not run: asks for a GPU, which the server has not; run with -S device=cpu",
     "python -m tools.versions run --compute modal -S device=cpu": "not run: make versions runs it, without -S",
