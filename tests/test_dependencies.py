@@ -1,6 +1,7 @@
 """dvc.yaml: a stage depends on all of the library that it imports, or a change would leave a stale result."""
 
 import ast
+import re
 from pathlib import Path
 
 import pytest
@@ -63,3 +64,22 @@ def test_no_stage_depends_on_where_a_run_is_carried_out():
 def test_what_decides_where_decides_nothing_else():
     """stages/compute.py, which no stage depends on, has only how a run executes and its parameters at hand."""
     assert closure(ROOT / "stages/compute.py") == set()
+
+
+def listed(entries: list) -> list[str]:
+    """Paths or names of a stage's section, with what params.yaml has for ${key}."""
+    values = yaml.safe_load((ROOT / "params.yaml").read_text())
+    names = [next(iter(entry)) if isinstance(entry, dict) else entry for entry in entries]
+    return sorted(re.sub(r"\$\{(\w+)\}", lambda match: values[match[1]], name) for name in names)
+
+
+@pytest.mark.parametrize("name", sorted(STAGES))
+def test_the_lock_lists_what_the_pipeline_lists(name):
+    """dvc.lock was written by dvc.yaml as it stands, so `dvc repro` compares with all that a stage depends on."""
+    locked = yaml.safe_load((ROOT / "dvc.lock").read_text())["stages"]
+    assert locked.keys() == STAGES.keys()
+    stage, lock = STAGES[name], locked[name]
+    assert lock["cmd"] == stage["cmd"]
+    assert sorted(dep["path"] for dep in lock["deps"]) == listed(stage["deps"])
+    assert sorted(lock.get("params", {}).get("params.yaml", {})) == listed(stage.get("params", []))
+    assert sorted(out["path"] for out in lock["outs"]) == listed(stage["outs"] + stage.get("metrics", []))
