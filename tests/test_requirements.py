@@ -37,9 +37,9 @@ def needed(texts: list[str], extras: set[str]) -> list[Requirement]:
 
 
 def closure() -> list[tuple[str, Requirement]]:
-    """Who requires what, directly or not: this package with the extra `dev`, which names the others."""
-    own = {extra: PROJECT["optional-dependencies"][extra] for extra in ("modal", "swift", "dev")}
-    texts = [*PROJECT["dependencies"], *(text for extra in own.values() for text in extra)]
+    """Who requires what, directly or not: this package with all its extras."""
+    extras = PROJECT["optional-dependencies"].values()
+    texts = [*PROJECT["dependencies"], *(text for extra in extras for text in extra)]
     todo = [(PROJECT["name"], requirement) for requirement in needed(texts, set())]
     seen: set[tuple[str, str]] = set()
     found = []
