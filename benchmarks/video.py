@@ -24,8 +24,9 @@ from torch import Tensor
 
 from benchmarks.common import record, seconds_of
 from benchmarks.plain_taehv import PlainTAEHV
-from runs.hardware import choose_device, peak_memory_mb, tune, use_bf16
+from runs.hardware import choose_device, tune, use_bf16
 from taehv.model import TAEHV
+from taehv.speed import memory_held
 from taehv.stream import CHUNK, Decoder, Encoder, autocast, reconstruct
 
 TURNS = 3  # after one that warms up
@@ -119,10 +120,11 @@ def streaming_memory(frames: int, device: torch.device) -> float:
             yield np.roll(picture, i, axis=1)
 
     torch.manual_seed(0)
-    count = sum(1 for _ in reconstruct(TAEHV().to(device), video()))
+    with memory_held(device) as held:
+        count = sum(1 for _ in reconstruct(TAEHV().to(device), video()))
     if count != frames:
         raise AssertionError(f"{count} of {frames} frames came out")
-    return peak_memory_mb(device)
+    return max(held)
 
 
 def memory_in_a_process(frames: int) -> float:

@@ -1,10 +1,24 @@
-"""Fixtures that several test modules share."""
+"""Fixtures that several test modules share, and what must be installed in CI."""
 
+import importlib.util
+import os
 import shutil
 
 import pytest
 from repository import Clone, copied, ran, scratch, settings
-from workspace import TINY, change
+from workspace import FEW_FILES, change
+
+IN_CI = ("modal", "swift")
+"""Packages of extras; on somebody's machine the tests that need one are skipped with the reason."""
+
+
+def pytest_configure(config):
+    """Where CI is true, nothing runs without the packages of IN_CI: a skipped test would pass unnoticed."""
+    missing = [name for name in IN_CI if importlib.util.find_spec(name) is None]
+    if missing and os.environ.get("CI") == "true":
+        raise pytest.UsageError(
+            f"CI tests Modal and S3, but not installed: {', '.join(missing)} (extra `dev`)"
+        )
 
 
 @pytest.fixture(scope="session")
@@ -14,7 +28,7 @@ def finished(tmp_path_factory):
     It takes half a minute to make, so tests undo what they change in it, or work in a copy.
     """
     clone = copied(tmp_path_factory.mktemp("dvc") / "clone")
-    output = clone("dvc", "exp", "run", "--name", "tiny", *settings(version="v1", **TINY))
+    output = clone("dvc", "exp", "run", "--name", "tiny", *settings(version="v1", **FEW_FILES))
     clone.commit("tiny run")
     return clone, output
 

@@ -16,6 +16,11 @@ CONTAINER = {"RUNS_VOLUME": "{root}/vol", "OMP_NUM_THREADS": "1"}
 UNIT = 240  # seconds that anything may take
 
 
+def heeding_ctrl_c() -> None:
+    """Undoes, in a child, what a shell does to commands in the background: that they ignore SIGINT."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 class Client:
     """A process that runs in `folder`; its output is in the file `log`."""
 
@@ -23,12 +28,13 @@ class Client:
         self.log = folder / "log"
         with self.log.open("w") as stream:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", *command],
+                command,
                 cwd=folder,
                 env=environment,
                 stdout=stream,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
+                preexec_fn=heeding_ctrl_c,
             )
 
     def wait(self) -> tuple[int, str]:
@@ -36,10 +42,10 @@ class Client:
         code = self.process.wait(timeout=UNIT)
         return code, self.log.read_text()
 
-    def wait_for(self, text: str) -> None:
-        """Until the process has printed `text`."""
+    def wait_for(self, text: str, times: int = 1) -> None:
+        """Until the process has printed `text` so many times."""
         deadline = time.monotonic() + UNIT
-        while text not in self.log.read_text():
+        while self.log.read_text().count(text) < times:
             assert self.process.poll() is None, self.log.read_text()
             assert time.monotonic() < deadline, f"{text!r} is not in {self.log.read_text()!r}"
             time.sleep(0.02)
@@ -80,6 +86,14 @@ class Site:
         return folder
 
     def start(self, *command: str, folder: Path | None = None, **variables: str) -> Client:
+        """`python -m` and the command."""
+        return self._start(folder, variables, sys.executable, "-m", *command)
+
+    def shell(self, line: str, folder: Path | None = None, **variables: str) -> Client:
+        """A line as one types it."""
+        return self._start(folder, variables, "bash", "-ec", line)
+
+    def _start(self, folder: Path | None, variables: dict[str, str], *command: str) -> Client:
         client = Client(folder or self.work, self.environment | variables, *command)
         self.clients.append(client)
         return client

@@ -1,6 +1,7 @@
-"""dvc.yaml: a stage depends on all of the library that it imports, or a change would leave a stale result."""
+"""Both dvc.yaml: a stage depends on all of the library that it imports, or a change would leave a stale result."""
 
 import ast
+import re
 from pathlib import Path
 
 import pytest
@@ -8,12 +9,23 @@ import yaml
 
 ROOT = Path(__file__).parents[1]
 SRC = ROOT / "src"
-STAGES = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
+PIPELINES = {
+    name: yaml.safe_load((ROOT / name / "dvc.yaml").read_text())["stages"]
+    for name in ("", "video")  # directories of dvc.yaml, dvc.lock and, within stages/, of the scripts
+}
+EVERY = [(pipeline, stage) for pipeline, stages in PIPELINES.items() for stage in sorted(stages)]
 # Not of a stage's result: how parameters are read (their values are dependencies), exceptions, and how a run executes.
 # runs/ writes, keeps and fetches what mabe computes, on this machine or in a container, and computes nothing itself:
 # training here and there is one call of mabe/job.py, and ends with the same bits (tests/test_modal_train.py). As a
 # dependency, a line on how a download resumes would throw away every trained model.
-EXEMPT = ("mabe/params.py", "mabe/errors.py", "mabe/__init__.py", "runs/")
+EXEMPT = (
+    "mabe/params.py",
+    "mabe/errors.py",
+    "mabe/__init__.py",
+    "taehv/params.py",
+    "taehv/__init__.py",
+    "runs/",
+)
 WHERE = ("src/runs", "stages/compute.py", "stages/common.py")  # where and how a run is carried out
 
 
@@ -44,10 +56,12 @@ def closure(path: Path) -> set[Path]:
     return seen
 
 
-@pytest.mark.parametrize("name", sorted(STAGES.keys() - {"check"}))  # whose output never changes
-def test_a_stage_depends_on_all_it_imports(name):
-    listed = [ROOT / dep for dep in STAGES[name]["deps"]]
-    needed = closure(ROOT / "stages" / f"{name.replace('-', '_')}.py")
+@pytest.mark.parametrize(
+    ("pipeline", "name"), [pair for pair in EVERY if pair[1] != "check"]
+)  # it makes nothing
+def test_a_stage_depends_on_all_it_imports(pipeline, name):
+    listed = [ROOT / dep for dep in PIPELINES[pipeline][name]["deps"]]
+    needed = closure(ROOT / "stages" / pipeline / f"{name.replace('-', '_')}.py")
     assert needed, name
     missing = {
         p.relative_to(ROOT).as_posix() for p in needed if not any(p == d or d in p.parents for d in listed)
@@ -56,10 +70,36 @@ def test_a_stage_depends_on_all_it_imports(name):
 
 
 def test_no_stage_depends_on_where_a_run_is_carried_out():
-    for name, stage in STAGES.items():
-        assert not [dep for dep in stage["deps"] if dep.startswith(WHERE)], name
+    for pipeline, name in EVERY:
+        assert not [dep for dep in PIPELINES[pipeline][name]["deps"] if dep.startswith(WHERE)], name
 
 
 def test_what_decides_where_decides_nothing_else():
     """stages/compute.py, which no stage depends on, has only how a run executes and its parameters at hand."""
     assert closure(ROOT / "stages/compute.py") == set()
+
+
+def listed(entries: list) -> list[str]:
+    """Paths or names of a stage's section, with what params.yaml has for ${key}."""
+    values = yaml.safe_load((ROOT / "params.yaml").read_text())
+    names = [next(iter(entry)) if isinstance(entry, dict) else entry for entry in entries]
+    return sorted(re.sub(r"\$\{([\w.]+)\}", lambda match: value_of(values, match[1]), name) for name in names)
+
+
+def value_of(values: dict, key: str) -> str:
+    """What `key`, perhaps section.key, stands for."""
+    first, *rest = key.split(".", 1)
+    return value_of(values[first], rest[0]) if rest else values[first]
+
+
+@pytest.mark.parametrize(("pipeline", "name"), EVERY)
+def test_the_lock_lists_what_the_pipeline_lists(pipeline, name):
+    """dvc.lock was written by dvc.yaml as it stands, so `dvc repro` compares with all that a stage depends on."""
+    locked = yaml.safe_load((ROOT / pipeline / "dvc.lock").read_text())["stages"]
+    stages = PIPELINES[pipeline]
+    assert locked.keys() == stages.keys()
+    stage, lock = stages[name], locked[name]
+    assert lock["cmd"] == stage["cmd"]
+    assert sorted(dep["path"] for dep in lock["deps"]) == listed(stage["deps"])
+    assert sorted(lock.get("params", {}).get("params.yaml", {})) == listed(stage.get("params", []))
+    assert sorted(out["path"] for out in lock["outs"]) == listed(stage["outs"] + stage.get("metrics", []))

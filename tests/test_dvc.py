@@ -7,7 +7,7 @@ import sys
 import pytest
 import yaml
 from repository import ran
-from workspace import STAGES, TINY, change
+from workspace import FEW_FILES, STAGES, TINY, change
 
 pytestmark = pytest.mark.integration
 
@@ -27,7 +27,7 @@ def test_exp_run_executes_every_stage_once(finished):
     assert "Ran experiment(s): tiny" in output
     values = yaml.safe_load((clone.folder / "params.yaml").read_text())
     assert values["version"] == "v1"
-    assert {key: values[key] for key in TINY} == TINY
+    assert {key: values[key] for key in FEW_FILES} == FEW_FILES
     assert (clone.folder / "models/export/model.safetensors").exists()
     assert "tiny" in clone("dvc", "exp", "list", "--all-commits", "--name-only").split()
 

@@ -4,7 +4,6 @@ import contextlib
 import errno
 import http.server
 import json
-import signal
 import socket
 import sys
 import threading
@@ -13,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from runs import RunError
-from runs.content import contents
+from runs.content import contents, sha256
 from runs.job import Job, call
 from runs.remote import Machine, client, commands, container, faults, launch, volume
 from runs.remote.calls import Outcome
@@ -162,19 +161,21 @@ def test_a_write_that_the_system_refused_means_a_full_volume(error, full):
     assert container.full(error) is full
 
 
-def test_signals_after_the_first_do_not_disturb_the_saving():
-    before = signal.getsignal(signal.SIGINT)
-    saved = False
-    with container.interruptible() as came:
-        try:
-            signal.raise_signal(signal.SIGUSR1)
-        except KeyboardInterrupt:
-            signal.raise_signal(signal.SIGUSR1)
-            signal.raise_signal(signal.SIGINT)
-            saved = True
-    assert saved
-    assert came == [signal.SIGUSR1]
-    assert signal.getsignal(signal.SIGINT) is before
+def test_a_checkpoint_that_an_interruption_parts_from_its_entry_is_listed(monkeypatch, tmp_path):
+    """Stop and preemption may come when the file is written and the list of files is not."""
+    checkpoints = tmp_path / "runs/k1/checkpoints"
+
+    def interrupted(job, folder, output, *, on_epoch, on_checkpoint):
+        folder.mkdir(parents=True)
+        (folder / "epoch-0005.pt").write_bytes(b"weights")
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(container, "call", interrupted)
+    order = {"key": "k1", "label": "toy", "target": JOB.target, "params": {}, "options": {}, "inputs": {}}
+    with pytest.raises(KeyboardInterrupt):
+        container.work(order, None, tmp_path)
+    listed = json.loads((tmp_path / "runs/k1/checkpoints.json").read_text())
+    assert listed == {"epoch-0005.pt": {"size": 7, "sha256": sha256(checkpoints / "epoch-0005.pt")}}
 
 
 class Table(dict):

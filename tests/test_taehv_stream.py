@@ -3,6 +3,7 @@
 import functools
 import subprocess
 import sys
+import time
 
 import numpy as np
 import pytest
@@ -11,7 +12,7 @@ from plain_video import clip, lively, plain_of
 
 from runs import InputError
 from taehv.model import TAEHV
-from taehv.speed import measure
+from taehv.speed import measure, memory_held
 from taehv.stream import Decoder, Encoder, reconstruct
 
 torch.set_num_threads(1)
@@ -138,14 +139,25 @@ def test_speed_of_too_few_frames():
 @pytest.mark.integration
 def test_memory_does_not_grow_with_the_video():
     script = (
-        "import resource, sys; import numpy as np; from taehv.model import TAEHV; from taehv.stream import reconstruct;"
-        "frame = np.full((64, 64, 3), 128, np.uint8);"
-        "assert sum(1 for _ in reconstruct(TAEHV(), (frame for _ in range({n})), amp='off')) == {n};"
-        "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)"
+        "import numpy as np, torch; from taehv.model import TAEHV; from taehv.stream import reconstruct;"
+        "from taehv.speed import memory_held; frame = np.full((64, 64, 3), 128, np.uint8); torch.set_num_threads(1)\n"
+        "with memory_held(torch.device('cpu')) as held:"
+        "    count = sum(1 for _ in reconstruct(TAEHV(), (frame for _ in range({n})), amp='off'))\n"
+        "assert count == {n}; print(max(held))"
     )
 
-    def peak(frames: int) -> int:
+    def peak(frames: int) -> float:
         command = [sys.executable, "-c", script.format(n=frames)]
-        return int(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+        return float(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
 
     assert peak(500) < 1.05 * peak(50)
+
+
+def test_memory_held_sees_what_is_freed_again():
+    block = 2**20 * 50
+    with memory_held(CPU) as held:
+        started = held[0]
+        ones = np.ones(block, np.uint8)
+        time.sleep(0.1)
+        del ones
+    assert max(held) > started + 40

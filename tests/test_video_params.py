@@ -45,7 +45,11 @@ PUBLISHED = {
     "warmup_steps": (100, 100, 2000, 1500, 200),
     "learning_rate": (3e-4, 3e-4, 1e-4, 1e-4, 1e-4),
 }
-OURS = {"max_steps", "warmup_steps", "learning_rate"}  # of `test`, which has to end within minutes on two cores
+OURS = {
+    "max_steps",
+    "warmup_steps",
+    "learning_rate",
+}  # of `test`, which has to end within minutes on two cores
 
 
 @pytest.mark.parametrize("number", range(5))
@@ -72,7 +76,10 @@ def test_presets_are_the_published_ones(number):
         ({"width": 100}, "width is 100 but variant taecvx needs a multiple of 8"),
         ({"width": 136, "variant": "taew2_2"}, "width is 136 but variant taew2_2 needs a multiple of 16"),
         ({"crop_height": 256}, "is larger than the frame"),
-        ({"seraena_weight": 1.0, "seraena_crop": 256}, "seraena_crop is 256 but must be a multiple of 8 and fit"),
+        (
+            {"seraena_weight": 1.0, "seraena_crop": 256},
+            "seraena_crop is 256 but must be a multiple of 8 and fit",
+        ),
         ({"warmup_steps": 10_000}, "warmup_steps 10000 must be below max_steps"),
         ({"cached_views": 2}, "cached_views keeps a teacher's latents: set teacher"),
         ({"recon_weight": 0.0}, "no loss trains the decoder"),

@@ -27,7 +27,10 @@ TINY = {
     "amp": "off",
     "device": "cpu",
 }
-ENVIRONMENT = os.environ | {
+FEW_FILES = TINY | {"sim_videos": 8, "ethograms": 1}
+"""For tests whose time goes with the number of files."""
+# Python may keep bytecode: in the tests' copies of our code every process would compile it anew.
+ENVIRONMENT = {k: v for k, v in os.environ.items() if k != "PYTHONDONTWRITEBYTECODE"} | {
     "PYTHONPATH": str(ROOT),
     "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",  # dvc and its stages' python
     "OMP_NUM_THREADS": "1",

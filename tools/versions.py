@@ -49,7 +49,7 @@ def run_versions(name: str, versions: list[str], overrides: list[str]) -> None:
     try:
         for version in versions:
             experiment = f"{name}-{version}"
-            _forget(experiment)
+            _forget(name, [version])
             print(f"\n{experiment}", flush=True)
             done = subprocess.run(_exp_run(experiment, version, overrides))
             if done.returncode:
@@ -69,8 +69,7 @@ def run_together(name: str, versions: list[str], overrides: list[str], jobs: int
 
     The work is elsewhere, so that one machine can wait for many runs. The workspace stays as it is.
     """
-    for version in versions:
-        _forget(f"{name}-{version}")
+    _forget(name, versions)
 
     # DVC sets up one experiment at a time and refuses another meanwhile.
     setting_up = threading.Semaphore()
@@ -111,10 +110,12 @@ def record_experiment(name: str, version: str) -> float:
     return read_json(RECORDS / name / version / METRICS / "evaluate.json")["f1_macro"]
 
 
-def _forget(experiment: str) -> None:
-    """Removes a former experiment of this name."""
-    if experiment in _dvc("exp", "list", "--name-only").split():
-        _dvc("exp", "remove", experiment)
+def _forget(name: str, versions: list[str]) -> None:
+    """Removes former experiments of the names <set>-<version>."""
+    there = set(_dvc("exp", "list", "--name-only").split())
+    former = sorted(there & {f"{name}-{version}" for version in versions})
+    if former:
+        _dvc("exp", "remove", *former)
 
 
 def _exp_run(experiment: str, version: str, overrides: list[str], *options: str) -> list[str]:

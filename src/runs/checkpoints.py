@@ -16,6 +16,7 @@ import torch
 
 from runs import RunError
 from runs.atomic import atomic_file
+from runs.signals import deferred
 
 KEPT = 2  # newest checkpoints that stay on the disk
 CHUNK = 1 << 20  # bytes read at a time when inputs are hashed
@@ -82,7 +83,14 @@ class Checkpoints:
         return None
 
     def save(self, state: dict[str, Any], epoch: int) -> Path:
-        """Writes `state` as the checkpoint of `epoch` (1, 2, ...) and drops those before the last two."""
+        """Writes `state` as the checkpoint of `epoch` (1, 2, ...) and drops those before the last two.
+
+        A signal that would interrupt it does so afterwards: the epochs in `state` may be nowhere else.
+        """
+        with deferred():
+            return self._save(state, epoch)
+
+    def _save(self, state: dict[str, Any], epoch: int) -> Path:
         if self._stored_key() is None:
             with atomic_file(self.directory / "key") as temporary:
                 temporary.write_text(self.key + "\n")

@@ -65,38 +65,44 @@ def _push(coder: Encoder | Decoder, chunks: tuple[Tensor, ...]) -> None:
 def _timed(work: Callable[[], None], device: torch.device) -> tuple[float, float]:
     """Seconds of the median run, and the most memory held in any (MiB)."""
     seconds = []
-    with _peak(device) as peak:
+    with memory_held(device) as held:
         for _ in range(1 + RUNS):
             started = time.perf_counter()
             work()
             if device.type == "cuda":
                 torch.cuda.synchronize(device)
             seconds.append(time.perf_counter() - started)
-    return statistics.median(seconds[1:]), max(peak)
+    return statistics.median(seconds[1:]), max(held)
 
 
 @contextmanager
-def _peak(device: torch.device) -> Iterator[list[float]]:
-    """A list that at the end holds the most memory held meanwhile, among other values (MiB)."""
+def memory_held(device: torch.device) -> Iterator[list[float]]:
+    """A list whose largest value, at the end, is the most memory held meanwhile (MiB).
+
+    By tensors on a GPU, elsewhere by the whole process, looked at every SAMPLING_S.
+    """
     seen: list[float] = []
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(device)
         yield seen
         seen.append(torch.cuda.max_memory_allocated(device) / 2**20)
         return
-    # the operating system keeps only the peak since the process began
+    # the operating system's own peak counts from the process's start, and Linux begins with the parent's
     process, stop = psutil.Process(), threading.Event()
 
     def look() -> None:
-        while True:
-            seen.append(process.memory_info().rss / 2**20)
-            if stop.wait(SAMPLING_S):
-                return
+        seen.append(process.memory_info().rss / 2**20)
 
-    watcher = threading.Thread(target=look, daemon=True)
+    def watch() -> None:
+        while not stop.wait(SAMPLING_S):
+            look()
+
+    look()
+    watcher = threading.Thread(target=watch, daemon=True)
     watcher.start()
     try:
         yield seen
     finally:
         stop.set()
         watcher.join()
+        look()

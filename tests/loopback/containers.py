@@ -117,6 +117,7 @@ class Containers(State):
         async for line in reader:
             if self.hold is not None and self.hold.encode() in line and task.alive:
                 os.killpg(task.proc.pid, signal.SIGSTOP)
+                self.hold = None  # only this one
                 self.held.set()
             now = time.time_ns()
             self.logs.append(

@@ -1,6 +1,7 @@
 """What the server knows: apps, functions, calls, containers, volumes, logs."""
 
 import asyncio
+import contextlib
 import itertools
 import sys
 import threading
@@ -109,7 +110,7 @@ class State(api_grpc.ModalClientBase):
         self.reloaded: set[str] = set()  # ids of containers
         self.hold: str | None = None  # a container that prints this is frozen
         self.held = threading.Event()
-        self.changed = asyncio.Condition()
+        self.changed = asyncio.Event()
         self.jobs: set[asyncio.Task] = set()
         self.http = self.url = ""
 
@@ -117,16 +118,20 @@ class State(api_grpc.ModalClientBase):
         return f"{prefix}-{next(self.ids):022d}"  # the client tells ids (ap- and 22 characters) from names by this
 
     async def notify(self) -> None:
-        async with self.changed:
-            self.changed.notify_all()
+        """Makes all who wait look again."""
+        self.changed.set()
+        self.changed = asyncio.Event()  # no lock, which a request that is cancelled twice would leave locked
 
     async def wait_until(self, condition: Callable[[], bool], timeout: float) -> bool:
         """Whether the condition came true in time (s)."""
-        async with self.changed:
-            try:
-                return await asyncio.wait_for(self.changed.wait_for(condition), max(timeout, 0.001))
-            except TimeoutError:
+        deadline = time.monotonic() + timeout
+        while not condition():
+            left = deadline - time.monotonic()
+            if left <= 0:
                 return False
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self.changed.wait(), left)
+        return True
 
     def task_of(self, metadata) -> Task:
         """The container that sends a request."""

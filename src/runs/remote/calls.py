@@ -3,6 +3,7 @@
 import logging
 import queue
 import threading
+import warnings
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -46,6 +47,8 @@ def in_background(iterate: Callable[[], Iterable[Any]]) -> Iterator[Any]:
         else:
             items.put((False, None))
 
+    # A stream is left when all is known; its coroutine, at the process's end, would be reported after what we say.
+    warnings.filterwarnings("ignore", "coroutine .* was never awaited", RuntimeWarning)
     threading.Thread(target=take, daemon=True).start()
     while True:
         try:

@@ -70,13 +70,10 @@ def _train(job: Job, machine: Machine, volume: Volume, on_epoch: OnEpoch) -> dic
             return done
         call_id = launch(job, machine, found, volume, lambda app, call: _note(job, machine, app, call))
         print(f"run {job.key[:12]} started on Modal ({machine.gpu or 'CPU'})", flush=True)
-    while True:
-        outcome = calls.follow(call_id)
-        if outcome.state == "ended" and "other" in (outcome.value or {}):
-            call_id = outcome.value["other"]  # somebody else was first
-            print(f"run {job.key[:12]} is under way elsewhere: attaching to it", flush=True)
-            continue
-        break
+    outcome = calls.follow(call_id)
+    while outcome.state == "ended" and "other" in (outcome.value or {}):  # somebody else was first
+        print(f"run {job.key[:12]} is under way elsewhere: attaching to it", flush=True)
+        outcome = calls.follow(outcome.value["other"])
     if outcome.state == "ended" and "error" in (outcome.value or {}):
         raise RunError(outcome.value["error"])
     done = volume.json(run_path(job.key, "done.json"))

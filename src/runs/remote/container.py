@@ -14,8 +14,7 @@ import shutil
 import signal
 import tempfile
 import traceback
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +25,7 @@ from runs.job import Job, call
 from runs.remote import CLAIMS, MOUNT, PIECES, VOLUME, run_path
 from runs.remote.calls import outcome_of
 from runs.remote.faults import sentence
+from runs.signals import interruptible
 
 EVENT = "::epoch:: "
 """Begins a log line that carries an epoch's record as JSON."""
@@ -33,8 +33,6 @@ END = "::end::"
 """The last log line of a call that returns."""
 INTERRUPTED = "interrupted; "
 """Begins the last log line of a call that is interrupted, printed when all is saved."""
-INTERRUPTIONS = (signal.SIGINT, signal.SIGUSR1)
-"""SIGINT on preemption and timeout; SIGUSR1 is how Modal's container takes the cancellation of a call."""
 WRITE_REFUSED = ("PytorchStreamWriter", "unexpected pos")
 """How torch tells of a write that the system refused."""
 PINNED = ("torch", "numpy")
@@ -74,28 +72,6 @@ def execute(order: dict[str, Any]) -> dict[str, Any]:
                 raise RuntimeError(f"{type(error).__name__}: {error}") from None
     print(END, flush=True)
     return answer
-
-
-@contextmanager
-def interruptible() -> Iterator[list[int]]:
-    """Yields the signals that came: the first of INTERRUPTIONS within the block raises KeyboardInterrupt.
-
-    Those after it are ignored, so that nothing disturbs the saving.
-    """
-    came: list[int] = []
-
-    def interrupt(number: int, frame: Any) -> None:
-        for each in INTERRUPTIONS:
-            signal.signal(each, signal.SIG_IGN)
-        came.append(number)
-        raise KeyboardInterrupt
-
-    before = {number: signal.signal(number, interrupt) for number in INTERRUPTIONS}
-    try:
-        yield came
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 def full(error: Exception) -> bool:
@@ -157,7 +133,8 @@ def claim(key: str) -> str | None:
 
     The Dict's entries <key>/0, <key>/1, ... are the calls that had the run, one after another. An entry is set once and
     never changed, and the next one only when its call is over, so of several containers that come at once one gets it.
-    Entries that nobody reads for a week expire, which is longer than an attempt lasts.
+    Modal drops an entry a week after it was last read (modal.Dict's documentation). Each attempt reads those up to its
+    own and lasts a day at most, so no entry is lost while its call may still train.
     """
     import modal
 
@@ -195,9 +172,7 @@ def work(order: dict[str, Any], volume: Any, root: Path) -> None:
         files = gather(order["inputs"], root, inputs)
 
         def on_checkpoint(path: Path) -> None:
-            known = json.loads(listing.read_text()) if listing.exists() else {}
-            known[path.name] = {"size": path.stat().st_size, "sha256": sha256(path)}
-            write_json(listing, {n: facts for n, facts in known.items() if (checkpoints / n).exists()})
+            enlist(checkpoints, listing)
             volume.commit()
 
         job = Job(
@@ -208,13 +183,17 @@ def work(order: dict[str, Any], volume: Any, root: Path) -> None:
             inputs=files,
             options=order["options"],
         )
-        result = call(
-            job,
-            checkpoints,
-            output,
-            on_epoch=lambda record: print(EVENT + json.dumps(record), flush=True),
-            on_checkpoint=on_checkpoint,
-        )
+        try:
+            result = call(
+                job,
+                checkpoints,
+                output,
+                on_epoch=lambda record: print(EVENT + json.dumps(record), flush=True),
+                on_checkpoint=on_checkpoint,
+            )
+        except KeyboardInterrupt:  # maybe between a checkpoint and its entry
+            enlist(checkpoints, listing)
+            raise
         with atomic_dir(run / "output") as temporary:
             shutil.copytree(output, temporary, dirs_exist_ok=True)
         left = sorted(p for p in output.rglob("*") if p.is_file())
@@ -226,6 +205,12 @@ def work(order: dict[str, Any], volume: Any, root: Path) -> None:
         run / "done.json", {"label": order["label"], "gpu": order["gpu"], "result": result, "files": facts}
     )
     volume.commit()
+
+
+def enlist(checkpoints: Path, listing: Path) -> None:
+    """Writes size and SHA-256 of every checkpoint that there is."""
+    found = sorted(checkpoints.glob("epoch-*.pt"))
+    write_json(listing, {path.name: {"size": path.stat().st_size, "sha256": sha256(path)} for path in found})
 
 
 def gather(inputs: Mapping[str, Any], root: Path, folder: Path) -> dict[str, Path]:
