@@ -29,6 +29,7 @@ SMALL = {
     "accumulation_steps": 1,
     "max_steps": 4,
     "warmup_steps": 1,
+    "learning_rate": 0.0003,
     "validate_every": 100,
     "save_every": 100,
     "val_clips": 2,
