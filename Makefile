@@ -9,7 +9,7 @@ A      ?= $(SET)-v5
 B      ?= $(SET)-v6
 
 .DEFAULT_GOAL := help
-.PHONY: help install repro test lint format versions tags compare bench baseline lock clean
+.PHONY: help install repro video test lint format versions tags compare bench baseline lock clean
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -24,6 +24,10 @@ $(VENV)/.installed: pyproject.toml requirements.lock
 repro: install  ## the pipeline on params.yaml, then the main figures
 	dvc repro
 	@python -m tools.summary
+
+video: install  ## the video pipeline: TAEHV, preset `test`
+	dvc repro video/dvc.yaml
+	dvc metrics show metrics/video/evaluate.json
 
 test: install  ## the whole test suite
 	python -m pytest
@@ -47,13 +51,14 @@ compare: tags  ## parameters and metrics of two recorded versions: make compare 
 	dvc params diff $(A) $(B)
 	dvc metrics diff $(A) $(B) --targets metrics/train.json metrics/evaluate.json
 
-bench: install  ## the five benchmarks, one JSON line each, and the table of docs/performance.md (idle machine)
+bench: install  ## the six benchmarks, one JSON line each, and the table of docs/performance.md (idle machine)
 	dvc repro --quiet
 	python -m benchmarks.train
 	python -m benchmarks.epoch
 	python -m benchmarks.prepare
 	python -m benchmarks.score
 	python -m benchmarks.noop
+	python -m benchmarks.video
 	python -m tools.performance
 
 baseline: install  ## gradient boosting on the store and labels as they stand
@@ -61,7 +66,7 @@ baseline: install  ## gradient boosting on the store and labels as they stand
 
 lock: $(VENV)/.installed  ## write requirements.lock anew from pyproject.toml, all extras, by pip
 	rm -rf $(VENV)/lock && $(PYTHON) -m venv $(VENV)/lock
-	$(VENV)/lock/bin/python -m pip install --quiet --disable-pip-version-check torch==2.13.0 -e '.[dev,modal]'
+	$(VENV)/lock/bin/python -m pip install --quiet --disable-pip-version-check torch==2.13.0 -e '.[dev]'
 	$(VENV)/lock/bin/python -m pip freeze --exclude-editable | sed 's/+[a-z0-9.]*$$//' > requirements.lock
 	rm -rf $(VENV)/lock
 

@@ -119,6 +119,11 @@ def test_every_row_can_be_shown(tmp_path, monkeypatch):
         },
         "score": {"ratio": 30.0, "bouts": 200_000, "seconds": 0.11, "plain_seconds": 4.0},
         "noop": {"ratio": 1.5, "seconds": 2.0, "stages": 8, "floor": "dvc stage list", "floor_seconds": 1.3},
+        "video": {
+            "ratio": 2.4, "ratio_encode": 2.4, "ratio_decode": 2.7, "batch": 2, "frames": 12, "side": 128,
+            "step_seconds": 1.5, "plain_step_seconds": 3.6, "encode_fps": 129.5, "plain_encode_fps": 54.1,
+            "decode_fps": 72.8, "plain_decode_fps": 26.7, "memory_frames": [50, 500], "peak_memory_mb": [395.0, 390.0],
+        },
     }  # fmt: skip
     machine = {
         "device": "a CPU",
@@ -133,7 +138,7 @@ def test_every_row_can_be_shown(tmp_path, monkeypatch):
             json.dumps(sample | {"machine": machine, "date": "2026-01-01"})
         )
     shown = performance.measured()
-    assert shown.count("not measured") == 2  # the GPU's rows
+    assert shown.count("not measured") == 3  # the GPU's rows
     assert "10.4 ms" in shown  # 1.67 GFLOP at the rate of the precision it ran in
     assert "lstm 90.0%" in shown
     assert all(line.count("|") == 7 for line in shown.splitlines() if line.startswith("|"))

@@ -66,7 +66,21 @@ def test_the_training_function_knows_nothing_of_modal():
 
 @pytest.mark.parametrize("module", RUNS)
 def test_runs_know_no_model_and_no_data(module):
-    assert "mabe" not in imports_of(module)
+    assert not {"mabe", "taehv"} & imports_of(module)
+
+
+def test_the_two_libraries_do_not_know_each_other():
+    taehv = [module for module in MODULES if module.startswith("taehv/")]
+    assert len(taehv) > 20
+    assert [module for module in taehv if "mabe" in imports_of(module)] == []
+    assert [module for module in MABE if "taehv" in imports_of(module)] == []
+
+
+def test_training_videos_needs_no_package_of_the_extras():
+    """The machine with the GPUs may have torch alone: what evaluation and export need is imported when they run."""
+    extras = {"av", "diffusers", "torchmetrics", "onnx", "onnxruntime", "tensorboard", "deepspeed", "transformers"}
+    code = f"import sys, taehv.train, taehv.cli; assert not {extras} & set(sys.modules), {extras} & set(sys.modules)"
+    subprocess.run([sys.executable, "-c", code], env=os.environ | {"PYTHONPATH": str(SRC)}, check=True)
 
 
 def test_only_what_reads_outside_tables_needs_pandera():

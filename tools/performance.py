@@ -86,6 +86,19 @@ def noop(r: dict[str, Any]) -> tuple[str, ...]:
     )
 
 
+def video(r: dict[str, Any]) -> tuple[str, ...]:
+    short, long = r["memory_frames"]
+    return (
+        f"training step {r['step_seconds']:.2f} s ({r['batch']} x {r['frames']} frames of {r['side']}²), encode "
+        f"{r['encode_fps']} frames/s, decode {r['decode_fps']}; streaming {r['peak_memory_mb'][0]:.0f} MB at {short} "
+        f"frames, {r['peak_memory_mb'][1]:.0f} at {long}",
+        f"frame by frame in float32: {r['plain_step_seconds']:.2f} s, {r['plain_encode_fps']} frames/s, "
+        f"{r['plain_decode_fps']}",
+        f"{r['ratio']} x, {r['ratio_encode']} x, {r['ratio_decode']} x",
+        "",
+    )
+
+
 ROWS = (
     ("train", "`train`, CPU", train, "2 x or more"),
     ("train_gpu", "`train`, GPU", train, "8 x or more"),
@@ -94,6 +107,8 @@ ROWS = (
     ("prepare", "`prepare`", prepare, "5 x pandas, 2 x the floor, 1.5 GB"),
     ("score", "`score`", score, "20 x or more"),
     ("noop", "`noop`", noop, "2.5 s at most"),
+    ("video", "`video`, CPU", video, "2 x or more each"),
+    ("video_gpu", "`video`, GPU", video, "2 x or more each"),
 )
 
 
