@@ -78,7 +78,16 @@ def test_the_two_libraries_do_not_know_each_other():
 
 def test_training_videos_needs_no_package_of_the_extras():
     """The machine with the GPUs may have torch alone: what evaluation and export need is imported when they run."""
-    extras = {"av", "diffusers", "torchmetrics", "onnx", "onnxruntime", "tensorboard", "deepspeed", "transformers"}
+    extras = {
+        "av",
+        "diffusers",
+        "torchmetrics",
+        "onnx",
+        "onnxruntime",
+        "tensorboard",
+        "deepspeed",
+        "transformers",
+    }
     code = f"import sys, taehv.train, taehv.cli; assert not {extras} & set(sys.modules), {extras} & set(sys.modules)"
     subprocess.run([sys.executable, "-c", code], env=os.environ | {"PYTHONPATH": str(SRC)}, check=True)
 

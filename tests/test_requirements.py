@@ -11,6 +11,8 @@ import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
+from runs.remote import launch
+
 ROOT = Path(__file__).parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 INSTALLERS = {"pip", "setuptools", "wheel"}  # which `pip freeze` leaves out
@@ -77,6 +79,17 @@ def test_the_dev_extra_has_all_others():
         for extra in Requirement(text).extras
     }
     assert names == PROJECT["optional-dependencies"].keys() - {"dev"}
+
+
+def test_the_image_leaves_out_what_only_the_other_extras_require(monkeypatch):
+    monkeypatch.chdir(ROOT)
+    extras = PROJECT["optional-dependencies"]
+    others = {Requirement(t).name for extra in extras.keys() - {"modal", "dev"} for t in extras[extra]}
+    assert others == launch.NOT_IN_THE_IMAGE
+    names = {pin.split("==")[0] for pin in launch.image_packages()}
+    assert names >= {"torch", "pandas", "accelerate", "modal"}
+    assert not names & others
+    assert len(names) == len(locked()) - len(others)
 
 
 @pytest.mark.parametrize("package", ["modal", "swift"])

@@ -14,12 +14,32 @@ from runs.remote.faults import import_modal
 from runs.remote.volume import Volume
 
 REQUIREMENTS = Path("requirements.lock")
-"""The image's packages."""
+"""The image's packages, but for these: the tests' S3 server and the video pipeline's, large or slow to build."""
+NOT_IN_THE_IMAGE = {
+    "swift",
+    "av",
+    "diffusers",
+    "torchmetrics",
+    "onnx",
+    "onnxruntime",
+    "onnxscript",
+    "tensorboard",
+    "deepspeed",
+    "transformers",
+}
 
 
 def packages_of(job: Job) -> list[str]:
     """The packages of this repository that a container needs: the function's own, and this one."""
     return [job.target.split(":")[0].split(".")[0], "runs"]
+
+
+def image_packages() -> list[str]:
+    """The lock's pins that a container needs. RunError if there is no lock."""
+    if not REQUIREMENTS.exists():
+        raise RunError(f"there is no {REQUIREMENTS}: run from the repository's root")
+    pins = REQUIREMENTS.read_text().split()
+    return [pin for pin in pins if pin.split("==")[0].lower() not in NOT_IN_THE_IMAGE]
 
 
 def order_of(job: Job, machine: Machine, contents: Mapping[str, Content], app_id: str) -> dict[str, Any]:
@@ -53,11 +73,9 @@ def launch(
     modal = import_modal()
     from modal.runner import run_app
 
-    if not REQUIREMENTS.exists():
-        raise RunError(f"there is no {REQUIREMENTS}: run from the repository's root")
     image = (
         modal.Image.debian_slim(python_version=".".join(platform.python_version_tuple()[:2]))
-        .uv_pip_install(requirements=[str(REQUIREMENTS)])
+        .uv_pip_install(*image_packages())
         .add_local_python_source(*packages_of(job))
     )
     app = modal.App(f"{packages_of(job)[0]}-{job.label}-{job.key[:12]}", include_source=False)
