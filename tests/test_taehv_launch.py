@@ -104,11 +104,11 @@ def test_outside_the_repository_it_says_where_to_run(monkeypatch, tmp_path):
 
 
 def test_options_reach_the_run(trained):
-    settings = small.settings(learning_rate=0.01, amp="off", teacher=None, flip=False)
+    settings = small.settings(learning_rate="1e-2", amp="off", teacher=None, flip=False)
     options = ["--output", "out", "--profile", "--debug", "--resume", "auto"]
     cli.main(["train", "1", "test", *settings, "--data", str(small.videos()), *options])
     (call,) = trained
-    assert call["params"].learning_rate == 0.01
+    assert call["params"].learning_rate == 0.01  # no text, though PyYAML alone wants a dot
     assert call["params"].amp == "off"  # not YAML's false
     assert call["params"].flip is False
     assert call["params"].teacher is None
@@ -223,6 +223,7 @@ def test_addresses():
         (["--nodes", "2"], "--nodes 2 needs --master HOST"),
         (["--nodes", "2", "--rank", "2", "--master", "h"], "--rank 2 must be 0 to 1"),
         (["--rank", "1"], "--rank 1 must be 0 to 0"),
+        (["--master", "h"], "--master is for several machines: give --nodes"),
         (["--set", "learning_rat=1"], "did you mean learning_rate?"),
         (["--set", "learning_rate"], "--set takes KEY=VALUE"),
         (["--set", "learning_rate=[1"], "--set learning_rate"),
@@ -243,6 +244,11 @@ def test_wrong_input_is_one_sentence(capsys, more, says):
 )
 def test_wrong_usage_exits_with_2(capsys, arguments):
     assert "usage: taehv" in usage(capsys, *arguments)
+
+
+@pytest.mark.parametrize("gpus", ["0", "x", "1.5"])
+def test_a_number_of_gpus_that_is_none_is_said(capsys, gpus):
+    assert f"argument GPUS: '{gpus}' must be a whole number above 0" in usage(capsys, "train", gpus, "test")
 
 
 def test_presets_for_gpus_say_so_on_a_machine_without(capsys):

@@ -28,6 +28,11 @@ _Loader.add_implicit_resolver(
 )
 
 
+def yaml_value(text: str) -> Any:
+    """`text` as the YAML of a parameter file; yaml.YAMLError if it is none."""
+    return yaml.load(text, Loader=_Loader)
+
+
 def rule(rule: Callable[[Any], bool], says: str) -> Any:
     """A dataclass field whose value must satisfy `rule`, in words `says`."""
     return field(metadata={"rule": rule, "says": says})
@@ -58,7 +63,7 @@ def read_yaml(path: Path | str) -> dict[str, Any]:
     """The `key: value` lines of `path`; InputError if it is none such file."""
     path = Path(path)
     try:
-        values = yaml.load(path.read_text(), Loader=_Loader)
+        values = yaml_value(path.read_text())
     except FileNotFoundError:
         raise InputError(f"there is no {path}: run from the repository's root") from None
     except yaml.YAMLError as error:

@@ -31,14 +31,18 @@ def add_train(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]")
         epilog=EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    command.add_argument("gpus", type=_positive, metavar="GPUS", help="of this machine (on a CPU: processes)")
+    command.add_argument(
+        "gpus", type=commands.positive, metavar="GPUS", help="of this machine (on a CPU: processes)"
+    )
     command.add_argument(
         "preset",
         metavar="PRESET",
         help=f"{', '.join(launch.NAMES)}, or the name of a file in {launch.PRESETS}",
     )
     machines = command.add_argument_group("several machines")
-    machines.add_argument("--nodes", type=_positive, default=1, metavar="N", help="number of machines")
+    machines.add_argument(
+        "--nodes", type=commands.positive, default=1, metavar="N", help="number of machines"
+    )
     machines.add_argument("--rank", type=int, default=0, metavar="R", help="of this machine: 0 to N - 1")
     machines.add_argument("--master", metavar="HOST[:PORT]", help=f"machine 0 (port: {launch.PORT})")
     command.add_argument(
@@ -72,13 +76,6 @@ def train(arguments: argparse.Namespace) -> None:
             output=arguments.output,
         )
     )
-
-
-def _positive(text: str) -> int:
-    value = int(text)
-    if value < 1:
-        raise argparse.ArgumentTypeError(f"{text} must be 1 or more")
-    return value
 
 
 def main(argv: Sequence[str] | None = None) -> None:

@@ -49,9 +49,9 @@ def add(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> No
     device = argparse.ArgumentParser(add_help=False)
     device.add_argument("--device", default="auto", help="auto, cpu, cuda or mps (default: %(default)s)")
     size = argparse.ArgumentParser(add_help=False)
-    size.add_argument("--height", type=_positive, metavar="PX", help="scale the video to this height")
+    size.add_argument("--height", type=positive, metavar="PX", help="scale the video to this height")
     size.add_argument(
-        "--width", type=_positive, metavar="PX", help="and to this width (default: in proportion)"
+        "--width", type=positive, metavar="PX", help="and to this width (default: in proportion)"
     )
 
     command = subparsers.add_parser(
@@ -83,7 +83,7 @@ def add(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> No
         help="of frames, e.g. 480x720 (px; default: by device)",
     )
     command.add_argument(
-        "--frames", type=_positive, default=17, help="per clip, 4 or more (default: %(default)s)"
+        "--frames", type=positive, default=17, help="per clip, 4 or more (default: %(default)s)"
     )
     command.add_argument("--variant", choices=VARIANTS, default="taecvx")
     command.add_argument("--json", action="store_true", help="print JSON instead of a table")
@@ -273,7 +273,7 @@ def resized(frame: np.ndarray, height: int, width: int) -> np.ndarray:
     return scaled[0].permute(1, 2, 0).contiguous().numpy()
 
 
-def _positive(text: str) -> int:
+def positive(text: str) -> int:
     value = int(text) if text.isdecimal() else 0
     if value < 1:
         raise argparse.ArgumentTypeError(f"{text!r} must be a whole number above 0")

@@ -25,7 +25,7 @@ from runs.atomic import atomic_dir, atomic_file
 from runs.cores import available_cores
 from runs.hardware import choose_device
 from runs.launcher import leads
-from runs.parameters import check_names, keys, parse
+from runs.parameters import check_names, keys, parse, yaml_value
 from taehv import annotate
 from taehv.clips import clips
 from taehv.params import (
@@ -106,7 +106,7 @@ def values_of(request: Request) -> tuple[str, dict[str, Any]]:
 def value_of(key: str, text: str, before: Any) -> Any:
     """A value as the command line writes it: text where it was text (YAML takes `off` for false), else as YAML."""
     try:
-        return text if isinstance(before, str) and text != "null" else yaml.safe_load(text)
+        return text if isinstance(before, str) and text != "null" else yaml_value(text)
     except yaml.YAMLError:
         raise InputError(f"--set {key}: {text!r} is no value") from None
 
@@ -152,6 +152,8 @@ def check_gpus(device_name: str, gpus: int) -> None:
 def check_machines(request: Request) -> None:
     if request.nodes > 1 and request.master is None:
         raise InputError(f"--nodes {request.nodes} needs --master HOST, the name or address of machine 0")
+    if request.nodes == 1 and request.master is not None:
+        raise InputError("--master is for several machines: give --nodes, too, or leave it out")
     if not 0 <= request.rank < request.nodes:
         raise InputError(
             f"--rank {request.rank} must be 0 to {request.nodes - 1} with --nodes {request.nodes}"
