@@ -353,6 +353,20 @@ def test_loss_that_is_no_number_ends_the_run_before_it_is_saved(tmp_path, monkey
     assert not list(tmp_path.glob("checkpoint-*"))
 
 
+def test_gradient_that_is_no_number_ends_the_run_before_it_is_saved(tmp_path, monkeypatch):
+    """The loss of that step is one still: the weights after it would not be."""
+
+    class Rooted(loop.Loss):
+        def __call__(self, *arguments):
+            total, parts = super().__call__(*arguments)
+            return total + (total - total.detach()).sqrt(), parts  # the root's slope at 0 has no bound
+
+    monkeypatch.setattr(loop, "Loss", Rooted)
+    with pytest.raises(RunError, match=r"the gradient's norm is (nan|inf) at step 1: lower learning_rate"):
+        small.run(tmp_path, save_every=1)
+    assert not list(tmp_path.glob("checkpoint-*"))
+
+
 def test_teacher_without_encoder_weight_is_refused(tmp_path):
     with pytest.raises(InputError, match="nothing else trains the encoder"):
         small.run(tmp_path, teacher="somewhere", encoder_weight=0.0)

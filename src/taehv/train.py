@@ -267,9 +267,12 @@ def fingerprint(annotation: Annotation) -> str:
 
 
 def finite(means: dict[str, float], step: int) -> dict[str, float]:
-    """The means; RunError if the loss is no number any more, before such weights are saved."""
-    if not math.isfinite(means["loss"]):
-        raise RunError(f"the loss is {means['loss']} at step {step}: lower learning_rate, or set amp to off")
+    """The means; RunError if the loss or its gradient is no number any more, before such weights are saved."""
+    for name, said in (("loss", "loss"), ("grad_norm", "gradient's norm")):
+        if not math.isfinite(means[name]):
+            raise RunError(
+                f"the {said} is {means[name]} at step {step}: lower learning_rate, or set amp to off"
+            )
     return means
 
 
