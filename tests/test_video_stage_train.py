@@ -54,6 +54,7 @@ def test_outputs(folder):
     assert metrics["effective_batch"] == 2
     assert metrics["precision"] == "float32"
     assert (LIVE / "curves.png").read_bytes().startswith(b"\x89PNG")
+    assert len(list((LIVE / "tensorboard").glob("events.out.tfevents.*"))) == 1
     rows = (LIVE / "plots/metrics/val_psnr.tsv").read_text().splitlines()
     assert [row.split("\t")[0] for row in rows] == ["step", "0", "3", "6"]
     assert not list(Path(".runs").iterdir())
@@ -92,6 +93,23 @@ def test_another_configuration_does_not_go_on_from_it(folder, monkeypatch):
     stage.main()
     assert json.loads((TRAINED / "params.json").read_text())["learning_rate"] == 0.01
     assert len(list(Path(".runs").iterdir())) == 1  # the interrupted one's
+
+
+def test_another_strategy_does_not_go_on_from_it(folder, monkeypatch):
+    """Its checkpoints hold other files; they would be refused, and the stage could not be run any more."""
+    directories = []
+
+    def train(*arguments, **options):
+        directories.append(arguments[2])
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(stage, "train", train)
+    for strategy in ("ddp", "zero2", "ddp"):
+        write(RUN | {"strategy": strategy})
+        with pytest.raises(KeyboardInterrupt):
+            stage.main()
+    a, b, c = directories
+    assert a == c != b
 
 
 def test_without_an_annotation_it_says_what_to_run(folder):

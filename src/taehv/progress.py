@@ -16,6 +16,7 @@ from tqdm import tqdm
 from runs.processes import Processes
 
 Record = dict[str, float | int]
+TENSORBOARD = "tensorboard"  # directory of its curves, within the output
 RECORDS = 500  # at most about this many records of a run, so that a log of 100,000 steps stays readable
 
 
@@ -134,7 +135,7 @@ class Journal:
         self.first = group.first
         self.every = every
         self.on_record = on_record if group.first else None
-        self.curves = tensorboard(output / "tensorboard", progress.step) if group.first else None
+        self.curves = tensorboard(output / TENSORBOARD, progress.step) if group.first else None
         self.shown: dict[str, str] = {}
         self.recorded = progress.step
 

@@ -19,7 +19,7 @@ from runs.launcher import launched, leads
 from stages.common import RUNS, run, write_json
 from stages.video.common import ANNOTATION, LIVE, METRICS, TRAINED
 from taehv import annotate, curves, launch, params
-from taehv.progress import Record
+from taehv.progress import TENSORBOARD, Record
 from taehv.train import fingerprint, train
 
 KEPT = ("best.safetensors", "last.safetensors")
@@ -34,7 +34,8 @@ def main() -> None:
     annotation = annotate.read(ANNOTATION)
     values = dataclasses.asdict(settings)
     code = sorted(Path(taehv.__file__).parent.rglob("*.py"))
-    key = run_key({"params": values, "clips": fingerprint(annotation), "gpus": compute.gpus}, code)
+    where = {"gpus": compute.gpus, "strategy": compute.strategy}  # a checkpoint is of these
+    key = run_key({"params": values, "clips": fingerprint(annotation), **where}, code)
     work = RUNS / f"video-{key}"
     if not leads():  # trains along; the first process writes
         train(settings, annotation, work, compute=compute, resume="auto")
@@ -51,6 +52,8 @@ def main() -> None:
                 on_record=lambda record: log(live, record),
             )
         curves.draw(directory / "curves.png", result["history"], result["best_step"])
+        if (work / TENSORBOARD).exists():  # where the package is installed
+            shutil.copytree(work / TENSORBOARD, directory / TENSORBOARD)
         for name in KEPT:
             shutil.copyfile(work / name, trained / name)
         (trained / "history.json").write_text(json.dumps(result["history"], indent=1) + "\n")
