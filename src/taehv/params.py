@@ -123,7 +123,7 @@ class TrainParams:
 
 @dataclass(frozen=True, kw_only=True)
 class ComputeParams:
-    """Where a run executes; no DVC stage depends on it."""
+    """Where a run executes; no DVC stage depends on it, but train on `gpus`, which the effective batch follows."""
 
     preset: str = rule(bool, "a name")
     device: str = one_of("auto", "cpu", "cuda")
