@@ -4,6 +4,7 @@ import json
 import runpy
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -266,6 +267,12 @@ def test_more_gpus_than_there_are(monkeypatch):
         launch.check_gpus("auto", 8)
     launch.check_gpus("auto", 2)
     launch.check_gpus("cpu", 8)
+
+
+def test_an_absent_package_is_one_sentence(capsys, monkeypatch):
+    monkeypatch.setitem(sys.modules, "av", None)
+    said = failure(capsys, "train", "1", "test", *small.settings(), "--data", str(small.videos()))
+    assert "the package av is not installed: `pip install 'mabe-dvc[video]'`" in said
 
 
 def test_other_errors_keep_their_traceback(monkeypatch):

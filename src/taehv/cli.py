@@ -79,12 +79,17 @@ def train(arguments: argparse.Namespace) -> None:
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """Runs the command. Wrong input, a failed write and Ctrl-C end it with one line and a non-zero status."""
+    """Runs the command. Wrong input, a failed write, an absent package and Ctrl-C end it with one line and a non-zero
+    status."""
     arguments = parser().parse_args(argv)
     try:
         arguments.handler(arguments)
     except (InputError, RunError, OSError) as error:
         sys.exit(f"error: {' '.join(str(error).split())}")
+    except ModuleNotFoundError as error:
+        if error.name is None or error.name.startswith(("taehv", "runs")):
+            raise
+        sys.exit(f"error: the package {error.name} is not installed: `pip install 'mabe-dvc[video]'` has it")
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         sys.exit(launch.INTERRUPTED)
