@@ -21,12 +21,13 @@ def introduction(
     group: Processes,
     bf16: bool,
 ) -> str:
-    """What is about to run, in three lines, the effective batch as arithmetic."""
+    """What is about to run, in a line each, the effective batch as arithmetic."""
     parts = [params.batch_size, params.accumulation_steps, group.count]
     unit = "GPUs" if group.device.type == "cuda" else "processes"
     size = math.prod(parts)
     count = sum(w.numel() for w in TAEHV(params.variant).parameters())
     done = progress.step == params.max_steps
+    small = sum(clip.height < params.height or clip.width < params.width for clip in annotation.train)
     precision = "bf16" if bf16 else "float32"
     return (
         f"preset {compute.preset}: {params.variant}, {count:,} parameters on {group.count} x "
@@ -34,6 +35,7 @@ def introduction(
         f"{parts[0]} samples x {parts[1]} passes x {parts[2]} {unit} = {size} samples a step, "
         f"each {params.n_frames} frames of {params.crop()[0]}x{params.crop()[1]} from {len(annotation.train):,} clips; "
         f"{held_out} for validation\n"
+        + (f"{small:,} clips are smaller than {params.height}x{params.width}: enlarged\n" if small else "")
         + ("all steps are done" if done else f"steps {progress.step + 1:,} to {params.max_steps:,}")
     )
 
