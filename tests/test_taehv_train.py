@@ -188,7 +188,16 @@ def test_long_runs_are_recorded_now_and_then():
 
 def test_effective_batch_is_printed_as_arithmetic(tmp_path, capsys):
     small.run(tmp_path, max_steps=2, batch_size=2, accumulation_steps=3)
-    assert "2 samples x 3 passes x 1 processes = 6 samples a step" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert "2 samples x 3 passes x 1 processes = 6 samples a step" in said
+    assert "enlarged" not in said
+
+
+def test_clips_that_are_enlarged_are_told(tmp_path, capsys):
+    """The built-in clips of one preset, which lie there already, are not those of a larger one."""
+    annotation = small.annotation()
+    small.run(tmp_path, max_steps=2, height=40)
+    assert f"{len(annotation.train)} clips are smaller than 40x32: enlarged" in capsys.readouterr().out
 
 
 class Perfect:

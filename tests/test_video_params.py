@@ -82,6 +82,10 @@ def test_presets_are_the_published_ones(number):
         ),
         ({"warmup_steps": 10_000}, "warmup_steps 10000 must be below max_steps"),
         ({"cached_views": 2}, "cached_views keeps a teacher's latents: set teacher"),
+        (
+            {"teacher": "somewhere", "encoder_weight": 0.0},
+            "encoder_weight is 0 but with a teacher nothing else",
+        ),
         ({"recon_weight": 0.0}, "no loss trains the decoder"),
         ({"val_fraction": 1.0}, "val_fraction is 1.0 but must be between 0 and 1"),
         ({"eval_frames": 3}, "eval_frames is 3 but must be 4 or more"),

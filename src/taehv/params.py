@@ -210,5 +210,7 @@ def check(values: dict[str, Any]) -> None:
         raise InputError(f"warmup_steps {train.warmup_steps} must be below max_steps {train.max_steps}")
     if train.cached_views and train.teacher is None:
         raise InputError("cached_views keeps a teacher's latents: set teacher, or cached_views to 0")
+    if train.teacher is not None and train.encoder_weight == 0:
+        raise InputError("encoder_weight is 0 but with a teacher nothing else trains the encoder: raise it")
     if train.recon_weight + train.l1_weight + train.seraena_weight + train.lpips_weight == 0:
         raise InputError("no loss trains the decoder: set recon_weight above 0")

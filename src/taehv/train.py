@@ -17,7 +17,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from runs import InputError, RunError
+from runs import RunError
 from runs.hardware import tune, use_bf16
 from taehv import memory, parallel, weights
 from taehv.annotate import Annotation
@@ -67,8 +67,6 @@ def train(
     device = group.device
     tune(device)
     bf16 = use_bf16(params.amp, device)
-    if params.teacher is not None and params.encoder_weight == 0:
-        raise InputError("encoder_weight is 0 but with a teacher nothing else trains the encoder: raise it")
     room = memory.check(params, device, bf16, group.on_this_machine)
     output.mkdir(parents=True, exist_ok=True)
     group.check_shared(output)
