@@ -126,6 +126,11 @@ def test_defaults_are_those_of_the_preset(trained):
     assert call["output"] == Path("models/video/test")
 
 
+@pytest.mark.parametrize("path", [launch.OUTPUTS / "test/checkpoint-1/state.pt", "data/video/clips.lock"])
+def test_what_the_command_writes_is_not_offered_to_git(path):
+    subprocess.run(["git", "check-ignore", "--quiet", path], cwd=small.ROOT, check=True)
+
+
 def test_an_annotation_is_data_too(trained):
     annotate.write(small.annotation(), "clips.json")
     cli.main(["train", "1", "test", *small.settings(), "--data", "clips.json"])
