@@ -12,9 +12,13 @@ CONF = Path(__file__).parents[1] / "conf" / "video"
 REAL = Path(__file__).parents[2] / "shared" / "data" / "videos"
 
 
+WHOLE = {"crop_height": None, "crop_width": None, "min_scale": 0.5, "max_frame_delta": 5}
+"""Samples as the large presets draw them, whatever the preset `test` does to be fast."""
+
+
 def settings(cls, **changes):
-    """Parameters of a stage: those of the preset `test` but for `changes`."""
-    return parse(cls, params.preset("test", CONF) | changes)
+    """Parameters of a stage: those of the preset `test` but for WHOLE and `changes`."""
+    return parse(cls, params.preset("test", CONF) | WHOLE | changes)
 
 
 def moving(count, height=48, width=64, seed=0):
