@@ -71,7 +71,7 @@ def settings(**values):
 
 
 def copied(folder):
-    """`folder` as a repository of this one's files, in one commit: without tests, records, and the lock of what ran."""
+    """`folder` as a repository of this one's files, in one commit: without tests, records, and the locks of what ran."""
     if shutil.which("git") is None:
         pytest.skip("git is not installed")
     listed = subprocess.run(
@@ -89,7 +89,8 @@ def copied(folder):
             target.parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(source, target)
     shutil.rmtree(folder / "metrics/versions", ignore_errors=True)
-    (folder / "dvc.lock").unlink(missing_ok=True)
+    for pipeline in ("", "video"):
+        (folder / pipeline / "dvc.lock").unlink(missing_ok=True)
     clone = Clone(folder)
     clone("git", "init", "--quiet")
     clone.identify()

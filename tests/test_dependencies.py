@@ -92,11 +92,11 @@ def value_of(values: dict, key: str) -> str:
     return value_of(values[first], rest[0]) if rest else values[first]
 
 
-@pytest.mark.parametrize(("pipeline", "name"), EVERY)
-def test_the_lock_lists_what_the_pipeline_lists(pipeline, name):
+@pytest.mark.parametrize("name", sorted(PIPELINES[""]))
+def test_the_lock_lists_what_the_pipeline_lists(name):
     """dvc.lock was written by dvc.yaml as it stands, so `dvc repro` compares with all that a stage depends on."""
-    locked = yaml.safe_load((ROOT / pipeline / "dvc.lock").read_text())["stages"]
-    stages = PIPELINES[pipeline]
+    locked = yaml.safe_load((ROOT / "dvc.lock").read_text())["stages"]
+    stages = PIPELINES[""]
     assert locked.keys() == stages.keys()
     stage, lock = stages[name], locked[name]
     assert lock["cmd"] == stage["cmd"]

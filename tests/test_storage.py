@@ -113,7 +113,7 @@ def test_without_a_bucket_only_storage_commands_fail(copy, fresh):
     for clone in (copy, fresh):
         clone.environment["AWS_ENDPOINT_URL"] = "http://127.0.0.1:1"  # where nobody listens
     assert "Data and pipelines are up to date." in copy("dvc", "repro")
-    assert "Data and pipelines are up to date." in copy("dvc", "status")
+    assert "Data and pipelines are up to date." in copy("dvc", "status", "dvc.yaml")
     assert ran(copy("dvc", "exp", "run", "--no-hydra", "--force", "--single-item", "check")) == ["check"]
     for done in (copy("dvc", "push", fails=True), fresh("dvc", "pull", fails=True)):
         assert 'Invalid bucket name "<no bucket set - see storage.md in docs>"' in done
@@ -139,7 +139,7 @@ def test_a_fresh_clone_restores_another_version_without_training(server, origin,
     connected(fresh, server, stored)("dvc", "pull")
     first = yaml.safe_load(fresh("git", "show", "first:params.yaml"))
     change(fresh.folder, dropout=first["dropout"])  # HEAD is the second version
-    assert set(fresh.json("dvc", "status", "--json")) == {"check", "train"}
+    assert set(fresh.json("dvc", "status", "dvc.yaml", "--json")) == {"check", "train"}
     output = fresh("dvc", "repro", "--pull")
     assert set(ran(output)) <= {"check"}
     for stage in ("train", "evaluate", "export"):

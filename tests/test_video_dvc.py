@@ -12,17 +12,17 @@ pytestmark = pytest.mark.integration
 
 @pytest.fixture(scope="module")
 def plain(tmp_path_factory):
-    """A plain clone: both pipelines are recorded, and none of their outputs are there."""
+    """A plain clone: the first pipeline is recorded, and no output is there."""
     clone = copied(tmp_path_factory.mktemp("video") / "clone")
     shutil.copyfile(ROOT / "dvc.lock", clone.folder / "dvc.lock")
-    clone.commit("with the records of both pipelines")
+    clone.commit("with the record of the first pipeline")
     yield clone
     clone("git", "reset", "--quiet", "--hard")
 
 
 @pytest.mark.parametrize("target", ["video/dvc.yaml:check", "check"])
 def test_an_experiment_of_one_pipeline_asks_nothing_of_the_other(plain, target):
-    """DVC looked for pictures of both, in a remote that a plain clone does not have."""
+    """DVC looked for pictures that are recorded, in a remote that a plain clone does not have."""
     key = "video.max_steps" if target.startswith("video") else "batch_size"
     output = plain("dvc", "exp", "run", "--name", target.split("/")[0], target, "-S", f"{key}=77")
     assert ran(output) == [target]
