@@ -71,7 +71,7 @@ def settings(**values):
 
 
 def copied(folder):
-    """`folder` as a repository of this one's files, in one commit: without tests, records, and the locks of what ran."""
+    """`folder` as a repository of this one's files, in one commit: without tests, records, and locks."""
     if shutil.which("git") is None:
         pytest.skip("git is not installed")
     listed = subprocess.run(

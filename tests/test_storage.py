@@ -115,7 +115,7 @@ def test_without_a_bucket_only_storage_commands_fail(copy, fresh):
     assert "Data and pipelines are up to date." in copy("dvc", "repro")
     assert "Data and pipelines are up to date." in copy("dvc", "status", "dvc.yaml")
     assert ran(copy("dvc", "exp", "run", "--no-hydra", "--force", "--single-item", "check")) == ["check"]
-    for done in (copy("dvc", "push", fails=True), fresh("dvc", "pull", fails=True)):
+    for done in (copy("dvc", "push", fails=True), fresh("dvc", "pull", "dvc.yaml", fails=True)):
         assert 'Invalid bucket name "<no bucket set - see storage.md in docs>"' in done
         assert "Traceback" not in done
     done = copy(sys.executable, "-m", "tools.share", fails=True)
@@ -126,7 +126,7 @@ def test_without_a_bucket_only_storage_commands_fail(copy, fresh):
 
 
 def test_a_fresh_clone_pulls_and_has_nothing_to_do(server, origin, stored, fresh):
-    connected(fresh, server, stored)("dvc", "pull")
+    connected(fresh, server, stored)("dvc", "pull", "dvc.yaml")
     output = fresh("dvc", "repro")
     assert ran(output) == []
     assert "Data and pipelines are up to date." in output
@@ -136,7 +136,7 @@ def test_a_fresh_clone_pulls_and_has_nothing_to_do(server, origin, stored, fresh
 
 
 def test_a_fresh_clone_restores_another_version_without_training(server, origin, stored, fresh):
-    connected(fresh, server, stored)("dvc", "pull")
+    connected(fresh, server, stored)("dvc", "pull", "dvc.yaml")
     first = yaml.safe_load(fresh("git", "show", "first:params.yaml"))
     change(fresh.folder, dropout=first["dropout"])  # HEAD is the second version
     assert set(fresh.json("dvc", "status", "dvc.yaml", "--json")) == {"check", "train"}
@@ -160,7 +160,7 @@ def test_a_wrong_secret_is_refused_and_changes_nothing(server, stored, copy, fre
     commands = [
         (copy, ("dvc", "push")),
         (copy, (sys.executable, "-m", "tools.share")),
-        (fresh, ("dvc", "pull")),
+        (fresh, ("dvc", "pull", "dvc.yaml")),
     ]
     for clone, command in commands:
         output = clone(*command, fails=True)
@@ -185,7 +185,7 @@ def test_a_server_that_stops_during_a_push_loses_nothing(server, copy, fresh):
     assert arrived >= 5
     assert "files pushed" in copy("dvc", "push")  # the rest
     assert server.objects() - count > arrived
-    connected(fresh, server, "half")("dvc", "pull")
+    connected(fresh, server, "half")("dvc", "pull", "dvc.yaml")
     assert ran(fresh("dvc", "repro")) == []
 
 
@@ -193,7 +193,14 @@ def test_a_server_that_stops_during_a_pull_leaves_no_damaged_file(server, stored
     connected(fresh, server, stored)
     folder = fresh.folder / ".dvc/cache/files"
     output = interrupted(
-        fresh, server, "dvc", "pull", "--jobs", "32", enough=lambda: len(_whole_files(folder)) >= 5
+        fresh,
+        server,
+        "dvc",
+        "pull",
+        "dvc.yaml",
+        "--jobs",
+        "32",
+        enough=lambda: len(_whole_files(folder)) >= 5,
     )
     assert "failed to pull data from the cloud" in output or "Could not connect to the endpoint URL" in output
     assert "Traceback" not in output
@@ -201,7 +208,7 @@ def test_a_server_that_stops_during_a_pull_leaves_no_damaged_file(server, stored
     for path in _whole_files(folder):
         assert hashlib.md5(path.read_bytes()).hexdigest() == path.parent.name + path.name.split(".")[0]
     assert fresh("git", "status", "--porcelain") == ""
-    fresh("dvc", "pull")  # the rest
+    fresh("dvc", "pull", "dvc.yaml")  # the rest
     assert ran(fresh("dvc", "repro")) == []
 
 
