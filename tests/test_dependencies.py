@@ -83,13 +83,7 @@ def listed(entries: list) -> list[str]:
     """Paths or names of a stage's section, with what params.yaml has for ${key}."""
     values = yaml.safe_load((ROOT / "params.yaml").read_text())
     names = [next(iter(entry)) if isinstance(entry, dict) else entry for entry in entries]
-    return sorted(re.sub(r"\$\{([\w.]+)\}", lambda match: value_of(values, match[1]), name) for name in names)
-
-
-def value_of(values: dict, key: str) -> str:
-    """What `key`, perhaps section.key, stands for."""
-    first, *rest = key.split(".", 1)
-    return value_of(values[first], rest[0]) if rest else values[first]
+    return sorted(re.sub(r"\$\{(\w+)\}", lambda match: values[match[1]], name) for name in names)
 
 
 @pytest.mark.parametrize("name", sorted(PIPELINES[""]))

@@ -101,10 +101,7 @@ def held_out(clip: Clip, params: EvaluateParams) -> Tensor:
     The largest centred part of the right proportions, resized, as validations during training see it.
     """
     pixels = video.read(clip.path, clip.first, min(params.eval_frames, len(clip)))
-    _, height, width, _ = pixels.shape
-    rows, columns = dataset.shape(height, width, params.height, params.width)
-    top, left = (height - rows) // 2, (width - columns) // 2
-    return dataset.resize(pixels[:, top : top + rows, left : left + columns], params.height, params.width)
+    return dataset.centre(pixels, params.height, params.width)
 
 
 def reconstruction(model: TAEHV, frames: Tensor) -> Tensor:

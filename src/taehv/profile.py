@@ -57,4 +57,7 @@ class Profile:
         table = profiler.key_averages().table(sort_by=order, row_limit=ROWS)
         profiler.export_chrome_trace(str(self.directory / "trace.json"))
         (self.directory / "profile.txt").write_text(table)
-        print(f"{table}\ntrace of {ACTIVE} steps: {self.directory / 'trace.json'}", flush=True)
+        print(
+            f"{table}\ntrace of {self.steps - WAIT - WARMUP} steps: {self.directory / 'trace.json'}",
+            flush=True,
+        )
