@@ -212,6 +212,20 @@ def test_stopped_run_resumes_when_it_is_asked_for_again(site):
     assert same(site.work / "output", local(site.folder, **SLOW))
 
 
+def test_stop_that_comes_too_late_says_so_and_the_result_is_kept(site):
+    site.server.hold("::end::")  # all is on the Volume, and the call has not returned
+    site.toy()
+    site.server.wait_held()
+    (key,) = {path.split("/")[1] for path in site.stored if path.startswith("runs/")}
+    says = site.runs("stop", key[:6])
+    assert "did not answer" not in says
+    assert f"run {key[:12]} had finished before it could be stopped" in says
+    code, log = site.toy().wait()
+    assert code == 0, log
+    assert len(site.calls) == 1
+    assert same(site.work / "output", local(site.folder))
+
+
 def test_a_run_that_waits_for_a_container_is_known_and_stopped(site):
     site.state.startable = 0
     client = site.toy(SLOW)

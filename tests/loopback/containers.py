@@ -16,6 +16,11 @@ from modal_proto import api_pb2 as pb
 from loopback.state import Call, State, Task
 
 
+HEARTBEAT_S = 600
+"""The container's interval, longer than any test: it asks once, and is answered when its call is cancelled. With Modal's
+15 s there would be pauses between two questions, in which a cancellation has to wait."""
+
+
 class Containers(State):
     async def run_attempt(self, call: Call, fn: pb.Function):
         """Runs one container to its end: how it ended, and its output if it gave one."""
@@ -65,6 +70,7 @@ class Containers(State):
             "MODAL_IS_REMOTE": "1",
             "MODAL_TASK_ID": tid,
             "MODAL_ENVIRONMENT": app.env,
+            "MODAL_HEARTBEAT_INTERVAL": str(HEARTBEAT_S),
             "MODAL_CONTAINER_ARGUMENTS_PATH": str(root / "args.bin"),
             "MODAL_OVERRIDE_HEADERS": f"x-loopback-task:{tid}",
         }
@@ -144,7 +150,7 @@ class Containers(State):
     async def ContainerHeartbeat(self, req, md):
         """Answers when the container's call is cancelled; the client then sends its own process SIGUSR1."""
         call = self.task_of(md).call
-        if not await self.wait_until(lambda: call.cancelled, 10):
+        if not await self.wait_until(lambda: call.cancelled, HEARTBEAT_S):
             return pb.ContainerHeartbeatResponse()
         return pb.ContainerHeartbeatResponse(
             cancel_input_event=pb.CancelInputEvent(input_ids=[call.input_id])

@@ -112,16 +112,23 @@ def stop(volume: Volume, key: str) -> None:
             await_saved(call_id)
     stop_apps(known)
     state_path(key).unlink(missing_ok=True)
-    if call_id is not None:
+    if call_id is None:
+        return
+    if volume.json(run_path(key, "done.json")) is None:
         print(f"run {key[:12]} is stopped; `dvc repro` goes on from its newest checkpoint")
+    else:
+        print(f"run {key[:12]} had finished before it could be stopped; `dvc repro` downloads it")
 
 
 def await_saved(call_id: str) -> None:
-    """Until a cancelled call has said that all is saved: stopping its app may end it at once. GRACE at most."""
+    """Until a cancelled call has said that all is saved: stopping its app may end it at once. GRACE at most.
+
+    A call that comes to its end before the cancellation reaches it says END.
+    """
     print("waiting for its checkpoint", flush=True)
     deadline = time.monotonic() + GRACE
     while time.monotonic() < deadline:
-        if any(line.startswith(INTERRUPTED) for _, line in log_lines(call_id, follow=False)):
+        if any(line.startswith((INTERRUPTED, END)) for _, line in log_lines(call_id, follow=False)):
             return
         time.sleep(1)
     print(f"it did not answer within {GRACE} s: only its checkpoints up to now are kept", flush=True)
