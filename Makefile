@@ -29,8 +29,8 @@ video: install  ## the video pipeline: TAEHV, preset `test`
 	dvc repro video/dvc.yaml
 	dvc metrics show metrics/video/evaluate.json
 
-test: install  ## the whole test suite
-	python -m pytest
+test: install  ## the whole test suite, on up to four cores
+	OMP_NUM_THREADS=1 python -m pytest --numprocesses logical --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 
 lint: install  ## ruff and mypy
 	ruff check .

@@ -21,6 +21,12 @@ def pytest_configure(config):
         )
 
 
+def pytest_collection_modifyitems(items):
+    """Files with integration tests first: where two processes share the files, the short ones fill up the end."""
+    long = {item.path for item in items if item.get_closest_marker("integration")}
+    items.sort(key=lambda item: item.path not in long)
+
+
 @pytest.fixture(scope="session")
 def finished(tmp_path_factory):
     """A repository in which V1 has run on a tiny sample, committed; and what `dvc exp run` printed.

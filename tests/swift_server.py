@@ -4,6 +4,7 @@ The configuration is the smallest that answers S3: rings of one device, no memca
 would be shared), no sync and no reserve of disk space. Objects keep their metadata in extended attributes.
 """
 
+import json
 import os
 import signal
 import socket
@@ -64,6 +65,18 @@ user_test_tester = testing .admin
     f"[filter:{name}]\nuse = egg:swift#{name}\n\n"
     for name in ("catch_errors", "healthcheck", "bulk", "slo", "dlo", "versioned_writes", "symlink")
 )
+
+RING = """
+import json, sys
+from swift.common.ring import RingBuilder
+
+builder = RingBuilder(part_power=2, replicas=1, min_part_hours=0)
+builder.add_dev(json.loads(sys.argv[1]))
+builder.rebalance()
+builder.get_ring().save(sys.argv[2])
+"""
+"""A process of its own, as the servers are: importing Swift leaves eventlet's sockets in http.client, urllib.request
+and others, with which later tests of the same process may wait for ever."""
 
 
 def require(folder: Path) -> None:
@@ -152,16 +165,12 @@ class SwiftServer:
         self.kill()
 
     def _write_rings(self) -> None:
-        from swift.common.ring import RingBuilder
-
         for name in STORAGE:
-            builder = RingBuilder(part_power=2, replicas=1, min_part_hours=0)
-            device = {"region": 1, "zone": 1, "weight": 1.0, "device": "d1"}
             address = {"ip": "127.0.0.1", "port": self.ports[name]}
             replication = {f"replication_{key}": value for key, value in address.items()}
-            builder.add_dev(device | address | replication)
-            builder.rebalance()
-            builder.get_ring().save(str(self.folder / f"{name}.ring.gz"))
+            device = {"region": 1, "zone": 1, "weight": 1.0, "device": "d1"} | address | replication
+            ring = self.folder / f"{name}.ring.gz"
+            subprocess.run([sys.executable, "-c", RING, json.dumps(device), str(ring)], check=True)
 
 
 def _free_ports(number: int) -> list[int]:
