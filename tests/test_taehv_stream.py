@@ -158,7 +158,7 @@ def test_memory_held_sees_what_is_freed_again():
     size = 2**20 * 50
     with memory_held(CPU) as held:
         started = held[0]
-        with mmap.mmap(-1, size) as block:  # new pages: an array might get some that the process already holds
+        with mmap.mmap(-1, size) as block:  # new pages: an array may get some that the process holds already
             for page in range(0, size, mmap.PAGESIZE):
                 block[page] = 1
             looked = len(held)

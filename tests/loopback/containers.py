@@ -15,10 +15,9 @@ from modal_proto import api_pb2 as pb
 
 from loopback.state import Call, State, Task
 
-
 HEARTBEAT_S = 600
-"""The container's interval, longer than any test: it asks once, and is answered when its call is cancelled. With Modal's
-15 s there would be pauses between two questions, in which a cancellation has to wait."""
+"""The container's interval, longer than any test: it asks once, and is answered when its call is cancelled. With
+Modal's 15 s there would be pauses between two questions, in which a cancellation has to wait."""
 
 
 class Containers(State):
