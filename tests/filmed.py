@@ -6,7 +6,7 @@ import numpy as np
 
 from runs.parameters import parse
 from taehv import params
-from taehv.annotate import Clip
+from taehv.annotations import Clip
 
 CONF = Path(__file__).parents[1] / "conf" / "video"
 REAL = Path(__file__).parents[2] / "shared" / "data" / "videos"

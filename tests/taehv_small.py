@@ -11,7 +11,7 @@ import pytest
 
 from runs.parameters import keys, parse
 from taehv import annotate, model, params
-from taehv.annotate import Annotation
+from taehv.annotations import Annotation
 from taehv.clips import clips
 from taehv.params import AnnotateParams, ClipsParams, ComputeParams, TrainParams
 from taehv.train import train

@@ -14,7 +14,8 @@ from filmed import CONF, REAL, clip, film, moving, settings, spoil
 from runs import InputError
 from taehv import annotate as annotation_of
 from taehv import params
-from taehv.annotate import Annotation, annotate, read, report, summary, write
+from taehv.annotate import annotate, fingerprint
+from taehv.annotations import Annotation, read, report, summary, write
 from taehv.clips import KINDS, render
 from taehv.params import AnnotateParams, ClipsParams
 
@@ -128,6 +129,71 @@ def test_the_list_of_the_write_up_is_a_source(tmp_path):
     used = sorted(one.path.name for one in found.train + found.val)
     assert used == ["0.mp4", "1.mp4", "elsewhere.mp4"]  # 2.mp4 is not on the list
     assert list(found.rejected) == [str(tmp_path / "videos" / "gone.mp4")]
+
+
+def test_a_split_that_the_list_gives_is_kept(tmp_path):
+    for number in range(3):
+        film(tmp_path / f"{number}.mp4", moving(30, seed=number))
+    source = tmp_path / "list.json"
+
+    def annotated(*entries):
+        source.write_text(json.dumps({"list": entries}))
+        return annotate(settings(AnnotateParams, data_root=str(source), val_split="tail"))
+
+    found = annotated(
+        {"path": "0.mp4", "split": "val"},
+        {"path": "1.mp4", "split": "train", "first": 2, "stop": 15},
+        {"path": "1.mp4", "split": "val", "first": 15},
+        {"path": "2.mp4", "split": "val", "first": 20},
+    )
+    assert [(c.path.name, c.first, c.stop) for c in found.train] == [("1.mp4", 2, 15)]
+    assert [(c.path.name, c.first, c.stop) for c in found.val] == [("0.mp4", 0, 30), ("1.mp4", 15, 30)]
+    reason = found.rejected[str(tmp_path / "2.mp4")]
+    assert reason == "too short: 30 frames, frames 20 to 30 are listed, n_frames is 12"
+    train = {"path": "0.mp4", "split": "train"}
+    with pytest.raises(InputError, match=r"entry 1 has split None: give each train or val, or none any"):
+        annotated(train, {"path": "1.mp4"})
+    with pytest.raises(InputError, match=r"entry 1 has frames 20 to 20, which is no range"):
+        annotated(train, {"path": "1.mp4", "split": "val", "first": 20, "stop": 20})
+    with pytest.raises(InputError, match=r"entry 1 holds out frames that another one trains on"):
+        annotated(train, {"path": "./0.mp4", "split": "val", "first": 18})
+    with pytest.raises(InputError, match=r"no usable video with split val"):
+        annotated(train, {"path": "gone.mp4", "split": "val"})
+
+
+def test_an_annotation_is_a_source_and_gives_itself(videos, tmp_path):
+    for split in ("clips", "tail"):
+        found = annotate(settings(AnnotateParams, data_root=str(videos), val_split=split, val_fraction=0.5))
+        write(found, tmp_path / "first.json")
+        again = annotate(settings(AnnotateParams, data_root=str(tmp_path / "first.json"), seed=5))
+        assert (again.train, again.val) == (found.train, found.val)
+
+
+def test_a_fingerprint_is_of_all_that_decides(tmp_path):
+    clips = [film(tmp_path / f"{number}.mp4", moving(30, seed=number)) for number in range(2)]
+    seen = []
+
+    def new(**changes):
+        seen.append(fingerprint(settings(AnnotateParams, **({"data_root": str(tmp_path)} | changes))))
+        return seen.count(seen[-1]) == 1
+
+    assert new()
+    assert not new()
+    for changes in ({"seed": 5}, {"n_frames": 9}, {"val_split": "tail"}, {"val_fraction": 0.4}):
+        assert new(**changes)
+    clips[0].touch()
+    assert new()
+    (tmp_path / "more.mp4").write_bytes(clips[1].read_bytes())
+    assert new()
+    (tmp_path / "more.mp4").write_bytes(clips[1].read_bytes()[:-1])
+    assert new()
+    clips[0].unlink()
+    assert new()
+    source = tmp_path / "list.json"
+    for entries in ([{"path": "1.mp4"}], [{"path": "1.mp4", "split": "val"}], [{"path": "gone.mp4"}]):
+        source.write_text(json.dumps({"list": entries}))
+        assert new(data_root=str(source))
+        assert not new(data_root=str(source))
 
 
 def test_what_is_written_is_what_is_read(tmp_path, monkeypatch):

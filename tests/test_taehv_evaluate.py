@@ -13,8 +13,8 @@ import yaml
 from workspace import ENVIRONMENT
 
 from runs import InputError
-from taehv import annotate, evaluate, export, figures, metrics, params, stream, video, weights
-from taehv.annotate import Annotation, Clip
+from taehv import annotations, evaluate, export, figures, metrics, params, stream, video, weights
+from taehv.annotations import Annotation, Clip
 from taehv.model import FRAMES_TO_TRIM, TAEHV
 from taehv.params import EvaluateParams
 
@@ -205,7 +205,7 @@ def test_the_stages_write_metrics_tables_pictures_videos_and_the_model(clips, mo
     values = params.preset("test") | tiny
     (tmp_path / "params.yaml").write_text(yaml.safe_dump({"video": values}))
     weights.save(model, tmp_path / "models/video/train/best.safetensors")
-    annotate.write(
+    annotations.write(
         Annotation(train=tuple(clips), val=tuple(clips), rejected={}), tmp_path / "data/video/annotation.json"
     )
     (tmp_path / "metrics/video").mkdir(parents=True)

@@ -13,7 +13,7 @@ import torch
 import yaml
 
 from runs import InputError, RunError
-from taehv import annotate, cli, launch
+from taehv import annotate, annotations, cli, launch
 from taehv.launch import Request, address, plan
 
 
@@ -132,12 +132,33 @@ def test_what_the_command_writes_is_not_offered_to_git(path):
 
 
 def test_an_annotation_is_data_too(trained):
-    annotate.write(small.annotation(), "clips.json")
+    annotations.write(small.annotation(), "clips.json")
     cli.main(["train", "1", "test", *small.settings(), "--data", "clips.json"])
     (call,) = trained
     assert {clip.path.resolve() for clip in call["annotation"].train + call["annotation"].val} == {
         path.resolve() for path in small.videos().glob("*.mp4")
     }
+
+
+def test_videos_are_decoded_again_only_when_something_changed(trained, capsys, monkeypatch):
+    decoded = []
+    examine = annotate._examine
+    monkeypatch.setattr(annotate, "_examine", lambda path: decoded.append(path) or examine(path))
+    clips = shutil.copytree(small.videos(), "clips")
+
+    def decodes(*arguments: str) -> int:
+        decoded.clear()
+        cli.main(["train", "1", "test", *small.settings(), "--data", "clips", *arguments])
+        said = capsys.readouterr().out
+        assert "4 clips to train on" in said
+        assert ("no video has changed since" in said) == (not decoded)
+        return len(decoded)
+
+    assert [decodes(), decodes(), decodes("--resume", "auto")] == [5, 0, 0]
+    assert trained[0]["annotation"] == trained[2]["annotation"]
+    assert decodes("--set", "seed=7") == 5
+    next(Path(clips).glob("*.mp4")).touch()
+    assert [decodes("--set", "seed=7"), decodes("--set", "seed=7")] == [5, 0]
 
 
 def test_built_in_clips_are_made_when_they_are_absent(trained, capsys):

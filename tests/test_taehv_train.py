@@ -16,7 +16,7 @@ from runs import InputError, RunError
 from runs.processes import Processes
 from taehv import memory, metrics, model, params, progress
 from taehv import train as loop
-from taehv.annotate import Annotation
+from taehv.annotations import Annotation
 from taehv.ema import Average
 from taehv.initial import untrained
 from taehv.model import TAEHV

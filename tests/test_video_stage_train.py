@@ -15,7 +15,7 @@ import yaml
 from runs import InputError
 from stages.video import train as stage
 from stages.video.common import ANNOTATION, LIVE, METRICS, TRAINED
-from taehv import annotate, weights
+from taehv import annotations, weights
 
 RUN = {"max_steps": 6, "validate_every": 3, "save_every": 2}
 
@@ -32,7 +32,7 @@ def folder(tmp_path, monkeypatch):
 
 def write(changes):
     Path("params.yaml").write_text(yaml.safe_dump({"video": small.values(**changes)}))
-    annotate.write(small.annotation(), ANNOTATION)
+    annotations.write(small.annotation(), ANNOTATION)
 
 
 def test_outputs(folder):

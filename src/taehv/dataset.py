@@ -18,7 +18,7 @@ from tqdm import tqdm
 
 from runs import InputError, RunError
 from taehv import video
-from taehv.annotate import Clip
+from taehv.annotations import Clip
 from taehv.params import TrainParams
 from taehv.video import UnreadableVideo
 

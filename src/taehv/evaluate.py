@@ -15,7 +15,7 @@ from tqdm import tqdm
 
 from runs import InputError
 from taehv import dataset, figures, metrics, speed, stream, video
-from taehv.annotate import Clip
+from taehv.annotations import Clip
 from taehv.figures import Shown
 from taehv.model import TAEHV
 from taehv.params import EvaluateParams

@@ -26,7 +26,7 @@ from runs.cores import available_cores
 from runs.hardware import choose_device
 from runs.launcher import leads
 from runs.parameters import check_names, keys, parse, yaml_value
-from taehv import annotate
+from taehv import annotate, annotations
 from taehv.clips import clips
 from taehv.params import (
     BASE,
@@ -161,7 +161,10 @@ def check_machines(request: Request) -> None:
 
 
 def annotated(values: dict[str, Any], path: Path) -> Path:
-    """Writes the annotation of the run's videos to `path`; makes the built-in clips if they are wanted and absent."""
+    """Writes the annotation of the run's videos to `path`, unless it is there and still holds.
+
+    Makes the built-in clips if they are wanted and absent.
+    """
     root = Path(values["data_root"])
     if values["data_root"] == preset("test")["data_root"] and not root.exists():
         with locked(root.with_name(root.name + ".lock")):  # several machines may share the storage
@@ -169,9 +172,13 @@ def annotated(values: dict[str, Any], path: Path) -> Path:
                 print(f"making the built-in clips in {root}", flush=True)
                 with atomic_dir(root) as temporary:
                     clips(pick(ClipsParams, values), temporary)
-    found = annotate.annotate(pick(AnnotateParams, values))
-    annotate.report(found)
-    annotate.write(found, path)
+    params = pick(AnnotateParams, values)
+    source = annotate.fingerprint(params)
+    if annotations.source_of(path) == source:
+        print(f"no video has changed since {path} was written", flush=True)
+    else:
+        annotations.write(annotate.annotate(params), path, source)
+    annotations.report(annotations.read(path))
     return path
 
 
@@ -195,7 +202,7 @@ def carry_out(path: Path) -> None:
     output = Path(job["output"])
     result = train(
         pick(TrainParams, job["values"]),
-        annotate.read(job["annotation"]),
+        annotations.read(job["annotation"]),
         output,
         compute=pick(ComputeParams, job["values"]),
         resume=job["resume"],

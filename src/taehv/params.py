@@ -39,7 +39,7 @@ class AnnotateParams:
     data_root: str = rule(bool, "a path")
     """A directory of videos, or an annotation JSON whose paths are relative to its own directory."""
     val_split: str = one_of("clips", "tail")
-    """What is held out: some of the clips, or the last part of each clip."""
+    """What is held out: some of the clips, or the last part of each. A JSON whose entries have a split keeps theirs."""
     val_fraction: float = rule(lambda v: 0 < v < 1, "between 0 and 1")
     n_frames: int = positive()
     seed: int = not_negative()

@@ -6,7 +6,7 @@ from typing import Any
 
 from runs.hardware import device_name, peak_memory_mb
 from runs.processes import Processes
-from taehv.annotate import Annotation
+from taehv.annotations import Annotation
 from taehv.model import TAEHV
 from taehv.params import ComputeParams, TrainParams
 from taehv.progress import Progress

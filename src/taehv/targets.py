@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from taehv import latents
-from taehv.annotate import Clip
+from taehv.annotations import Clip
 from taehv.model import TAEHV
 from taehv.params import TrainParams
 from taehv.teacher import open_teacher

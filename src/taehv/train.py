@@ -20,7 +20,7 @@ from torch import Tensor
 from runs import RunError
 from runs.hardware import tune, use_bf16
 from taehv import memory, parallel, weights
-from taehv.annotate import Annotation
+from taehv.annotations import Annotation
 from taehv.checkpoints import Checkpoints, Identity
 from taehv.dataset import BadShare, Batches, Samples, indices, validation
 from taehv.ema import Average

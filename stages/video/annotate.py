@@ -3,7 +3,8 @@
 from stages.common import run, write_json
 from stages.video.common import ANNOTATION, METRICS
 from taehv import params
-from taehv.annotate import annotate, report, summary, write
+from taehv.annotate import annotate
+from taehv.annotations import report, summary, write
 
 
 def main() -> None:

@@ -6,7 +6,7 @@ from runs.atomic import atomic_dir
 from runs.hardware import choose_device, device_name, tune
 from stages.common import run, write_json
 from stages.video.common import ANNOTATION, METRICS, PLOTS, RECONSTRUCTED, TRAINED
-from taehv import annotate, evaluate, figures, initial, params, weights
+from taehv import annotations, evaluate, figures, initial, params, weights
 
 
 def main() -> None:
@@ -16,7 +16,7 @@ def main() -> None:
     tune(device)
     model = weights.read(TRAINED / "best.safetensors", trained.variant).to(device)
     untrained = initial.untrained(trained).eval().to(device)
-    clips = annotate.read(ANNOTATION).val
+    clips = annotations.read(ANNOTATION).val
     result = evaluate.evaluate(model, untrained, clips, settings)
     speed = evaluate.costs(model, settings)
 

@@ -18,7 +18,7 @@ from runs.checkpoints import run_key
 from runs.launcher import launched, leads
 from stages.common import RUNS, run, write_json
 from stages.video.common import ANNOTATION, LIVE, METRICS, TRAINED
-from taehv import annotate, curves, launch, params
+from taehv import annotations, curves, launch, params
 from taehv.progress import TENSORBOARD, Record
 from taehv.train import fingerprint, train
 
@@ -31,7 +31,7 @@ def main() -> None:
         launch.check_gpus(compute.device, compute.gpus)
         launch.torchrun(compute.gpus, ["-m", "stages.video.train"])
         return
-    annotation = annotate.read(ANNOTATION)
+    annotation = annotations.read(ANNOTATION)
     values = dataclasses.asdict(settings)
     code = sorted(Path(taehv.__file__).parent.rglob("*.py"))
     where = {"gpus": compute.gpus, "strategy": compute.strategy}  # a checkpoint is of these
