@@ -4,6 +4,7 @@ import ast
 import dataclasses
 import json
 import math
+import shutil
 from itertools import pairwise
 from pathlib import Path
 
@@ -16,13 +17,15 @@ from runs import InputError, RunError
 from runs.processes import Processes
 from taehv import memory, metrics, model, params, progress
 from taehv import train as loop
+from taehv.annotate import annotate
 from taehv.annotations import Annotation
 from taehv.ema import Average
 from taehv.initial import untrained
 from taehv.model import TAEHV
 from taehv.parallel import Group
-from taehv.params import TrainParams
-from taehv.train import NEUTRAL, learning_rate, step_seed, validate
+from taehv.params import AnnotateParams, ComputeParams, TrainParams
+from taehv.teacher import Teacher
+from taehv.train import NEUTRAL, learning_rate, step_seed, train, validate
 
 CPU = torch.device("cpu")
 ALONE = Group(CPU)
@@ -464,8 +467,6 @@ def test_the_decoder_gets_the_teachers_latents(tmp_path, teacher, monkeypatch):
 
 def test_cached_views_ask_the_teacher_once_for_each(tmp_path, teacher, monkeypatch):
     asked = []
-    from taehv.teacher import Teacher
-
     encode = Teacher.encode
     monkeypatch.setattr(Teacher, "encode", lambda self, x: (asked.append(len(x)), encode(self, x))[1])
     run = {"teacher": teacher, "cached_views": 1, "max_steps": 6}  # 12 samples of 4 clips
@@ -484,8 +485,29 @@ def test_frames_of_a_replaced_clip_are_not_taken_for_cached_ones(tmp_path, teach
     targets = Targets(p, clips, TAEHV(), tmp_path, CPU)
     x = torch.rand(2, 5, 3, 32, 32)
     targets.of(x, torch.tensor([0, -1]))
-    stored = [path.stem for path in (tmp_path / "latents").rglob("*.safetensors")]
+    stored = [path.stem for path in tmp_path.rglob("*.safetensors")]
     assert stored == ["00000000"]
+
+
+def test_latents_are_kept_for_the_next_run_until_a_file_changes(tmp_path, teacher, monkeypatch):
+    asked = []
+    encode = Teacher.encode
+    monkeypatch.setattr(Teacher, "encode", lambda self, x: (asked.append(len(x)), encode(self, x))[1])
+    clips = shutil.copytree(small.videos(), tmp_path / "clips")
+    found = annotate(small.pick(AnnotateParams, data_root=str(clips)))
+
+    def asks(name: str, **changes) -> int:
+        asked.clear()
+        settings = small.pick(TrainParams, teacher=teacher, cached_views=1, max_steps=2, **changes)
+        compute = small.pick(ComputeParams)
+        train(settings, found, tmp_path / name, compute=compute, latents=tmp_path / "latents")
+        return sum(asked)
+
+    assert asks("first") == 4
+    assert asks("second", learning_rate=1e-5) == 0
+    assert asks("third", seed=9) == 4  # other samples
+    found.train[2].path.touch()
+    assert asks("fourth", seed=9) == 4
 
 
 def test_teacher_of_another_variant_is_refused(tmp_path, teacher, monkeypatch):

@@ -28,7 +28,7 @@ VIEWS = (
 
 
 class Targets:
-    """The teacher's latents, kept in directory/latents if cached_views asks for it.
+    """The teacher's latents, kept in `directory` if cached_views asks for it.
 
     InputError if the teacher cannot be loaded or its latents are not the model's.
     """
@@ -49,11 +49,21 @@ class Targets:
         self.teacher.check(model.latent_channels, model.space_factor)
         if params.cached_views:
             views = {name: value for name, value in asdict(params).items() if name in VIEWS}
-            key = latents.key_of(self.teacher.digest(), [asdict(clip) for clip in clips], views)
-            self.cache = latents.Cache(directory / "latents", key, len(clips) * params.cached_views)
+            key = latents.key_of(
+                self.teacher.digest(), [(asdict(clip), known(clip)) for clip in clips], views
+            )
+            self.cache = latents.Cache(directory, key, len(clips) * params.cached_views)
 
     def of(self, x: Tensor, index: Tensor) -> Tensor | None:
         """Latents (N, L, C, h, w) of frames x (N, T, 3, H, W) whose sample numbers are `index` (N,), -1 if unknown."""
         if self.teacher is None:
             return None
         return latents.encode(self.teacher, self.cache, x, index.tolist())
+
+
+def known(clip: Clip) -> tuple[int, int] | None:
+    """Size and time of change (ns) of a clip's file: another file of the same name has other latents."""
+    if not clip.path.exists():
+        return None
+    found = clip.path.stat()
+    return found.st_size, found.st_mtime_ns

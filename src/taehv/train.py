@@ -48,6 +48,7 @@ def train(
     compute: ComputeParams,
     resume: str | Path | None = None,
     on_record: Callable[[Record], None] | None = None,
+    latents: Path | None = None,
     profile: bool = False,
     debug: bool = False,
 ) -> dict[str, Any]:
@@ -59,6 +60,7 @@ def train(
     on_record: called in the first process with every record, those of earlier sessions included: {"step"} with
         "loss", its parts, "lr", "grad_norm", "samples_per_second" as means since the last record, and "val_psnr" (dB)
         after a validation; step 0 is the untrained network.
+    latents: where a teacher's latents are kept if cached_views asks for it; `output`/latents if it is not given.
     profile: the trace of a few steps goes to `output`, see `taehv.profile`.
     debug: a few steps, each of them reported, with anomaly detection.
     Returns the history and the figures of `result_of`. InputError or RunError for what cannot be trained.
@@ -85,7 +87,7 @@ def train(
         model.compile()
     network = parallel.share_out(params, compute, model, group, bf16)
     objective = Loss(params, model.latent_channels, device)
-    targets = Targets(params, annotation.train, model, output, device)
+    targets = Targets(params, annotation.train, model, latents or output / "latents", device)
     seraena = discriminator(params, model.latent_channels, group)
     held_out = validation(annotation.val, params, params.height, params.width, params.n_frames)
 

@@ -22,6 +22,7 @@ from taehv import annotations, curves, launch, params
 from taehv.progress import TENSORBOARD, Record
 from taehv.train import fingerprint, train
 
+LATENTS = RUNS / "video-latents"  # a run with another learning rate, say, has the same
 KEPT = ("best.safetensors", "last.safetensors")
 
 
@@ -38,7 +39,7 @@ def main() -> None:
     key = run_key({"params": values, "clips": fingerprint(annotation), **where}, code)
     work = RUNS / f"video-{key}"
     if not leads():  # trains along; the first process writes
-        train(settings, annotation, work, compute=compute, resume="auto")
+        train(settings, annotation, work, compute=compute, resume="auto", latents=LATENTS)
         return
 
     with atomic_dir(TRAINED) as trained, atomic_dir(LIVE) as directory:
@@ -49,6 +50,7 @@ def main() -> None:
                 work,
                 compute=compute,
                 resume="auto",
+                latents=LATENTS,
                 on_record=lambda record: log(live, record),
             )
         curves.draw(directory / "curves.png", result["history"], result["best_step"])
