@@ -66,14 +66,15 @@ user_test_tester = testing .admin
     for name in ("catch_errors", "healthcheck", "bulk", "slo", "dlo", "versioned_writes", "symlink")
 )
 
-RING = """
+RINGS = """
 import json, sys
 from swift.common.ring import RingBuilder
 
-builder = RingBuilder(part_power=2, replicas=1, min_part_hours=0)
-builder.add_dev(json.loads(sys.argv[1]))
-builder.rebalance()
-builder.get_ring().save(sys.argv[2])
+for path, device in json.loads(sys.argv[1]).items():
+    builder = RingBuilder(part_power=2, replicas=1, min_part_hours=0)
+    builder.add_dev(device)
+    builder.rebalance()
+    builder.get_ring().save(path)
 """
 """A process of its own, as the servers are: importing Swift leaves eventlet's sockets in http.client, urllib.request
 and others, with which later tests of the same process may wait for ever."""
@@ -165,12 +166,13 @@ class SwiftServer:
         self.kill()
 
     def _write_rings(self) -> None:
+        rings = {}
         for name in STORAGE:
             address = {"ip": "127.0.0.1", "port": self.ports[name]}
             replication = {f"replication_{key}": value for key, value in address.items()}
-            device = {"region": 1, "zone": 1, "weight": 1.0, "device": "d1"} | address | replication
-            ring = self.folder / f"{name}.ring.gz"
-            subprocess.run([sys.executable, "-c", RING, json.dumps(device), str(ring)], check=True)
+            device = {"region": 1, "zone": 1, "weight": 1.0, "device": "d1"}
+            rings[str(self.folder / f"{name}.ring.gz")] = device | address | replication
+        subprocess.run([sys.executable, "-c", RINGS, json.dumps(rings)], check=True)
 
 
 def _free_ports(number: int) -> list[int]:

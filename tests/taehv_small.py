@@ -8,6 +8,7 @@ from tempfile import mkdtemp
 from typing import Any
 
 import pytest
+import torch
 
 from runs.parameters import keys, parse
 from taehv import annotate, model, params
@@ -79,6 +80,17 @@ def shrink(monkeypatch: pytest.MonkeyPatch | None = None) -> None:
             setattr(model, name, value)
         else:
             monkeypatch.setattr(model, name, value)
+
+
+def teacher(folder: Path) -> str:
+    """A directory with CogVideoX's VAE of random weights."""
+    diffusers = pytest.importorskip("diffusers", reason="the teacher needs the package diffusers")
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        diffusers.AutoencoderKLCogVideoX(
+            block_out_channels=(8, 8, 8, 8), norm_num_groups=4, layers_per_block=1, latent_channels=16
+        ).save_pretrained(folder)
+    return str(folder)
 
 
 def run(

@@ -151,13 +151,21 @@ def test_a_split_that_the_list_gives_is_kept(tmp_path):
     reason = found.rejected[str(tmp_path / "2.mp4")]
     assert reason == "too short: 30 frames, frames 20 to 30 are listed, n_frames is 12"
     train = {"path": "0.mp4", "split": "train"}
-    with pytest.raises(InputError, match=r"entry 1 has split None: give each train or val, or none any"):
+    with pytest.raises(InputError, match=r"entry 1 has split None: give each entry train or val, or leave"):
         annotated(train, {"path": "1.mp4"})
-    with pytest.raises(InputError, match=r"entry 1 has frames 20 to 20, which is no range"):
+    with pytest.raises(InputError, match=r"entry 1 has frames 20 to 20, which are none"):
         annotated(train, {"path": "1.mp4", "split": "val", "first": 20, "stop": 20})
+    with pytest.raises(InputError, match=r"entry 1 has frames 0\.0 to None: write whole numbers"):
+        annotated(train, {"path": "1.mp4", "split": "val", "first": 0.0})
+    with pytest.raises(InputError, match=r"entry 0 has split None"):  # not trained on against the list's word
+        annotated({"path": "0.mp4", "first": 0, "stop": 15}, {"path": "1.mp4"})
+    twice = annotated(train, train, {"path": "1.mp4", "split": "val", "first": None})
+    assert (len(twice.train), len(twice.val)) == (1, 1)
     with pytest.raises(InputError, match=r"entry 1 holds out frames that another one trains on"):
         annotated(train, {"path": "./0.mp4", "split": "val", "first": 18})
-    with pytest.raises(InputError, match=r"no usable video with split val"):
+    with pytest.raises(
+        InputError, match=r"no video with split val in .*json can be used, for example not .*gone"
+    ):
         annotated(train, {"path": "gone.mp4", "split": "val"})
 
 
@@ -182,6 +190,8 @@ def test_a_fingerprint_is_of_all_that_decides(tmp_path):
     for changes in ({"seed": 5}, {"n_frames": 9}, {"val_split": "tail"}, {"val_fraction": 0.4}):
         assert new(**changes)
     clips[0].touch()
+    assert new()
+    clips[0].chmod(0o600)  # it could not be read, perhaps
     assert new()
     (tmp_path / "more.mp4").write_bytes(clips[1].read_bytes())
     assert new()

@@ -182,11 +182,17 @@ def test_failed_run_says_so_and_the_next_one_resumes(site, error):
     assert len(site.calls) == 2
 
 
-def test_stopped_run_resumes_when_it_is_asked_for_again(site):
+@pytest.mark.parametrize("preempted", [False, True])
+def test_stopped_run_resumes_when_it_is_asked_for_again(site, preempted):
     """The cancellation arrives as Modal's, and the app's stop kills: by then the last finished epoch is saved."""
     site.server.hold("epoch 13/")
     client = site.toy(SLOW)
     site.server.wait_held()
+    if preempted:  # which has said already that all is saved
+        site.server.release()
+        site.server.hold("epoch 24/")
+        site.server.call(site.state.preempt(site.calls[0].id))
+        site.server.wait_held()
     (key,) = {path.split("/")[1] for path in site.stored if path.startswith("runs/")}
     stop = site.start("runs", "stop", key[:6], folder=site.make("elsewhere"))
     stop.wait_for("waiting for its checkpoint")
@@ -195,7 +201,7 @@ def test_stopped_run_resumes_when_it_is_asked_for_again(site):
     assert code == 0, says
     assert f"run {key[:12]} is stopped" in says
     assert "did not answer" not in says
-    assert "interrupted; " in site.log()
+    assert site.log().count("interrupted; ") == 1 + preempted
     saved = max(path for path in site.stored if path.endswith(".pt"))
     assert not saved.endswith("0.pt")  # between two checkpoints
     code, log = client.wait()
@@ -208,18 +214,19 @@ def test_stopped_run_resumes_when_it_is_asked_for_again(site):
     code, log = site.toy(SLOW).wait()
     assert code == 0, log
     first = next(line for line in log.splitlines() if line.startswith("toy run: epochs"))
-    assert int(first.split()[3]) == int(saved[-7:-3]) + 1 > 13
+    assert int(first.split()[3]) == int(saved[-7:-3]) + 1 > (24 if preempted else 13)
     assert same(site.work / "output", local(site.folder, **SLOW))
 
 
 def test_stop_that_comes_too_late_says_so_and_the_result_is_kept(site):
     site.server.hold("::end::")  # all is on the Volume, and the call has not returned
-    site.toy()
+    client = site.toy()
     site.server.wait_held()
     (key,) = {path.split("/")[1] for path in site.stored if path.startswith("runs/")}
     says = site.runs("stop", key[:6])
     assert "did not answer" not in says
     assert f"run {key[:12]} had finished before it could be stopped" in says
+    client.wait()
     code, log = site.toy().wait()
     assert code == 0, log
     assert len(site.calls) == 1

@@ -3,7 +3,9 @@
 import contextlib
 import errno
 import http.server
+import io
 import json
+import signal
 import socket
 import sys
 import threading
@@ -16,6 +18,7 @@ from runs.content import contents, sha256
 from runs.job import Job, call
 from runs.remote import Machine, client, commands, container, faults, launch, volume
 from runs.remote.calls import Outcome
+from runs.signals import interruptible
 
 modal = pytest.importorskip("modal", reason="the package modal is not installed (extra `modal`)")
 
@@ -176,6 +179,57 @@ def test_a_checkpoint_that_an_interruption_parts_from_its_entry_is_listed(monkey
         container.work(order, None, tmp_path)
     listed = json.loads((tmp_path / "runs/k1/checkpoints.json").read_text())
     assert listed == {"epoch-0005.pt": {"size": 7, "sha256": sha256(checkpoints / "epoch-0005.pt")}}
+
+
+@pytest.mark.parametrize("moment", ["line", "commit"])
+def test_an_interruption_cuts_no_epochs_line_and_no_commit(monkeypatch, tmp_path, moment):
+    """print writes a line and its end one after the other; a commit that returns may swallow the interruption."""
+    done = []
+
+    class Output(io.StringIO):
+        def write(self, text):
+            if moment == "line" and text.startswith(container.EVENT):
+                signal.raise_signal(signal.SIGINT)
+            return super().write(text)
+
+    class Volume:
+        def commit(self):
+            with contextlib.suppress(KeyboardInterrupt):
+                if moment == "commit":
+                    signal.raise_signal(signal.SIGINT)
+                done.append("commit")
+
+    def trained(job, folder, output, *, on_epoch, on_checkpoint):
+        if moment == "line":
+            on_epoch({"epoch": 1})
+        on_checkpoint(folder)
+        done.append("more")
+
+    monkeypatch.setattr(container, "call", trained)
+    monkeypatch.setattr(sys, "stdout", Output())
+    order = {"key": "k1", "label": "toy", "target": JOB.target, "params": {}, "options": {}, "inputs": {}}
+    order["gpu"] = None
+    with interruptible(), pytest.raises(KeyboardInterrupt):
+        container.work(order, Volume(), tmp_path)
+    if moment == "line":
+        assert sys.stdout.getvalue().splitlines()[-1] == container.EVENT + '{"epoch": 1}'
+    assert done == ([] if moment == "line" else ["commit"])
+
+
+def test_that_all_is_saved_is_a_line_of_its_own(monkeypatch, capsys):
+    class Volume:
+        def commit(self):
+            pass
+
+    def cut(order, volume, root):
+        print("epoch 13/", end="")
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(modal.Volume, "from_name", lambda name: Volume())
+    monkeypatch.setattr(container, "attempt", cut)
+    with pytest.raises(KeyboardInterrupt):
+        container.execute({"key": "k1", "packages": []})
+    assert capsys.readouterr().out.splitlines() == ["epoch 13/", "interrupted; runs/k1 is kept"]
 
 
 class Table(dict):

@@ -28,7 +28,7 @@ def server(tmp_path_factory):
     with SwiftServer(folder / "server") as running:
         running.make_bucket(BUCKET)
         yield running
-    assert "eventlet" not in sys.modules, "Swift was imported here: see swift_server.RING"
+    assert "eventlet" not in sys.modules, "Swift was imported here: see swift_server.RINGS"
 
 
 @pytest.fixture

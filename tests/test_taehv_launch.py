@@ -159,6 +159,11 @@ def test_videos_are_decoded_again_only_when_something_changed(trained, capsys, m
     assert decodes("--set", "seed=7") == 5
     next(Path(clips).glob("*.mp4")).touch()
     assert [decodes("--set", "seed=7"), decodes("--set", "seed=7")] == [5, 0]
+    Path("models/video/test").rename("moved")
+    assert decodes("--set", "seed=7", "--output", "moved") == 0
+    assert all(clip.path.exists() for clip in trained[-1]["annotation"].train)
+    Path("moved/annotation-0.json").write_text("{")
+    assert decodes("--set", "seed=7", "--output", "moved") == 5
 
 
 def test_built_in_clips_are_made_when_they_are_absent(trained, capsys):

@@ -2,6 +2,7 @@
 
 import ast
 import dataclasses
+import hashlib
 import json
 import math
 import shutil
@@ -15,7 +16,7 @@ from torch import nn
 
 from runs import InputError, RunError
 from runs.processes import Processes
-from taehv import memory, metrics, model, params, progress
+from taehv import dataset, memory, metrics, model, params, progress, targets, video
 from taehv import train as loop
 from taehv.annotate import annotate
 from taehv.annotations import Annotation
@@ -425,15 +426,7 @@ def test_a_group_of_one_waits_for_nobody(tmp_path):
 
 @pytest.fixture(scope="module")
 def teacher(tmp_path_factory) -> str:
-    """A directory with CogVideoX's VAE of random weights."""
-    diffusers = pytest.importorskip("diffusers", reason="the teacher needs the package diffusers")
-    folder = tmp_path_factory.mktemp("teacher")
-    with torch.random.fork_rng():
-        torch.manual_seed(0)
-        diffusers.AutoencoderKLCogVideoX(
-            block_out_channels=(8, 8, 8, 8), norm_num_groups=4, layers_per_block=1, latent_channels=16
-        ).save_pretrained(folder)
-    return str(folder)
+    return small.teacher(tmp_path_factory.mktemp("teacher"))
 
 
 @pytest.mark.integration
@@ -480,11 +473,9 @@ def test_cached_views_ask_the_teacher_once_for_each(tmp_path, teacher, monkeypat
 def test_frames_of_a_replaced_clip_are_not_taken_for_cached_ones(tmp_path, teacher):
     p = small.pick(TrainParams, teacher=teacher, cached_views=1)
     clips = small.annotation().train
-    from taehv.targets import Targets
-
-    targets = Targets(p, clips, TAEHV(), tmp_path, CPU)
+    taught = targets.Targets(p, clips, TAEHV(), tmp_path, CPU)
     x = torch.rand(2, 5, 3, 32, 32)
-    targets.of(x, torch.tensor([0, -1]))
+    taught.of(x, torch.tensor([0, -1]))
     stored = [path.stem for path in tmp_path.rglob("*.safetensors")]
     assert stored == ["00000000"]
 
@@ -507,7 +498,22 @@ def test_latents_are_kept_for_the_next_run_until_a_file_changes(tmp_path, teache
     assert asks("second", learning_rate=1e-5) == 0
     assert asks("third", seed=9) == 4  # other samples
     found.train[2].path.touch()
-    assert asks("fourth", seed=9) == 4
+    assert asks("fourth", seed=9) == 0
+    shutil.copy(found.val[0].path, found.train[2].path)  # as long and as large
+    assert asks("fifth", seed=9) == 4
+    moved = [dataclasses.replace(clip, path=tmp_path / "moved" / clip.path.name) for clip in found.train]
+    found.train[0].path.parent.rename(tmp_path / "moved")
+    found = dataclasses.replace(found, train=tuple(moved), val=tuple(moved[:1]))
+    assert asks("sixth", seed=9) == 0
+    monkeypatch.setattr(targets, "makers", lambda: ["other code"])
+    assert asks("seventh", seed=9) == 4
+
+
+def test_what_makes_latents_is_our_code_and_three_packages():
+    found = targets.makers()
+    assert len(found) == 7
+    for module, digest in zip((dataset, video), found, strict=False):
+        assert digest == hashlib.sha256(Path(module.__file__).read_bytes()).hexdigest()
 
 
 def test_teacher_of_another_variant_is_refused(tmp_path, teacher, monkeypatch):

@@ -16,6 +16,7 @@ from runs import InputError
 from stages.video import train as stage
 from stages.video.common import ANNOTATION, LIVE, METRICS, TRAINED
 from taehv import annotations, weights
+from taehv.teacher import Teacher
 
 RUN = {"max_steps": 6, "validate_every": 3, "save_every": 2}
 
@@ -33,6 +34,19 @@ def folder(tmp_path, monkeypatch):
 def write(changes):
     Path("params.yaml").write_text(yaml.safe_dump({"video": small.values(**changes)}))
     annotations.write(small.annotation(), ANNOTATION)
+
+
+def test_a_teachers_latents_stay_for_the_next_run(folder, tmp_path_factory, monkeypatch):
+    asked = []
+    encode = Teacher.encode
+    monkeypatch.setattr(Teacher, "encode", lambda self, x: (asked.append(len(x)), encode(self, x))[1])
+    taught = {"teacher": small.teacher(tmp_path_factory.mktemp("teacher")), "cached_views": 1, "max_steps": 2}
+    for learning_rate, asks in ((1e-3, 4), (1e-4, 0)):
+        asked.clear()
+        write(RUN | taught | {"learning_rate": learning_rate})
+        stage.main()
+        assert sum(asked) == asks
+        assert [path.name for path in Path(".runs").iterdir()] == ["video-latents"]
 
 
 def test_outputs(folder):

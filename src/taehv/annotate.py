@@ -9,14 +9,16 @@ import os
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, replace
+from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 from tqdm import tqdm
 
 from runs import InputError
 from runs.cores import available_cores
-from taehv import video
-from taehv.annotations import Annotation, Clip, document_of, entries_of, path_of
+from taehv import annotations, video
+from taehv.annotations import Annotation, Clip, entries_of, path_of
 from taehv.params import AnnotateParams
 from taehv.video import Probe, UnreadableVideo
 
@@ -51,7 +53,7 @@ def annotate(params: AnnotateParams) -> Annotation:
             f"none of the {len(paths)} videos in {root} can be used, for example {example}: {reason}"
         )
     if given:
-        train, val = _split_as_given(usable, root, given)
+        train, val = _split_as_given(usable, root, given, rejected)
     elif params.val_split == "clips":
         train, val = _split_clips(usable, root, params)
     else:
@@ -62,18 +64,16 @@ def annotate(params: AnnotateParams) -> Annotation:
 def fingerprint(params: AnnotateParams) -> str:
     """A hash of all that an annotation follows from: equal ones have equal annotations.
 
-    Files are known by name, size and time of change, so this takes no decoding.
+    Files are known by path, size and time of change (of their mode, too), so this takes no decoding.
     """
     root = Path(params.data_root)
-    digest = hashlib.sha256(json.dumps(asdict(params), sort_keys=True).encode())
-    for code in (__file__, video.__file__):
-        digest.update(Path(code).read_bytes())
-    if root.suffix == ".json":
-        digest.update(json.dumps(document_of(root)).encode())
+    known: list[Any] = [asdict(params), version("av"), [str(_given_parts(root))]]
+    for code in (__file__, annotations.__file__, video.__file__):
+        known.append(hashlib.sha256(Path(code).read_bytes()).hexdigest())
     for path in _find(root):
-        known = path.stat() if path.exists() else None
-        digest.update(f"{path}\0{known and (known.st_size, known.st_mtime_ns)}\0".encode())
-    return digest.hexdigest()
+        found = path.stat() if path.exists() else None
+        known.append([str(path), found and [found.st_size, found.st_mtime_ns, found.st_ctime_ns]])
+    return hashlib.sha256(json.dumps(known, sort_keys=True).encode()).hexdigest()
 
 
 def _find(root: Path) -> list[Path]:
@@ -123,21 +123,26 @@ class Part:
 def _given_parts(root: Path) -> dict[Path, list[Part]]:
     """The parts that an annotation JSON gives of each file; none if it holds no splits. InputError if they clash."""
     entries = [] if root.is_dir() else entries_of(root)
-    if not any("split" in entry for entry in entries):
+    if not any(entry.get(name) is not None for entry in entries for name in ("split", "first", "stop")):
         return {}
     parts: dict[Path, list[Part]] = {}
     for number, entry in enumerate(entries):
-        split, first, stop = entry.get("split"), entry.get("first", 0), entry.get("stop")
+        split, first, stop = entry.get("split"), entry.get("first"), entry.get("stop")
         if split not in ("train", "val"):
             raise InputError(
-                f"{root}: entry {number} has split {split!r}: give each train or val, or none any"
+                f"{root}: entry {number} has split {split!r}: give each entry train or val, or leave split, "
+                "first and stop out of all"
             )
-        if type(first) is not int or first < 0 or not (stop is None or (type(stop) is int and stop > first)):
-            raise InputError(f"{root}: entry {number} has frames {first!r} to {stop!r}, which is no range")
+        if not all(value is None or (type(value) is int and value >= 0) for value in (first, stop)):
+            raise InputError(f"{root}: entry {number} has frames {first!r} to {stop!r}: write whole numbers")
+        part = Part(split, first or 0, stop)
+        if stop is not None and stop <= part.first:
+            raise InputError(f"{root}: entry {number} has frames {part.first} to {stop}, which are none")
         others = parts.setdefault(path_of(entry, root).resolve(), [])
-        if any(other.split != split and _overlap(other, Part(split, first, stop)) for other in others):
+        if any(other.split != split and _overlap(other, part) for other in others):
             raise InputError(f"{root}: entry {number} holds out frames that another one trains on")
-        others.append(Part(split, first, stop))
+        if part not in others:
+            others.append(part)
     return parts
 
 
@@ -163,7 +168,7 @@ def _too_short(found: Probe, params: AnnotateParams, given: Sequence[Part]) -> s
 
 
 def _split_as_given(
-    clips: list[Clip], root: Path, given: dict[Path, list[Part]]
+    clips: list[Clip], root: Path, given: dict[Path, list[Part]], rejected: dict[str, str]
 ) -> tuple[list[Clip], list[Clip]]:
     """The parts of each clip that the annotation JSON lists."""
     splits: dict[str, list[Clip]] = {"train": [], "val": []}
@@ -173,7 +178,8 @@ def _split_as_given(
             splits[part.split].append(replace(clip, first=part.first, stop=stop))
     for name, found in splits.items():
         if not found:
-            raise InputError(f"{root} has no usable video with split {name}: list some, or leave split out")
+            example = next((f", for example not {path}: {why}" for path, why in rejected.items()), "")
+            raise InputError(f"no video with split {name} in {root} can be used{example}")
     return splits["train"], splits["val"]
 
 

@@ -35,6 +35,8 @@ class Clip:
 
 @dataclass(frozen=True, kw_only=True)
 class Annotation:
+    """What is trained on, what is held out and what is not used."""
+
     train: tuple[Clip, ...]
     val: tuple[Clip, ...]
     rejected: dict[str, str]
@@ -96,18 +98,20 @@ def read(path: Path | str) -> Annotation:
                 "the annotate stage, which probes the videos and splits them"
             ) from None
     rejected = {
-        str(_beside(path, item["path"])): item["reason"] for item in document_of(path).get("rejected", [])
+        str(_beside(path, item["path"])): item["reason"] for item in _document(path).get("rejected", [])
     }
     return Annotation(train=tuple(splits["train"]), val=tuple(splits["val"]), rejected=rejected)
 
 
 def source_of(path: Path | str) -> str | None:
-    """The fingerprint with which an annotation was written, if it is there and has one."""
-    path = Path(path)
-    return document_of(path).get("source") if path.exists() else None
+    """The fingerprint with which an annotation was written; None if there is none that can be read, or it has none."""
+    try:
+        return _document(Path(path)).get("source")
+    except InputError:
+        return None
 
 
-def document_of(path: Path) -> dict[str, Any]:
+def _document(path: Path) -> dict[str, Any]:
     try:
         document = json.loads(path.read_text())
     except FileNotFoundError:
@@ -122,7 +126,8 @@ def document_of(path: Path) -> dict[str, Any]:
 
 
 def entries_of(path: Path) -> list[dict[str, Any]]:
-    entries = document_of(path)["list"]
+    """The entries of an annotation JSON, which name a path each; InputError if they do not."""
+    entries = _document(path)["list"]
     for number, entry in enumerate(entries):
         if not isinstance(entry, dict) or not any(
             isinstance(entry.get(k), str) for k in ("path", "full_path")

@@ -36,7 +36,7 @@ def key_of(*parts: Any) -> str:
 class Cache:
     """Latents by sample index in directory/key, `count` of them at most: index i is that of i % count.
 
-    Latents made under another key are deleted, so the directory never holds more than `count`. Stored as float16:
+    What else lies there is deleted, so the directory never holds more than `count`. Stored as float16:
     off by 1/2048 of a value at most, half of what bf16, in which a GPU's teacher computes, is off.
     """
 
@@ -48,6 +48,9 @@ class Cache:
             if KEY.fullmatch(other.name) and other.name != key:
                 # Another process of the same run may be deleting it too.
                 shutil.rmtree(other, ignore_errors=True)
+        for path in self._folder.glob("*.safetensors"):
+            if int(path.stem) >= count:
+                path.unlink(missing_ok=True)
 
     def get(self, index: int) -> Tensor | None:
         """The latents (L, C, h, w), float32; None if they are not there, or, with a warning, if they are damaged."""

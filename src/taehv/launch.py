@@ -172,10 +172,11 @@ def annotated(values: dict[str, Any], path: Path) -> Path:
                 print(f"making the built-in clips in {root}", flush=True)
                 with atomic_dir(root) as temporary:
                     clips(pick(ClipsParams, values), temporary)
-    params = pick(AnnotateParams, values)
+    # absolute paths, so that the output directory can be moved
+    params = pick(AnnotateParams, values | {"data_root": os.path.abspath(values["data_root"])})
     source = annotate.fingerprint(params)
     if annotations.source_of(path) == source:
-        print(f"no video has changed since {path} was written", flush=True)
+        print(f"no video has changed since {path} was written (remove it to decode them again)", flush=True)
     else:
         annotations.write(annotate.annotate(params), path, source)
     annotations.report(annotations.read(path))

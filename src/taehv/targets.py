@@ -1,17 +1,20 @@
 """What the encoder learns and the decoder decodes: the teacher's latents, or none where there is no teacher."""
 
+import hashlib
+import os
 from collections.abc import Sequence
 from dataclasses import asdict
+from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from taehv import latents
+from taehv import dataset, latents, teacher, video
 from taehv.annotations import Clip
 from taehv.model import TAEHV
 from taehv.params import TrainParams
-from taehv.teacher import open_teacher
 
 # What a sample's frames depend on, besides the clips.
 VIEWS = (
@@ -25,6 +28,7 @@ VIEWS = (
     "min_scale",
     "flip",
 )
+END = 2**13  # bytes
 
 
 class Targets:
@@ -45,13 +49,11 @@ class Targets:
         self.cache = None
         if params.teacher is None:
             return
-        self.teacher = open_teacher(params.teacher, params.teacher_scale, device)
+        self.teacher = teacher.open_teacher(params.teacher, params.teacher_scale, device)
         self.teacher.check(model.latent_channels, model.space_factor)
         if params.cached_views:
             views = {name: value for name, value in asdict(params).items() if name in VIEWS}
-            key = latents.key_of(
-                self.teacher.digest(), [(asdict(clip), known(clip)) for clip in clips], views
-            )
+            key = latents.key_of(self.teacher.digest(), list(map(identity, clips)), views, makers())
             self.cache = latents.Cache(directory, key, len(clips) * params.cached_views)
 
     def of(self, x: Tensor, index: Tensor) -> Tensor | None:
@@ -61,9 +63,24 @@ class Targets:
         return latents.encode(self.teacher, self.cache, x, index.tolist())
 
 
-def known(clip: Clip) -> tuple[int, int] | None:
-    """Size and time of change (ns) of a clip's file: another file of the same name has other latents."""
-    if not clip.path.exists():
-        return None
-    found = clip.path.stat()
-    return found.st_size, found.st_mtime_ns
+def makers() -> list[str]:
+    """What makes a sample's latents, besides the teacher's weights: our code by hash, packages by version."""
+    modules = (dataset, video, teacher, latents)
+    code = [hashlib.sha256(Path(str(module.__file__)).read_bytes()).hexdigest() for module in modules]
+    return code + [version(package) for package in ("torch", "diffusers", "av")]
+
+
+def identity(clip: Clip) -> dict[str, Any]:
+    """A clip as it is known anywhere: its file not by path but by size and both ends, where a video has its tables."""
+    known = asdict(clip)
+    path = known.pop("path")
+    try:
+        with path.open("rb") as file:
+            size = file.seek(0, os.SEEK_END)
+            digest = hashlib.sha256()
+            for start in (0, max(0, size - END)):
+                file.seek(start)
+                digest.update(file.read(END))
+    except OSError:  # told and counted when it is drawn
+        return known | {"path": path}
+    return known | {"size": size, "ends": digest.hexdigest()}

@@ -1,7 +1,7 @@
 """train: the tiny autoencoder on the annotated clips. A killed run goes on from its newest checkpoint.
 
 Checkpoints live outside the outputs, in .runs/video-<key>, where the key is a hash of the parameters, the clips and the
-library's code; a finished run removes its directory.
+library's code; a finished run removes its directory. Only a teacher's latents stay, for the next run.
 """
 
 import dataclasses
@@ -22,7 +22,7 @@ from taehv import annotations, curves, launch, params
 from taehv.progress import TENSORBOARD, Record
 from taehv.train import fingerprint, train
 
-LATENTS = RUNS / "video-latents"  # a run with another learning rate, say, has the same
+LATENTS = RUNS / "video-latents"  # a run with another learning rate, say, asks for the same
 KEPT = ("best.safetensors", "last.safetensors")
 
 

@@ -100,16 +100,17 @@ def fetch(volume: Volume, key: str, name: str | None, output: bool, to: Path) ->
 
 
 def stop(volume: Volume, key: str) -> None:
-    """Cancels the run's call, which saves a checkpoint, and stops its app."""
+    """Cancels the run's call, which saves a checkpoint, and stops its app. One that has finished keeps its result."""
     modal = import_modal()
     known = notes(key, volume)
     call_id = running_call(known)
     if call_id is None:
         print(f"run {key[:12]} is not under way")
     else:
+        earlier, _ = answers(call_id)  # of attempts that were preempted
         modal.FunctionCall.from_id(call_id).cancel()
         if (volume.json(run_path(key, "call.json")) or {}).get("call_id") == call_id:  # it has a container
-            await_saved(call_id)
+            await_saved(call_id, earlier)
     stop_apps(known)
     state_path(key).unlink(missing_ok=True)
     if call_id is None:
@@ -120,15 +121,19 @@ def stop(volume: Volume, key: str) -> None:
         print(f"run {key[:12]} had finished before it could be stopped; `dvc repro` downloads it")
 
 
-def await_saved(call_id: str) -> None:
-    """Until a cancelled call has said that all is saved: stopping its app may end it at once. GRACE at most.
+def answers(call_id: str) -> tuple[int, bool]:
+    """How often a call's log says that all is saved after an interruption, and whether it came to its end."""
+    lines = [line for _, line in log_lines(call_id, follow=False)]
+    return sum(line.startswith(INTERRUPTED) for line in lines), END in lines
 
-    A call that comes to its end before the cancellation reaches it says END.
-    """
+
+def await_saved(call_id: str, earlier: int) -> None:
+    """Until a cancelled call has answered once more, or ended: stopping its app may end it at once. GRACE at most."""
     print("waiting for its checkpoint", flush=True)
     deadline = time.monotonic() + GRACE
     while time.monotonic() < deadline:
-        if any(line.startswith((INTERRUPTED, END)) for _, line in log_lines(call_id, follow=False)):
+        interruptions, ended = answers(call_id)
+        if ended or interruptions > earlier:
             return
         time.sleep(1)
     print(f"it did not answer within {GRACE} s: only its checkpoints up to now are kept", flush=True)

@@ -25,7 +25,7 @@ from runs.job import Job, call
 from runs.remote import CLAIMS, MOUNT, PIECES, VOLUME, run_path
 from runs.remote.calls import outcome_of
 from runs.remote.faults import sentence
-from runs.signals import interruptible
+from runs.signals import deferred, interruptible
 
 EVENT = "::epoch:: "
 """Begins a log line that carries an epoch's record as JSON."""
@@ -56,7 +56,7 @@ def execute(order: dict[str, Any]) -> dict[str, Any]:
             answer = attempt(order, volume, Path(os.environ.get("RUNS_VOLUME", MOUNT)))
         except KeyboardInterrupt:  # preempted, timed out or stopped
             volume.commit()
-            print(f"{INTERRUPTED}{run_path(order['key'])} is kept", flush=True)
+            print(f"\n{INTERRUPTED}{run_path(order['key'])} is kept", flush=True)  # the job's line may be cut
             if signal.SIGUSR1 in signals:
                 raise modal.exception.InputCancellation(
                     "stopped"
@@ -171,9 +171,14 @@ def work(order: dict[str, Any], volume: Any, root: Path) -> None:
         output.mkdir()
         files = gather(order["inputs"], root, inputs)
 
+        def on_epoch(record: dict[str, Any]) -> None:
+            with deferred():  # the client reads whole lines
+                print(EVENT + json.dumps(record), flush=True)
+
         def on_checkpoint(path: Path) -> None:
-            enlist(checkpoints, listing)
-            volume.commit()
+            with deferred():  # Modal's client may lose an interruption that comes just as the commit returns
+                enlist(checkpoints, listing)
+                volume.commit()
 
         job = Job(
             key=key,
@@ -188,7 +193,7 @@ def work(order: dict[str, Any], volume: Any, root: Path) -> None:
                 job,
                 checkpoints,
                 output,
-                on_epoch=lambda record: print(EVENT + json.dumps(record), flush=True),
+                on_epoch=on_epoch,
                 on_checkpoint=on_checkpoint,
             )
         except KeyboardInterrupt:  # maybe between a checkpoint and its entry
