@@ -172,8 +172,8 @@ def work(order: dict[str, Any], volume: Any, root: Path) -> None:
         files = gather(order["inputs"], root, inputs)
 
         def on_epoch(record: dict[str, Any]) -> None:
-            with deferred():  # the client reads whole lines
-                print(EVENT + json.dumps(record), flush=True)
+            with deferred():  # the client reads whole lines: one write, with its end
+                print(f"{EVENT}{json.dumps(record)}\n", end="", flush=True)
 
         def on_checkpoint(path: Path) -> None:
             with deferred():  # Modal's client may lose an interruption that comes just as the commit returns
