@@ -15,6 +15,7 @@ from taehv import annotate, model, params
 from taehv.annotations import Annotation
 from taehv.clips import clips
 from taehv.params import AnnotateParams, ClipsParams, ComputeParams, TrainParams
+from taehv.teacher import Teacher
 from taehv.train import train
 
 ROOT = Path(__file__).parents[1]
@@ -91,6 +92,14 @@ def teacher(folder: Path) -> str:
             block_out_channels=(8, 8, 8, 8), norm_num_groups=4, layers_per_block=1, latent_channels=16
         ).save_pretrained(folder)
     return str(folder)
+
+
+def asked(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """A list that grows by the number of samples whenever a teacher encodes."""
+    counts: list[int] = []
+    encode = Teacher.encode
+    monkeypatch.setattr(Teacher, "encode", lambda self, x: (counts.append(len(x)), encode(self, x))[1])
+    return counts
 
 
 def run(

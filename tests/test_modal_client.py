@@ -226,7 +226,8 @@ def test_stop_that_comes_too_late_says_so_and_the_result_is_kept(site):
     says = site.runs("stop", key[:6])
     assert "did not answer" not in says
     assert f"run {key[:12]} had finished before it could be stopped" in says
-    client.wait()
+    code, log = client.wait()  # which was attached
+    assert code == 0, log
     code, log = site.toy().wait()
     assert code == 0, log
     assert len(site.calls) == 1

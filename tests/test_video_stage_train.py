@@ -16,7 +16,6 @@ from runs import InputError
 from stages.video import train as stage
 from stages.video.common import ANNOTATION, LIVE, METRICS, TRAINED
 from taehv import annotations, weights
-from taehv.teacher import Teacher
 
 RUN = {"max_steps": 6, "validate_every": 3, "save_every": 2}
 
@@ -37,9 +36,7 @@ def write(changes):
 
 
 def test_a_teachers_latents_stay_for_the_next_run(folder, tmp_path_factory, monkeypatch):
-    asked = []
-    encode = Teacher.encode
-    monkeypatch.setattr(Teacher, "encode", lambda self, x: (asked.append(len(x)), encode(self, x))[1])
+    asked = small.asked(monkeypatch)
     taught = {"teacher": small.teacher(tmp_path_factory.mktemp("teacher")), "cached_views": 1, "max_steps": 2}
     for learning_rate, asks in ((1e-3, 4), (1e-4, 0)):
         asked.clear()

@@ -4,18 +4,17 @@ Every file is decoded once, in parallel; what cannot be used is listed with the 
 """
 
 import hashlib
-import json
 import os
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
 
 from tqdm import tqdm
 
 from runs import InputError
+from runs.checkpoints import run_key
 from runs.cores import available_cores
 from taehv import annotations, video
 from taehv.annotations import Annotation, Clip, entries_of, path_of
@@ -67,13 +66,13 @@ def fingerprint(params: AnnotateParams) -> str:
     Files are known by path, size and time of change (of their mode, too), so this takes no decoding.
     """
     root = Path(params.data_root)
-    known: list[Any] = [asdict(params), version("av"), [str(_given_parts(root))]]
-    for code in (__file__, annotations.__file__, video.__file__):
-        known.append(hashlib.sha256(Path(code).read_bytes()).hexdigest())
+    files: dict[str, list[int] | None] = {}
     for path in _find(root):
         found = path.stat() if path.exists() else None
-        known.append([str(path), found and [found.st_size, found.st_mtime_ns, found.st_ctime_ns]])
-    return hashlib.sha256(json.dumps(known, sort_keys=True).encode()).hexdigest()
+        files[str(path)] = found and [found.st_size, found.st_mtime_ns, found.st_ctime_ns]
+    parts = {str(path): [asdict(part) for part in parts] for path, parts in _given_parts(root).items()}
+    known = {"params": asdict(params), "parts": parts, "files": files, "av": version("av")}
+    return run_key(known, [Path(code) for code in (__file__, annotations.__file__, video.__file__)])
 
 
 def _find(root: Path) -> list[Path]:

@@ -1,14 +1,12 @@
 """Teacher latents on disk, so that a sample that is drawn again costs no second pass through the teacher."""
 
-import hashlib
-import json
 import re
 import shutil
 import warnings
 import zlib
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -28,13 +26,10 @@ class Encoder(Protocol):
     def encode(self, x: Tensor) -> Tensor: ...
 
 
-def key_of(*parts: Any) -> str:
-    """A name for everything that the latents depend on: the teacher's digest, clips, parameters (as JSON)."""
-    return hashlib.sha256(json.dumps(parts, sort_keys=True, default=str).encode()).hexdigest()[:32]
-
-
 class Cache:
     """Latents by sample index in directory/key, `count` of them at most: index i is that of i % count.
+
+    key: a `run_key` of everything that the latents depend on.
 
     What else lies there is deleted, so the directory never holds more than `count`. Stored as float16:
     off by 1/2048 of a value at most, half of what bf16, in which a GPU's teacher computes, is off.

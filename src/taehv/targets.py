@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from runs.checkpoints import run_key
 from taehv import dataset, latents, teacher, video
 from taehv.annotations import Clip
 from taehv.model import TAEHV
@@ -52,8 +53,14 @@ class Targets:
         self.teacher = teacher.open_teacher(params.teacher, params.teacher_scale, device)
         self.teacher.check(model.latent_channels, model.space_factor)
         if params.cached_views:
-            views = {name: value for name, value in asdict(params).items() if name in VIEWS}
-            key = latents.key_of(self.teacher.digest(), list(map(identity, clips)), views, makers())
+            known = {
+                "teacher": self.teacher.digest(),
+                "clips": [identity(clip) for clip in clips],
+                "views": {name: value for name, value in asdict(params).items() if name in VIEWS},
+                "packages": {name: version(name) for name in ("torch", "diffusers", "av")},
+            }
+            code = [Path(str(module.__file__)) for module in (dataset, video, teacher, latents)]
+            key = run_key(known, code)
             self.cache = latents.Cache(directory, key, len(clips) * params.cached_views)
 
     def of(self, x: Tensor, index: Tensor) -> Tensor | None:
@@ -61,13 +68,6 @@ class Targets:
         if self.teacher is None:
             return None
         return latents.encode(self.teacher, self.cache, x, index.tolist())
-
-
-def makers() -> list[str]:
-    """What makes a sample's latents, besides the teacher's weights: our code by hash, packages by version."""
-    modules = (dataset, video, teacher, latents)
-    code = [hashlib.sha256(Path(str(module.__file__)).read_bytes()).hexdigest() for module in modules]
-    return code + [version(package) for package in ("torch", "diffusers", "av")]
 
 
 def identity(clip: Clip) -> dict[str, Any]:
@@ -82,5 +82,5 @@ def identity(clip: Clip) -> dict[str, Any]:
                 file.seek(start)
                 digest.update(file.read(END))
     except OSError:  # told and counted when it is drawn
-        return known | {"path": path}
+        return known | {"path": str(path)}
     return known | {"size": size, "ends": digest.hexdigest()}

@@ -113,11 +113,9 @@ def stop(volume: Volume, key: str) -> None:
             await_saved(call_id, earlier)
     stop_apps(known)
     state_path(key).unlink(missing_ok=True)
-    if call_id is None:
-        return
-    if volume.json(run_path(key, "done.json")) is None:
+    if call_id is not None and volume.json(run_path(key, "done.json")) is None:
         print(f"run {key[:12]} is stopped; `dvc repro` goes on from its newest checkpoint")
-    else:
+    elif call_id is not None:
         print(f"run {key[:12]} had finished before it could be stopped; `dvc repro` downloads it")
 
 
