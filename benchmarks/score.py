@@ -37,7 +37,7 @@ def plain_score(truth: pd.DataFrame, guess: pd.DataFrame, beta: float = 1.0) -> 
         for r in rows:
             wanted[r.video_id, r.agent_id, r.target_id, r.action] |= set(range(r.start_frame, r.stop_frame))
             if r.video_id not in whitelist:
-                whitelist[r.video_id] = set(json.loads(r.behaviors_labeled.replace("'", "")))
+                whitelist[r.video_id] = set(json.loads(r.behaviors_labeled))
         busy: dict[tuple[Any, ...], set[int]] = defaultdict(set)
         for r in guess[guess["video_id"].isin(whitelist.keys())].itertuples():
             if f"{r.agent_id},{r.target_id},{r.action}" not in whitelist[r.video_id]:

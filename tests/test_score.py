@@ -1,6 +1,7 @@
 """The command that scores two CSV files."""
 
 import json
+import re
 import subprocess
 import sys
 
@@ -83,6 +84,71 @@ def test_invalid_submission_is_one_line_on_stderr(files, capsys, content, says):
     assert output.err.startswith("error: ")
     assert says in output.err
     assert output.err.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        ({"agent_id": "1"}, "says '1,mouse2,attack', .* video 1 .*; did you mean 'mouse1,mouse2,attack'\\?"),
+        (
+            {"agent_id": 1.0, "target_id": 2},
+            "none of the 2 rows of the submission counts. Row 0, .* '1.0,2,attack'",
+        ),
+        ({"action": "aggressive"}, "says 'mouse1,mouse2,aggressive'"),
+        ({"video_id": 7}, "Row 0, counted from 0, is of video 7; the solution's first video is 1"),
+        ({"video_id": [7, 2], "agent_id": "2"}, "Row 1, counted from 0, says '2,mouse2,attack'"),
+        ({"agent_id": None}, "Row 0, counted from 0, has no agent_id"),
+    ],
+)
+def test_a_submission_of_which_no_row_counts_says_why(files, capsys, changes, says):
+    SUBMISSION.assign(**changes).to_csv(files / "other.csv", index=False)
+    assert run(files, "other.csv") == 0
+    output = capsys.readouterr()
+    assert output.out.splitlines()[0] == "score 0.000000"
+    assert output.err.startswith("warning: ")
+    assert output.err.count("\n") == 1
+    assert re.search(says, output.err), output.err
+
+
+def test_entries_in_quotes_are_told(files, capsys):
+    quoted = json.dumps(["'mouse1','mouse2','attack'"])
+    SOLUTION.assign(behaviors_labeled=quoted).to_csv(files / "quoted.csv", index=False)
+    assert run(files, solution="quoted.csv") == 0
+    assert "does not list but in quotes" in capsys.readouterr().err
+    SOLUTION.assign(behaviors_labeled="[]").to_csv(files / "nothing.csv", index=False)
+    assert run(files, solution="nothing.csv") == 0
+    assert "it has 0 entries\n" in capsys.readouterr().err
+    SUBMISSION.iloc[[0]].assign(video_id=7).to_csv(files / "one.csv", index=False)
+    assert run(files, "one.csv") == 0
+    assert "the only row of the submission does not count." in capsys.readouterr().err
+
+
+def test_a_row_that_counts_is_enough(files, capsys):
+    SUBMISSION.assign(video_id=[1, 7]).to_csv(files / "other.csv", index=False)
+    assert run(files, "other.csv") == 0
+    assert capsys.readouterr().err == ""
+
+
+@pytest.mark.parametrize(
+    "text", ["[" * 100_000, "[" + "9" * 5_000 + "]"], ids=["nested", "a number without an end"]
+)
+def test_json_that_cannot_be_parsed_is_one_line_on_stderr(files, capsys, text):
+    SOLUTION.assign(behaviors_labeled=text).to_csv(files / "deep.csv", index=False)
+    assert run(files, solution="deep.csv") == 1
+    error = capsys.readouterr().err
+    assert error.startswith("error: behaviors_labeled is not a JSON list of text: solution row 0")
+    assert error.count("\n") == 1
+
+
+@pytest.mark.parametrize("frame", ["9223372036854775807", "1" * 30, "1e300", "inf", "-inf", "nan", "1.5"])
+def test_frame_numbers_that_cannot_be_are_one_line_on_stderr(files, capsys, frame):
+    text = SUBMISSION.to_csv(index=False).replace(",100\n", f",{frame}\n")
+    (files / "other.csv").write_text(text)
+    assert run(files, "other.csv") == 1
+    error = capsys.readouterr().err
+    assert error.startswith("error: Submission ")
+    assert "stop_frame" in error
+    assert error.count("\n") == 1
 
 
 def test_bytes_that_are_no_text(files, capsys):

@@ -1,16 +1,21 @@
 """Scores a submission as the competition does: `python -m mabe.score SOLUTION.csv SUBMISSION.csv`."""
 
 import argparse
+import difflib
+import json
 import sys
 from pathlib import Path
 
 import pandas as pd
 
-from mabe.metrics.competition import score_table
+from mabe.metrics.competition import ignored, score_table
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Prints the score and its parts; 0, or 1 after one line on stderr if the tables cannot be scored."""
+    """Prints the score and its parts; 0, or 1 after one line on stderr if the tables cannot be scored.
+
+    A submission of which no row counts has a score, 0, and a line on stderr that says why.
+    """
     parser = argparse.ArgumentParser(
         prog="python -m mabe.score",
         description="The MABe 2025 score of a submission, and its F per laboratory and action.",
@@ -27,10 +32,13 @@ def main(arguments: list[str] | None = None) -> int:
     )
     args = parser.parse_args(arguments)
     try:
-        table = score_table(_read(args.solution), _read(args.submission))
+        solution, submission = _read(args.solution), _read(args.submission)
+        table = score_table(solution, submission)
     except (ValueError, AssertionError) as error:
         print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
         return 1
+    if ignored(solution, submission).all():
+        print(f"warning: {why_nothing_counts(solution, submission)}", file=sys.stderr)
     print(report(table))
     return 0
 
@@ -50,6 +58,36 @@ def report(table: pd.DataFrame) -> str:
         numbers = (cell.rjust(width) for cell, width in zip(row[2:], number_widths, strict=True))
         lines.append("  ".join([row[0].ljust(lab_width), row[1].ljust(action_width), *numbers]))
     return "\n".join([f"score {labs.mean():.6f}", "", *lines])
+
+
+def why_nothing_counts(solution: pd.DataFrame, submission: pd.DataFrame) -> str:
+    """One sentence on a submission whose rows are all ignored: how many, the reason of one, and what to do.
+
+    The example is the first row of a video in the solution, or the first row where there is none.
+    """
+    known = submission["video_id"].astype(str).isin(solution["video_id"].astype(str)).to_numpy()
+    at = int(known.argmax())
+    row = submission.iloc[at]
+    rows = "the only row" if len(submission) == 1 else f"none of the {len(submission)} rows"
+    counts = "does not count" if len(submission) == 1 else "counts"
+    text = f"{rows} of the submission {counts}. Row {at}, counted from 0, "
+    if not known[at]:
+        of = f"is of video {row['video_id']}" if pd.notna(row["video_id"]) else "has no video_id"
+        return f"{text}{of}; the solution's first video is {solution['video_id'].iloc[0]}"
+    for column in ("agent_id", "target_id"):
+        if pd.isna(row[column]):
+            return f"{text}has no {column}"
+    said = f"{row['agent_id']},{row['target_id']},{row['action']}"
+    # A video of several laboratories has as many lists: the first stands for them.
+    of_video = solution[solution["video_id"].astype(str) == str(row["video_id"])]
+    entries: list[str] = json.loads(of_video["behaviors_labeled"].iloc[0])
+    text += f"says {said!r}, which the behaviors_labeled of video {row['video_id']} does not list"
+    if said in [entry.replace("'", "") for entry in entries]:
+        return text + " but in quotes, and the scorer takes quotes for a part of the name"
+    close = difflib.get_close_matches(said, entries, n=1, cutoff=0.5)
+    if close:
+        return f"{text}; did you mean {close[0]!r}?"
+    return f"{text}; it has {len(entries)} entries" + (f", the first {entries[0]!r}" if entries else "")
 
 
 def _read(path: Path) -> pd.DataFrame:

@@ -12,6 +12,8 @@ import pandas as pd
 
 SUBMISSION_COLUMNS = ("video_id", "agent_id", "target_id", "action", "start_frame", "stop_frame")
 SOLUTION_COLUMNS = (*SUBMISSION_COLUMNS, "lab_id", "behaviors_labeled")
+_FRAME_COLUMNS = ("start_frame", "stop_frame")
+_LARGEST = 2**53  # frames are summed as float64, which holds whole numbers up to here exactly
 
 
 def score(solution: pd.DataFrame, submission: pd.DataFrame, beta: float = 1.0) -> float:
@@ -24,10 +26,11 @@ def score_table(solution: pd.DataFrame, submission: pd.DataFrame, beta: float = 
     """A row per lab and action that counts: lab_id, action, tp, fp, fn (frames) and f, which `score` averages.
 
     `solution` has SOLUTION_COLUMNS, `submission` SUBMISSION_COLUMNS; frames are [start_frame, stop_frame).
-    `behaviors_labeled` is a JSON list of "agent,target,action"; single quotes in it are dropped, and a video's
-    first row decides.
+    `behaviors_labeled` is a JSON list of "agent,target,action"; the first row of a video in a lab decides.
 
-    - Submission rows of videos outside the solution, or outside their video's behaviors_labeled, are ignored.
+    - Submission rows of videos outside the solution are ignored, and so are those whose "agent,target,action" is
+      not, letter for letter, in their video's behaviors_labeled: "'mouse1','mouse2','attack'" lists nothing that a
+      row can name. Ids are compared as text, so 1.0 is not 1; a row without an id is ignored.
     - Frames of one video, agent, target and action are a set: bouts that overlap count once.
     - Per lab and action, frames are pooled over videos and pairs;
       f = (1 + b²) tp / ((1 + b²) tp + b² fn + fp), or 0 if there are none (F-measure, van Rijsbergen 1979).
@@ -35,8 +38,9 @@ def score_table(solution: pd.DataFrame, submission: pd.DataFrame, beta: float = 
       not ignored: one that was never labelled has f = 0.
 
     ValueError: an empty table (also a submission without predictions: callers decide what that means), a
-    missing column or value, frame numbers that are not whole, or two actions on one frame of the same agent
-    and target. AssertionError: a bout whose start is after its stop (an empty bout is allowed).
+    missing column or value, frame numbers that are not whole or too large, video_id that reads as 1.0 in one table
+    only, behaviors_labeled that is no list of text, or two actions on one frame of the same agent and target.
+    AssertionError: a bout whose start is after its stop (an empty bout is allowed).
     """
     _check(solution, submission)
     bouts = _encode(solution, submission)
@@ -116,63 +120,119 @@ def _check(solution: pd.DataFrame, submission: pd.DataFrame) -> None:
         for column in columns:
             if column not in table.columns:
                 raise ValueError(f"{name} is missing column {column}")
-            if table[column].isna().any():
-                raise ValueError(f"{name} has a row without {column}")
-        for column in ("start_frame", "stop_frame"):
-            if not pd.api.types.is_integer_dtype(table[column].infer_objects()):
-                raise ValueError(f"{name} column {column} must hold whole numbers")
-        # 1.0 would never equal 1, and every row would be dropped as one of an unknown video.
-        if pd.api.types.is_float_dtype(table["video_id"]):
-            raise ValueError(f"{name} column video_id must not hold fractional numbers")
+        # behaviors_labeled may be missing in a video's later rows; a submission row without an id is ignored.
+        ids = ("video_id", "agent_id", "target_id", "action", "lab_id") if table is solution else ()
+        for column in (*(c for c in ids if c in columns), *_FRAME_COLUMNS):
+            missing = table[column].isna().to_numpy()
+            if missing.any():
+                raise ValueError(
+                    f"{name} has a row without {column}: row {int(np.argmax(missing))}, counted from 0"
+                )
+        for column in _FRAME_COLUMNS:
+            _check_frames(name, column, table[column])
     for name, table, _ in tables:
         late = (table["start_frame"] > table["stop_frame"]).to_numpy()
         if late.any():
             raise AssertionError(f"{name} row {int(np.argmax(late))}: start_frame is after stop_frame")
+        length = table["stop_frame"].to_numpy(np.int64) - table["start_frame"].to_numpy(np.int64)
+        if length.sum(dtype=np.float64) > _LARGEST:
+            row = int(np.argmax(length))
+            raise ValueError(
+                f"{name}: the bouts have more frames than can be counted, row {row} alone {length[row]}: "
+                "correct the frame numbers"
+            )
+    # 1.0 would never equal 1, and every row would be dropped as one of an unknown video.
+    fractional = {name: pd.api.types.is_float_dtype(table["video_id"]) for name, table, _ in tables}
+    if fractional["Solution"] != fractional["Submission"]:
+        name, other = sorted(fractional, key=lambda n: not fractional[n])
+        raise ValueError(
+            f"{name} column video_id must not hold fractional numbers: 1 there reads as 1.0 (an empty cell does "
+            f"that), which is not the 1 of the {other.lower()}"
+        )
+
+
+def _check_frames(name: str, column: str, values: pd.Series) -> None:
+    """ValueError unless all are whole numbers that a float64 holds exactly, in which lengths are summed."""
+    if not pd.api.types.is_integer_dtype(values.infer_objects()):
+        numbers = pd.to_numeric(values, errors="coerce").to_numpy(np.float64)
+        with np.errstate(invalid="ignore"):
+            unfit = ~np.isfinite(numbers) | (numbers != np.floor(numbers)) | (np.abs(numbers) > _LARGEST)
+        row = int(np.argmax(unfit))  # 0 where all are whole but written as 10.0
+        raise ValueError(
+            f"{name} column {column} must hold whole numbers: row {row}, counted from 0, holds "
+            f"{str(values.iloc[row])[:40]}"
+        )
+    large = ((values > _LARGEST) | (values < -_LARGEST)).to_numpy()
+    if large.any():
+        row = int(np.argmax(large))
+        raise ValueError(
+            f"{name} column {column} holds {values.iloc[row]} in row {row}, counted from 0: no frame number is "
+            f"beyond {_LARGEST} (2^53)"
+        )
+
+
+def ignored(solution: pd.DataFrame, submission: pd.DataFrame) -> np.ndarray:
+    """bool (n,): which rows of the submission `score_table` ignores. Errors as there."""
+    _check(solution, submission)
+    bouts = _encode(solution, submission)
+    result = np.ones(len(submission), dtype=bool)
+    result[bouts.row[~bouts.is_truth]] = False
+    return result
 
 
 def _encode(solution: pd.DataFrame, submission: pd.DataFrame) -> _Bouts:
     """Both tables as integer codes, without the submission rows that are ignored."""
     n = len(solution)
+    named = submission[["video_id", "agent_id", "target_id"]].notna().all(axis=1).to_numpy()
+    named_rows = np.flatnonzero(named)
+    if not named.all():
+        submission = submission[named]
     lab, labs = pd.factorize(solution["lab_id"])
     video, _ = _codes(solution["video_id"], submission["video_id"])
     agent, agents = _codes(solution["agent_id"], submission["agent_id"])
     target, targets = _codes(solution["target_id"], submission["target_id"])
-    action, actions = _codes(solution["action"], submission["action"])
 
     # A scene is one video in one lab: a video that two labs annotated counts in both.
     scene = _combine(lab, video[:n])
     _, first = np.unique(scene, return_index=True)
-    listed = _whitelist(solution["behaviors_labeled"].iloc[first], agents, targets, actions)
     scenes = pd.DataFrame({"video": video[first], "scene": scene[first]})
     used = pd.DataFrame({"video": video[n:], "row": np.arange(len(submission))}).merge(scenes, on="video")
-    row = used["row"].to_numpy()
+    row, scene_of_row = used["row"].to_numpy(), used["scene"].to_numpy()
+    without_action = submission["action"].isna().to_numpy()[row]
+    if without_action.any():
+        at = named_rows[row[np.argmax(without_action)]]
+        raise ValueError(f"Submission has a row without action: row {at}, counted from 0")
+    action, actions = _codes(solution["action"], submission["action"])
 
-    # One coding of (scene, agent, target, action) over the solution, the submission and the whitelist.
-    def over_all(codes: np.ndarray, column: int) -> np.ndarray:
-        return np.concatenate([codes[:n], codes[n:][row], listed[:, column]])
+    # What a row says, "agent,target,action", has a code: the row counts if its scene lists it.
+    said = _combine(_combine(agent[n:], target[n:]), action[n:])
+    _, example = np.unique(said, return_index=True)
+    parts = (agents[agent[n:][example]], targets[target[n:][example]], actions[action[n:][example]])
+    code_of_text, texts = pd.factorize(
+        np.array([",".join(p) for p in zip(*parts, strict=True)], dtype=object)
+    )
+    listed = _listed(solution["behaviors_labeled"], first, {text: i for i, text in enumerate(texts)})
+    counts = np.isin(scene_of_row * len(texts) + code_of_text[said[row]], listed)
+    row, scene_of_row = row[counts], scene_of_row[counts]
 
-    all_scenes = np.concatenate([scene, used["scene"].to_numpy(), listed[:, 0]])
-    pair = _combine(_combine(all_scenes, over_all(agent, 1)), over_all(target, 2))
-    all_actions = over_all(action, 3)
-    key = _combine(pair, all_actions)
-    allowed = np.zeros(key.max() + 1, dtype=bool)
-    allowed[key[n + row.size :]] = True
+    def over_both(codes: np.ndarray) -> np.ndarray:
+        return np.concatenate([codes[:n], codes[n:][row]])
 
-    is_truth = np.arange(n + row.size) < n
-    keep = np.flatnonzero(is_truth | allowed[key[: n + row.size]])
+    all_scenes, all_actions = np.concatenate([scene, scene_of_row]), over_both(action)
+    pair = _combine(_combine(all_scenes, over_both(agent)), over_both(target))
     lab_of_scene = lab[first]  # scene codes count up from 0, so first is indexed by scene
-    pool = _combine(lab_of_scene[all_scenes[keep]], all_actions[keep])
+    pool = _combine(lab_of_scene[all_scenes], all_actions)
     _, member = np.unique(pool, return_index=True)
     return _Bouts(
-        is_truth=is_truth[keep],
-        pair=pair[keep],
-        key=key[keep],
+        is_truth=np.arange(n + row.size) < n,
+        pair=pair,
+        key=_combine(pair, all_actions),
         pool=pool,
-        start=_frames(solution["start_frame"], submission["start_frame"], row)[keep],
-        stop=_frames(solution["stop_frame"], submission["stop_frame"], row)[keep],
-        row=np.concatenate([np.arange(n), row])[keep],
-        lab_names=np.asarray(labs)[lab_of_scene[all_scenes[keep][member]]],
-        action_names=actions[all_actions[keep][member]],
+        start=_frames(solution["start_frame"], submission["start_frame"], row),
+        stop=_frames(solution["stop_frame"], submission["stop_frame"], row),
+        row=np.concatenate([np.arange(n), named_rows[row]]),
+        lab_names=np.asarray(labs)[lab_of_scene[all_scenes[member]]],
+        action_names=actions[all_actions[member]],
     )
 
 
@@ -215,7 +275,7 @@ def _codes(first: pd.Series, second: pd.Series) -> tuple[np.ndarray, np.ndarray]
 
 def _combine(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     """Codes 0, 1, .. in order of appearance of the pairs (a, b) of two arrays of codes."""
-    return pd.factorize(a.astype(np.int64) * (int(b.max()) + 1) + b)[0]
+    return pd.factorize(a.astype(np.int64) * (int(b.max(initial=0)) + 1) + b)[0]
 
 
 def _frames(solution: pd.Series, submission: pd.Series, row: np.ndarray) -> np.ndarray:
@@ -238,34 +298,36 @@ def _running_max(group: np.ndarray, values: np.ndarray) -> np.ndarray:
     return values[np.maximum.accumulate(largest)]
 
 
-def _whitelist(
-    labelled: pd.Series, agents: np.ndarray, targets: np.ndarray, actions: np.ndarray
-) -> np.ndarray:
-    """int64 (m, 4): scene, agent, target and action codes of each scene's behaviors_labeled.
+def _listed(labelled: pd.Series, first: np.ndarray, code_of: dict[str, int]) -> np.ndarray:
+    """int64 (m,): scene · len(code_of) + code, for each text with a code that a scene's behaviors_labeled lists.
 
-    Entry i of `labelled` is scene i's. What occurs in neither table is left out.
+    first: the row of `labelled` that decides for each scene.
     """
-    code_of = [{str(name): i for i, name in enumerate(names)} for names in (agents, targets, actions)]
     parsed: dict[str, np.ndarray] = {}
-    for text in labelled:
+    codes = []
+    for row, text in zip(first, labelled.iloc[first], strict=True):
         if text not in parsed:
-            entries = [entry.split(",") for entry in _behaviours(text)]
-            codes = [
-                [codes[name] for codes, name in zip(code_of, entry, strict=True)]
-                for entry in entries
-                if len(entry) == 3 and all(name in codes for codes, name in zip(code_of, entry, strict=True))
-            ]
-            parsed[text] = np.array(codes, dtype=np.int64).reshape(-1, 3)
-    of_scene = [parsed[text] for text in labelled]
-    scenes = np.repeat(np.arange(len(of_scene)), [len(codes) for codes in of_scene])
-    return np.column_stack([scenes, np.concatenate(of_scene)])
+            known = {code_of[entry] for entry in _behaviours(text, int(row)) if entry in code_of}
+            parsed[text] = np.array(sorted(known), dtype=np.int64)
+        codes.append(parsed[text])
+    scenes = np.repeat(np.arange(len(codes)), [len(of_scene) for of_scene in codes])
+    return scenes * len(code_of) + np.concatenate(codes)
 
 
-def _behaviours(text: str) -> list[str]:
+def _behaviours(text: object, row: int) -> list[str]:
+    """The entries of the solution's behaviors_labeled in `row`, as they are written."""
+    if pd.isna(text):
+        raise ValueError(
+            f"Solution has a row without behaviors_labeled: row {row}, counted from 0, the first of its video, "
+            "which decides"
+        )
     try:
-        entries = json.loads(text)
-    except (TypeError, json.JSONDecodeError) as error:
-        raise ValueError(f"behaviors_labeled is not a JSON list: {text!r}") from error
+        entries = json.loads(text)  # type: ignore[arg-type]
+    except (TypeError, ValueError, RecursionError):  # an endless number is a ValueError, a deep nest the last
+        entries = None
     if not isinstance(entries, list) or not all(isinstance(entry, str) for entry in entries):
-        raise ValueError(f"behaviors_labeled is not a JSON list of text: {text!r}")
-    return [entry.replace("'", "") for entry in entries]
+        raise ValueError(
+            f"behaviors_labeled is not a JSON list of text: solution row {row}, counted from 0, holds "
+            f"{str(text)[:60]!r}"
+        )
+    return entries
