@@ -6,18 +6,18 @@ import numpy as np
 import pandas as pd
 
 from mabe import params, plots
-from mabe.ethogram import UNKNOWN
 from mabe.evaluate import (
     competition_score,
     evaluate,
     split_rows,
     submission_of,
     take_rows,
+    to_submit,
     without_ignored,
 )
 from mabe.models import load_model
 from mabe.recordings import Store
-from mabe.submission import BACKGROUND, ActionRule, solution_of
+from mabe.submission import ActionRule, solution_of
 from runs.atomic import atomic_dir
 from runs.hardware import choose_device
 from stages.common import LABELS, METRICS, PLOTS, PREDICTIONS, STORE, TRAINED, run, write_json
@@ -40,12 +40,12 @@ def main() -> None:
     rule = ActionRule.fit(training_bouts(store), scheme)
     smoothing = {"min_bout_s": settings.min_bout_s, "merge_gap_s": settings.merge_gap_s}
     # The competition's score, of the prediction and of the true classes: the ceiling of the rule from classes
-    # to actions. Frames that nobody labelled and actions of ignored classes are in neither.
+    # to actions. The truth is as filed, as in the competition.
     listed, bouts = without_ignored(rows, store.bouts, scheme)
 
     def submit(classes: list[np.ndarray]) -> pd.DataFrame:
-        known = [np.where(t == UNKNOWN, BACKGROUND, c) for t, c in zip(truth, classes, strict=True)]
-        return submission_of(listed, known, store.xy("train"), rule, scheme, **smoothing)
+        tracks = to_submit(classes, truth, scheme)
+        return submission_of(listed, tracks, store.xy("train"), rule, scheme, **smoothing)
 
     submission = submit(predicted)
     metrics["mabe_f"] = competition_score(listed, bouts, submission)

@@ -206,8 +206,10 @@ def test_a_row_without_an_action_is_an_error_only_where_its_video_is_known():
     guess = said(attack(1, 0, 10), attack(9, 0, 10))
     guess["action"] = guess["action"].where([True, False])
     assert score(solution(attack(1, 0, 10)), guess) == 1.0
-    with pytest.raises(ValueError, match="Submission has a row without action: row 1"):
-        score(solution(attack(1, 0, 10), attack(9, 0, 5)), guess)
+    assert score(solution(attack(1, 0, 10)), guess.assign(agent_id=["mouse1", None])) == 1.0
+    for agent in ("mouse1", None):
+        with pytest.raises(ValueError, match="Submission has a row without action: row 1"):
+            score(solution(attack(1, 0, 10), attack(9, 0, 5)), guess.assign(agent_id=["mouse1", agent]))
 
 
 def test_rows_that_are_ignored():

@@ -437,13 +437,13 @@ def test_11_a_submission_names_actions_that_the_scorer_counts():
     )
     rows = pd.DataFrame(
         {
-            "recording": "lab/7", "lab": "lab", "video_id": 7, "fps": 10.0, "start": 0, "frames": 100,
-            "first_frame": 50, "behaviors_labeled": listed,
+            "recording": "lab/7", "lab": "lab", "video_id": 7, "fps": 10.0, "label_fps": 10.0, "start": 0,
+            "frames": 100, "first_frame": 50, "behaviors_labeled": listed,
         },
         index=[0],
     )  # fmt: skip
     acts = [("sniff", 60, 80), ("mount", 90, 100), ("attack", 110, 140)]
-    bouts = pd.DataFrame([("lab/7", 1, 2, *act) for act in acts], columns=list(BOUT_COLUMNS))
+    bouts = pd.DataFrame([("lab/7", 1, 2, *act, *act[1:]) for act in acts], columns=list(BOUT_COLUMNS))
     xy = np.full((100, 4, 18, 2), np.nan, np.float32)
     xy[:, 0] = np.stack([np.arange(100), np.zeros(100)], 1)[:, None]  # mouse 1 goes by mouse 2, which rests
     xy[:, 1] = (50, 2)

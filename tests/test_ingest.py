@@ -86,9 +86,9 @@ def test_rows_scale_and_tables_of_a_store(root, tmp_path):
 
     assert list(store.bouts.columns) == list(BOUT_COLUMNS)
     assert store.bouts.to_numpy().tolist() == [
-        ["LabA/1", 1, 2, "attack", 6, 9],
-        ["LabA/2", 2, 2, "rear", 0, 4],
-        ["LabA/2", 1, 2, "sniff", 2, 5],
+        ["LabA/1", 1, 2, "attack", 6, 9, 6, 9],
+        ["LabA/2", 2, 2, "rear", 0, 4, 0, 4],
+        ["LabA/2", 1, 2, "sniff", 2, 5, 2, 5],
     ]
     assert json.loads(json.dumps(metrics)) == metrics
     assert {k: metrics[k] for k in ("source", "recordings", "frames", "bouts")} == {
@@ -165,17 +165,21 @@ def test_bouts_outside_the_recording_are_cut_and_reported(root, tmp_path):
     assert (metrics["bouts_clipped"], metrics["bouts_empty"]) == (2, 1)
     assert metrics["bouts_clipped_in"] == ["LabA/7"]
     kept = Store(tmp_path / "store").bouts.query("recording == 'LabA/7'")
-    assert kept[["action", "start_frame", "stop_frame"]].to_numpy().tolist() == [
-        ["mount", 0, 5],
-        ["attack", 4, 5],
+    columns = ["action", "start_frame", "stop_frame", "filed_start", "filed_stop"]
+    assert kept[columns].to_numpy().tolist() == [
+        ["mount", 0, 5, 0, 5],
+        ["mount", 3, 3, 3, 3],
+        ["attack", 4, 5, 4, 99],
+        ["chase", 5, 5, 50, 60],
     ]
+    assert metrics["bouts"] == len(Store(tmp_path / "store").bouts) - 2  # those with a tracked frame
 
 
 def test_clip_bouts_counts():
     columns = ["start_frame", "stop_frame"]
     table = pd.DataFrame([[10, 20], [5, 12], [0, 10], [19, 21], [20, 30], [15, 15]], columns=columns)
     kept, clipped, empty = clip_bouts(table, 10, 20)
-    assert kept.to_numpy().tolist() == [[10, 20], [10, 12], [19, 20]]
+    assert kept.to_numpy().tolist() == [[10, 20], [10, 12], [10, 10], [19, 20], [20, 20], [15, 15]]
     assert clipped.tolist() == [False, True, True, True, True, False]
     assert np.flatnonzero(empty).tolist() == [5]
 

@@ -11,6 +11,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from mabe.errors import InputError
+from mabe.ingest import bouts_of
+from mabe.metrics.competition import ignored
 from mabe.readers.kaggle import KaggleSource, parse_behaviors, read_annotation
 from mabe.readers.tables import ANNOTATION, is_annotation
 from mabe.skeleton import SLOT
@@ -194,6 +196,18 @@ def test_behaviors_lose_stray_quotes_and_repetitions():
     )
     assert parse_behaviors(text, "x") == ("mouse1,mouse2,sniff", "mouse1,self,rear", "mouse2,self,bite")
     assert parse_behaviors(None, "x") == ()
+    assert parse_behaviors("[]", "x") == ()
+
+
+def test_behaviors_in_quotes_or_spaces_only_are_left_out_since_no_prediction_of_them_counts():
+    text = json.dumps(["'mouse1','mouse2','sniff'", "mouse1, mouse2,attack", "mouse1,self,rear"])
+    assert parse_behaviors(text, "x") == ("mouse1,self,rear",)
+    # as the scorer has it
+    row = {"video_id": 1, "agent_id": "mouse1", "action": "sniff", "start_frame": 0, "stop_frame": 9}
+    names = [("mouse2", "sniff"), ("mouse2", "attack"), ("self", "rear")]
+    rows = pd.DataFrame([row | {"target_id": target, "action": action} for target, action in names])
+    truth = rows.iloc[[2]].assign(lab_id="A", behaviors_labeled=text)
+    assert ignored(truth, rows).tolist() == [True, True, False]
 
 
 @pytest.mark.parametrize(
@@ -217,10 +231,16 @@ def test_adaptable_snail_at_25_fps_is_labelled_at_30(tmp_path):
     bouts = [(1, 2, "attack", 0, 30), (1, 2, "attack", 30, 63), (1, 2, "attack", 63, 120)]
     for i, (lab, fps) in enumerate([("AdaptableSnail", 25.0), ("AdaptableSnail", 30.0), ("LabA", 25.0)]):
         write_video(tmp_path / str(i), lab=lab, fps=fps, bouts=bouts)
-    scaled, same, other = (read_only(tmp_path / str(i)).bouts for i in range(3))
-    assert scaled[["start_frame", "stop_frame"]].to_numpy().tolist() == [[0, 25], [25, 53], [53, 100]]
-    for unchanged in (same, other):
-        assert unchanged[["start_frame", "stop_frame"]].to_numpy().tolist() == [[0, 30], [30, 63], [63, 120]]
+    recordings = [read_only(tmp_path / str(i)) for i in range(3)]
+    assert [recording.label_fps for recording in recordings] == [30.0, 30.0, 25.0]
+    write_video(tmp_path / "0", lab="AdaptableSnail", fps=25.0, table="test")
+    *_, entry = KaggleSource(tmp_path / "0", get_it="").entries()
+    assert (entry.set, KaggleSource(tmp_path / "0", get_it="").read(entry).label_fps) == ("test", 30.0)
+    columns = ["start_frame", "stop_frame", "filed_start", "filed_stop"]
+    filed = [[0, 30], [30, 63], [63, 120]]
+    scaled, same, other = (bouts_of(recording)[columns].to_numpy().tolist() for recording in recordings)
+    assert scaled == [[0, 25, 0, 30], [25, 53, 30, 63], [53, 100, 63, 120]]
+    assert same == other == [[*bout, *bout] for bout in filed]
 
 
 @pytest.mark.parametrize(

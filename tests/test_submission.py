@@ -8,8 +8,9 @@ import pytest
 
 from mabe.errors import InputError
 from mabe.ethogram import class_scheme
+from mabe.labels import frame_labels
 from mabe.metrics.competition import score
-from mabe.recordings import BOUT_COLUMNS, behaviors
+from mabe.recordings import BOUT_COLUMNS, behaviors, to_filed_frames, to_video_frames
 from mabe.submission import (
     COLUMNS,
     ActionRule,
@@ -26,7 +27,9 @@ FPS, FRAMES = 10.0, 100
 
 
 def bouts(*rows):
-    return pd.DataFrame(list(rows), columns=list(BOUT_COLUMNS)).astype({"agent": "int8", "target": "int8"})
+    """Rows of (recording, agent, target, action, start, stop), filed as they are tracked."""
+    table = pd.DataFrame([(*row, *row[-2:]) for row in rows], columns=list(BOUT_COLUMNS))
+    return table.astype({"agent": "int8", "target": "int8"})
 
 
 def recording(*behaviours, video_id=7, first_frame=0, lab="lab"):
@@ -36,6 +39,7 @@ def recording(*behaviours, video_id=7, first_frame=0, lab="lab"):
             "lab": lab,
             "video_id": video_id,
             "fps": FPS,
+            "label_fps": FPS,
             "first_frame": first_frame,
             "behaviors_labeled": json.dumps(behaviours),
         }
@@ -279,6 +283,11 @@ def test_bad_input_is_named(track, rule, scheme, behaviour, says):
         rows_of(track, poses(**NEAR), recording(behaviour), rule, scheme)
 
 
+def test_an_action_without_a_tracked_frame_is_not_learnt():
+    acts = [("a/1", 1, 2, "sniff", 0, 5), ("a/1", 1, 2, "attack", 9, 9)]
+    assert ActionRule.fit(bouts(*acts), SCHEME).ranking == ((), ("sniff",), (), ())
+
+
 # build
 
 
@@ -395,6 +404,18 @@ def test_solution_names_agents_targets_and_labs():
     assert json.loads(table["behaviors_labeled"][0]) == list(PAIR)
 
 
+def test_the_solution_is_as_filed():
+    """Cut to the tracked frames, or on the video's clock, the truth is not what the competition scores."""
+    filed = bouts(("lab/7", 1, 2, "sniff", 60, 65), ("lab/7", 1, 2, "attack", 65, 65)).assign(
+        filed_start=[60, 90], filed_stop=[90, 99]
+    )
+    table = solution_of(pd.DataFrame([recording(*PAIR)]), filed)
+    assert table[["action", "start_frame", "stop_frame"]].to_numpy().tolist() == [
+        ["sniff", 60, 90],
+        ["attack", 90, 99],
+    ]
+
+
 def test_recordings_that_share_a_video_id_are_an_error():
     manifest = pd.DataFrame(
         [recording(video_id=1), recording(video_id=7), recording(video_id=7, lab="other")]
@@ -410,3 +431,48 @@ def test_a_perfect_track_scores_one():
     table = build([submission_rows(track, poses(**NEAR), row, RULE, SCHEME, min_bout_s=0.5, merge_gap_s=0.5)])
     validate(table, {7: behaviors(row["behaviors_labeled"])})
     assert score(solution_of(pd.DataFrame([row]), truth), table) == 1.0
+
+
+# labels on another clock
+
+
+def test_from_30_hz_to_25_and_back():
+    filed = np.arange(-60_000, 60_000)
+    video = to_video_frames(filed, 30.0, 25.0)
+    assert video.tolist() == [(50 * f + 30) // 60 for f in filed.tolist()]
+    late = to_filed_frames(video, 30.0, 25.0) - filed
+    np.testing.assert_array_equal(late, filed % 6 == 3)  # one frame late, or exact
+    # The other way nothing is lost and the order is kept, so bouts that adjoin still do and none becomes empty.
+    there = to_filed_frames(filed, 30.0, 25.0)
+    assert (np.diff(there) >= 1).all()
+    np.testing.assert_array_equal(to_video_frames(there, 30.0, 25.0), filed)
+    # a frame rate that is 25 by rounding only
+    np.testing.assert_array_equal(to_video_frames(filed, 24.97 * 30 / 25, 24.97), video)
+
+
+@pytest.mark.parametrize("fps", [25.0, 29.97, 120.0])
+def test_on_one_clock_a_frame_number_stays_what_it_is(fps):
+    frames = np.array([-5, 0, 7, 2**62 + 1])
+    for way in (to_video_frames, to_filed_frames):
+        assert way(frames, fps, fps).tolist() == frames.tolist()
+
+
+@pytest.mark.parametrize(
+    ("ends", "found", "expected"),
+    [
+        ((60, 72), (60, 72), 1.0),
+        ((64, 77), (64, 77), 1.0),
+        ((63, 75), (64, 76), 2 * 11 / 24),  # 3 more than a multiple of 6: each end one frame late
+    ],
+)
+def test_a_true_bout_at_25_fps_comes_back_to_the_frames_that_were_filed(ends, found, expected):
+    """AdaptableSnail: labels of 30 Hz to video frames, a class track and a submission, against the truth as filed."""
+    row = recording("mouse1,mouse2,sniff", first_frame=50)
+    row["fps"], row["label_fps"] = 25.0, 30.0
+    start, stop = to_video_frames(np.array(ends), 30.0, 25.0)
+    truth = bouts(("lab/7", 1, 2, "sniff", start, stop)).assign(filed_start=ends[0], filed_stop=ends[1])
+    track = frame_labels(truth, first_frame=50, frames=FRAMES, annotated=(50, 50 + FRAMES), scheme=SCHEME)
+    table = build([submission_rows(track, poses(**NEAR), row, RULE, SCHEME, min_bout_s=0.1, merge_gap_s=0.1)])
+    validate(table, {7: behaviors(row["behaviors_labeled"])})
+    assert table[["start_frame", "stop_frame"]].to_numpy().tolist() == [list(found)]
+    assert score(solution_of(pd.DataFrame([row]), truth), table) == pytest.approx(expected)

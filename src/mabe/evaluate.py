@@ -7,12 +7,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from mabe.ethogram import ClassScheme
+from mabe.errors import InputError
+from mabe.ethogram import ACTIONS, UNKNOWN, ClassScheme
 from mabe.metrics.competition import score
 from mabe.metrics.frames import confusion, from_confusion
 from mabe.metrics.segments import segment_f1
 from mabe.recordings import behaviors
-from mabe.submission import ActionRule, build, solution_of, submission_rows
+from mabe.submission import BACKGROUND, ActionRule, build, solution_of, submission_rows
 
 
 def evaluate(
@@ -72,8 +73,11 @@ def submission_of(
 def without_ignored(
     rows: pd.DataFrame, bouts: pd.DataFrame, scheme: ClassScheme
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """`rows` and `bouts` without the actions of ignored classes, which no prediction can name."""
-    if not scheme.ignored:
+    """`rows` and `bouts` without the actions of ignored classes, which no prediction can name.
+
+    The competition ignores no class: with its ethogram everything stays, and what is ignored counts as missed.
+    """
+    if not scheme.ignored or _of_competition(scheme):
         return rows, bouts
 
     def scored(action: str) -> bool:
@@ -86,9 +90,32 @@ def without_ignored(
     return rows.assign(behaviors_labeled=kept), bouts[bouts["action"].map(scored).astype(bool)]
 
 
+def to_submit(
+    classes: Sequence[np.ndarray], truth: Sequence[np.ndarray], scheme: ClassScheme
+) -> list[np.ndarray]:
+    """The class tracks `classes`, int (T,) each, with background on frames of which no bout is submitted.
+
+    These are frames without a class and, but for the competition, which scores every frame, those of UNKNOWN truth.
+    """
+    masks = classes if _of_competition(scheme) else truth
+    return [np.where(m == UNKNOWN, BACKGROUND, c) for m, c in zip(masks, classes, strict=True)]
+
+
+def _of_competition(scheme: ClassScheme) -> bool:
+    return scheme.actions >= ACTIONS
+
+
 def competition_score(rows: pd.DataFrame, bouts: pd.DataFrame, submission: pd.DataFrame) -> float:
-    """The competition's F of a submission for `rows`; 0 for one without a bout, which the scorer rejects."""
-    return score(solution_of(rows, bouts), submission) if len(submission) else 0.0
+    """The competition's F of a submission for `rows`; 0 for one without a bout, which the scorer rejects.
+
+    InputError if the scorer refuses the bouts.
+    """
+    if not len(submission):
+        return 0.0
+    try:
+        return score(solution_of(rows, bouts), submission)
+    except ValueError as error:
+        raise InputError(f"the validation recordings cannot be scored: {error}") from None
 
 
 def split_rows(values: np.ndarray, rows: pd.DataFrame) -> list[np.ndarray]:

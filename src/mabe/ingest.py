@@ -30,7 +30,7 @@ from mabe.params import IngestParams
 from mabe.readers import Entry, Source, open_source
 from mabe.readers.recording import Recording, status_rows, store_rows
 from mabe.readers.tables import BOUTS, MANIFEST
-from mabe.recordings import BOUT_COLUMNS, INTERPOLATED, MANIFEST_COLUMNS, MISSING, SETS
+from mabe.recordings import BOUT_COLUMNS, INTERPOLATED, MANIFEST_COLUMNS, MISSING, SETS, to_video_frames
 from mabe.skeleton import MAX_MICE, SLOTS
 from mabe.splits import assign
 from runs.cores import available_cores
@@ -59,7 +59,7 @@ class Written:
     row: dict[str, Any]
     """Its manifest row but for the split."""
     bouts: pd.DataFrame | None
-    """As the reader yields them; None if nobody annotated the recording."""
+    """BOUT_COLUMNS without "recording", not cut yet; None if nobody annotated the recording."""
     tracked: int
     """(frame, mouse, keypoint) values of the keypoints that occur at all."""
     missing: int
@@ -235,6 +235,7 @@ def _summary(place: Place, recording: Recording, status: np.ndarray, *, unit: st
         "frames": place.frames,
         "first_frame": place.first_frame,
         "fps": recording.fps,
+        "label_fps": recording.label_fps,
         "px_per_cm": recording.px_per_cm,
         "unit": unit,
         "individuals": int(present.any(axis=1).sum()),
@@ -248,27 +249,38 @@ def _summary(place: Place, recording: Recording, status: np.ndarray, *, unit: st
     return Written(
         place=place,
         row=row,
-        bouts=recording.bouts,
+        bouts=bouts_of(recording),
         tracked=values,
         missing=missing,
         interpolated=int(np.count_nonzero(status == INTERPOLATED)),
     )
 
 
+def bouts_of(recording: Recording) -> pd.DataFrame | None:
+    """BOUT_COLUMNS without "recording": the bouts in video frames, not cut yet, and beside that as filed."""
+    if recording.bouts is None:
+        return None
+    ends = {}
+    for end in ("start", "stop"):
+        filed = recording.bouts[f"{end}_frame"].to_numpy()
+        ends[f"{end}_frame"] = to_video_frames(filed, recording.label_fps, recording.fps)
+        ends[f"filed_{end}"] = filed
+    return recording.bouts.assign(**ends)
+
+
 def clip_bouts(
     bouts: pd.DataFrame, first: np.ndarray | int, stop: np.ndarray | int
 ) -> tuple[pd.DataFrame, np.ndarray, np.ndarray]:
-    """The bouts cut to frames [first, stop), which were cut, and which were dropped for having no frame.
+    """The bouts cut to frames [first, stop), which were cut, and which had no frame to begin with.
 
     first, stop: of all bouts or of each; the answers are bool (bouts,). A bout that lies wholly outside its
-    recording counts as cut.
+    recording counts as cut. It stays, without a frame, as an empty one does: the competition scores it.
     """
     begin, end = (bouts[name].to_numpy(np.int64) for name in ("start_frame", "stop_frame"))
     empty = begin == end
     cut_begin, cut_end = np.clip(begin, first, stop), np.clip(end, first, stop)
     clipped = ~empty & ((cut_begin != begin) | (cut_end != end))
-    cut = bouts.assign(start_frame=cut_begin, stop_frame=cut_end)
-    return cut[~empty & (cut_begin < cut_end)], clipped, empty
+    return bouts.assign(start_frame=cut_begin, stop_frame=cut_end), clipped, empty
 
 
 def _manifest(written: list[Written], params: IngestParams, left_out: dict[str, str]) -> pd.DataFrame:
@@ -298,12 +310,13 @@ def _bouts(written: list[Written]) -> tuple[pd.DataFrame, dict[str, Any]]:
     ids = np.array([w.row["recording"] for w in written], dtype=object)
     listed = pd.concat([t for t in tables if len(t)], ignore_index=True).assign(recording=ids[of])
     bouts, clipped, empty = clip_bouts(listed, first, first + frames)
-    if bouts.empty:
+    tracked = bouts["start_frame"] < bouts["stop_frame"]
+    if not tracked.any():
         raise InputError("no recording has a bout: check the annotation files")
     bouts = bouts[list(BOUT_COLUMNS)].astype(BOUT_COLUMNS)
     order = ["recording", "start_frame", "stop_frame", "agent", "target", "action"]
     return BOUTS.validate(bouts.sort_values(order, ignore_index=True)), {
-        "bouts": len(bouts),
+        "bouts": int(tracked.sum()),
         "bouts_clipped": int(clipped.sum()),
         "bouts_clipped_in": list(ids[np.unique(of[clipped])[:_NAMES_LISTED]]),
         "bouts_empty": int(empty.sum()),

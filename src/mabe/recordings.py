@@ -14,6 +14,7 @@ video_frame is a stretch of missing rows, not a shift.
 
 import json
 from dataclasses import dataclass
+from fractions import Fraction
 from functools import cached_property
 from pathlib import Path
 
@@ -42,7 +43,8 @@ MANIFEST_COLUMNS: dict[str, str] = {
     "missing_share": "float64",    # of the (frame, mouse, keypoint) values that the recording tracks
     "annotated_start": "int64",    # frames [annotated_start, annotated_stop) carry labels, counted as
     "annotated_stop": "int64",     #   video_frame; both 0 for a recording that nobody annotated
-    "behaviors_labeled": "object", # JSON list of "mouse1,mouse2,attack" / "mouse1,self,rear"
+    "label_fps": "float64",        # Hz, the clock of filed bouts and of submissions: fps, but for one laboratory
+    "behaviors_labeled": "object", # JSON list of "mouse1,mouse2,attack" / "mouse1,self,rear" that the scorer counts
     "body_parts": "object",        # JSON list of the slots that the recording tracks
     "pose_hash": "object",         # recordings with the same hash have the same pose (CalMS21 annotators)
 }
@@ -51,8 +53,10 @@ BOUT_COLUMNS: dict[str, str] = {
     "agent": "int8",               # 1-4
     "target": "int8",              # 1-4, equal to agent for a self action
     "action": "object",
-    "start_frame": "int64",        # video_frame, inclusive
-    "stop_frame": "int64",         # video_frame, exclusive
+    "start_frame": "int64",        # video_frame, inclusive, within the recording
+    "stop_frame": "int64",         # video_frame, exclusive; equal to start_frame for a bout without a tracked frame
+    "filed_start": "int64",        # both as the annotation file has them, in frames of label_fps: what the
+    "filed_stop": "int64",         #   competition scores against
 }
 # fmt: on
 
@@ -123,6 +127,26 @@ class Store:
                 f"no recording store in {self.path} ({path.name} is missing): run `dvc repro ingest`"
             )
         return np.load(path, mmap_mode="r")
+
+
+def to_video_frames(filed: np.ndarray, label_fps: float, fps: float) -> np.ndarray:
+    """int64 (n,): frame numbers on the labels' clock (Hz) as video_frame, rounded half up: the order is kept."""
+    return _on_clock(filed, fps, label_fps)
+
+
+def to_filed_frames(video_frame: np.ndarray, label_fps: float, fps: float) -> np.ndarray:
+    """int64 (n,): the way back. From 30 Hz to 25 and back, a frame number comes back as it was, or one later (those
+    that are 3 more than a multiple of 6: six frame numbers share five).
+    """
+    return _on_clock(video_frame, label_fps, fps)
+
+
+def _on_clock(frames: np.ndarray, new_fps: float, fps: float) -> np.ndarray:
+    if new_fps == fps:
+        return frames.astype(np.int64)
+    factor = Fraction(new_fps / fps).limit_denominator(10_000)  # 30 / 25 is 6 / 5 and no float
+    twice = 2 * factor.denominator
+    return (2 * factor.numerator * frames.astype(np.int64) + factor.denominator) // twice
 
 
 def behaviors(row_value: str) -> tuple[tuple[str, str, str], ...]:

@@ -11,7 +11,7 @@ from mabe.errors import InputError
 from mabe.ethogram import ClassScheme
 from mabe.metrics.competition import SOLUTION_COLUMNS, SUBMISSION_COLUMNS, first_clash
 from mabe.metrics.segments import runs
-from mabe.recordings import behaviors
+from mabe.recordings import behaviors, to_filed_frames
 
 COLUMNS = ("row_id", *SUBMISSION_COLUMNS)
 BACKGROUND = 0  # class id of a frame on which no action of a class happens
@@ -29,9 +29,13 @@ class ActionRule:
 
     @classmethod
     def fit(cls, bouts: pd.DataFrame, scheme: ClassScheme) -> "ActionRule":
-        """Ranks the actions of `bouts` (BOUT_COLUMNS, training recordings only); equal ones by name."""
+        """Ranks the actions of `bouts` (BOUT_COLUMNS, training recordings only); equal ones by name.
+
+        Actions without a tracked frame are not among them.
+        """
         length = bouts["stop_frame"].astype(np.int64) - bouts["start_frame"].astype(np.int64)
         frames = length.groupby(bouts["action"]).sum()
+        frames = frames[frames > 0]
         ranked = sorted(frames.index, key=lambda action: (-frames[action], action))
         classes = {action: scheme.class_id(action) for action in ranked}
         return cls(
@@ -90,7 +94,8 @@ def submission_rows(
     behaviors_labeled, or nothing if there is none. Its agent and target are, of the pairs that may show the
     action, the two whose centroids are nearest on average during the bout; of the two orders of a pair, the
     faster individual is the agent. For a self action that leaves the fastest individual. Individuals that are
-    missing throughout the bout come last. Bouts do not overlap, so no two actions fall on one frame.
+    missing throughout the bout come last. Bouts do not overlap, so no two actions fall on one frame. Frame numbers
+    are on the clock of the labels (label_fps): 30 Hz for a laboratory's videos of 25.
     """
     if len(labels) != len(xy):
         raise InputError(f"{row['recording']} has {len(xy)} frames but {len(labels)} predicted labels")
@@ -117,7 +122,10 @@ def submission_rows(
                 action, pairs = choices[c]
                 agent, target = _pair_of_bout(centroid[start:stop], speed[start:stop], pairs)
                 rows.append((video_id, agent, target, action, first_frame + start, first_frame + stop))
-    return _typed(pd.DataFrame(rows, columns=list(SUBMISSION_COLUMNS)))
+    table = _typed(pd.DataFrame(rows, columns=list(SUBMISSION_COLUMNS)))
+    for column in ("start_frame", "stop_frame"):
+        table[column] = to_filed_frames(table[column].to_numpy(), row["label_fps"], row["fps"])
+    return table
 
 
 def build(parts: Iterable[pd.DataFrame]) -> pd.DataFrame:
@@ -177,9 +185,10 @@ def validate(submission: pd.DataFrame, allowed: Mapping[int, Iterable[Triple]]) 
 def solution_of(manifest_rows: pd.DataFrame, bouts: pd.DataFrame) -> pd.DataFrame:
     """SOLUTION_COLUMNS: what the scorer compares predictions of these recordings with.
 
-    `manifest_rows` (MANIFEST_COLUMNS) chooses the recordings, `bouts` (BOUT_COLUMNS) may hold more. A recording
-    without a bout is not in the result, and the scorer ignores predictions on it. InputError if two recordings
-    share a video_id, by which submissions name them.
+    The bouts are as filed: frames that the tracking does not reach are there to be missed, and an empty bout makes
+    its action count. `manifest_rows` (MANIFEST_COLUMNS) chooses the recordings, `bouts` (BOUT_COLUMNS) may hold more.
+    A recording without a bout is not in the result, and the scorer ignores predictions on it. InputError if two
+    recordings share a video_id, by which submissions name them.
     """
     twice = manifest_rows["video_id"].duplicated(keep=False)
     if twice.any():
@@ -187,6 +196,7 @@ def solution_of(manifest_rows: pd.DataFrame, bouts: pd.DataFrame) -> pd.DataFram
         raise InputError(f"recordings {names[0]} and {names[1]} share a video_id: renumber one of the videos")
     info = manifest_rows[["recording", "video_id", "lab", "behaviors_labeled"]]
     rows = bouts.merge(info, on="recording", how="inner").rename(columns={"lab": "lab_id"})
+    rows = rows.assign(start_frame=rows["filed_start"], stop_frame=rows["filed_stop"])
     is_self = rows["agent"] == rows["target"]
     rows["agent_id"] = "mouse" + rows["agent"].astype(str)
     rows["target_id"] = ("mouse" + rows["target"].astype(str)).mask(is_self, "self")

@@ -149,6 +149,9 @@ def _check(solution: pd.DataFrame, submission: pd.DataFrame) -> None:
             f"{name} column video_id must not hold fractional numbers: 1 there reads as 1.0 (an empty cell does "
             f"that), which is not the 1 of the {other.lower()}"
         )
+    for at in np.flatnonzero(submission["action"].isna()):
+        if (solution["video_id"] == submission["video_id"].iloc[at]).any():
+            raise ValueError(f"Submission has a row without action: row {at}, counted from 0")
 
 
 def _check_frames(name: str, column: str, values: pd.Series) -> None:
@@ -198,10 +201,6 @@ def _encode(solution: pd.DataFrame, submission: pd.DataFrame) -> _Bouts:
     scenes = pd.DataFrame({"video": video[first], "scene": scene[first]})
     used = pd.DataFrame({"video": video[n:], "row": np.arange(len(submission))}).merge(scenes, on="video")
     row, scene_of_row = used["row"].to_numpy(), used["scene"].to_numpy()
-    without_action = submission["action"].isna().to_numpy()[row]
-    if without_action.any():
-        at = named_rows[row[np.argmax(without_action)]]
-        raise ValueError(f"Submission has a row without action: row {at}, counted from 0")
     action, actions = _codes(solution["action"], submission["action"])
 
     # What a row says, "agent,target,action", has a code: the row counts if its scene lists it.

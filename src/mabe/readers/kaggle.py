@@ -66,14 +66,15 @@ class KaggleSource:
             first, frames = _extent(file, entry)
             slots, tracks = _tracks(file, first, frames, entry.path)
         bouts = read_annotation(entry.annotation) if entry.annotation else None
-        if bouts is not None and entry.lab == _RELABELLED_LAB and round(entry.fps) == _VIDEO_FPS:
-            for column in ("start_frame", "stop_frame"):  # round half up: bouts that adjoin keep adjoining
-                bouts[column] = (2 * bouts[column] * _VIDEO_FPS + _LABEL_FPS) // (2 * _LABEL_FPS)
+        label_fps = entry.fps
+        if entry.lab == _RELABELLED_LAB and round(entry.fps) == _VIDEO_FPS:
+            label_fps = entry.fps * _LABEL_FPS / _VIDEO_FPS
         return Recording(
             lab=entry.lab,
             video_id=entry.video_id,
             set=entry.set,
             fps=entry.fps,
+            label_fps=label_fps,
             px_per_cm=entry.px_per_cm,
             first_frame=first,
             slots=slots,
@@ -126,7 +127,9 @@ class KaggleSource:
 def parse_behaviors(text: str | None, recording: str) -> tuple[str, ...]:
     """behaviors_labeled as "agent,target,action" entries, each once, in the order of the list.
 
-    Quotes that surround a name ("'mouse1','mouse2','sniff'", 26 rows of the competition) are dropped.
+    Quotes that surround a name ("'mouse1','mouse2','sniff'", 26 rows of the competition) are dropped. What is there
+    in quotes or with spaces only (3 rows) is left out: the official scorer takes entries letter for letter, so it
+    would ignore every prediction of it.
     """
     if text is None:
         return ()
@@ -148,11 +151,11 @@ def parse_behaviors(text: str | None, recording: str) -> tuple[str, ...]:
         if parts[2] not in ACTIONS:
             raise InputError(_unknown_action(where, parts[2]))
         behaviors.append(",".join(parts))
-    return tuple(dict.fromkeys(behaviors))
+    return tuple(b for b in dict.fromkeys(behaviors) if b in listed)
 
 
 def read_annotation(path: Path) -> pd.DataFrame:
-    """The bouts of one annotation file (BOUT_COLUMNS without "recording"), stop_frame exclusive."""
+    """The bouts of one annotation file, as `Recording.bouts`."""
     with reading(path), pq.ParquetFile(path) as file:
         table = file.read(use_threads=False)
     for i, field in enumerate(table.schema):

@@ -86,6 +86,7 @@ class RatsSource:
             video_id=entry.video_id,
             set=entry.set,
             fps=entry.fps,
+            label_fps=entry.fps,
             px_per_cm=entry.px_per_cm,
             first_frame=pose.first_frame,
             slots=np.arange(MAX_MICE * len(SLOTS)),
@@ -99,7 +100,7 @@ class RatsSource:
 
 
 def read_bouts(path: Path) -> pd.DataFrame:
-    """Stream S1 as BOUT_COLUMNS without "recording"."""
+    """Stream S1 as `Recording.bouts`."""
     with reading(path):
         streams = caltech.read(path)
     if "S1" not in streams or streams["S1"].empty:

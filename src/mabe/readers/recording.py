@@ -20,7 +20,7 @@ _BLOCK = 512  # frames of store rows worked on at once, 0.3 MB
 
 @dataclass(frozen=True, kw_only=True)
 class Recording:
-    """One tracked video as a reader yields it: source frames, pixels, every oddity resolved by name."""
+    """One tracked video as a reader yields it: source frames, pixels, body parts and oddities resolved by name."""
 
     lab: str
     video_id: int
@@ -28,6 +28,8 @@ class Recording:
     """"train" or "test"."""
     fps: float
     """Frames per second (Hz)."""
+    label_fps: float
+    """The clock (Hz) of the annotation file's frame numbers, and so of predictions that are handed in."""
     px_per_cm: float
     """Pixels per centimetre; NaN where unknown."""
     first_frame: int
@@ -37,7 +39,8 @@ class Recording:
     tracks: np.ndarray
     """float32 (P, T, 2), pixels, NaN where missing; column t is video_frame first_frame + t."""
     bouts: pd.DataFrame | None
-    """BOUT_COLUMNS without "recording"; None if nobody annotated the recording."""
+    """agent, target, action, start_frame and stop_frame (exclusive) as filed, on the clock of label_fps; None if nobody
+    annotated the recording."""
     annotated: tuple[int, int]
     """Frames [start, stop) that were looked at by an annotator, as video_frame; (0, 0) if none were."""
     behaviors_labeled: tuple[str, ...]

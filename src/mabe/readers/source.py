@@ -54,7 +54,7 @@ class Source(Protocol):
         """(first video_frame, number of frames), without reading the pose; InputError if that shows a fault."""
 
     def read(self, entry: Entry) -> Recording:
-        """The recording. Its bouts are in its own frame numbers, but may be empty or reach past its ends."""
+        """The recording. Its bouts are as filed: they may be empty or reach past its ends."""
 
 
 def check_extent(entry: Entry, first: int, frames: int) -> tuple[int, int]:
