@@ -1,5 +1,6 @@
 """From class tracks to submissions: smoothing, who did what to whom, and what the validation rejects."""
 
+import itertools
 import json
 
 import numpy as np
@@ -448,6 +449,14 @@ def test_from_30_hz_to_25_and_back():
     np.testing.assert_array_equal(to_video_frames(there, 30.0, 25.0), filed)
     # a frame rate that is 25 by rounding only
     np.testing.assert_array_equal(to_video_frames(filed, 24.97 * 30 / 25, 24.97), video)
+
+
+def test_a_bout_of_n_frames_comes_back_with_an_f_of_n_minus_1_by_n():
+    for start, length in itertools.product(range(6), range(1, 100)):
+        filed = np.array([start, start + length])
+        back = to_filed_frames(to_video_frames(filed, 30.0, 25.0), 30.0, 25.0)
+        shared = min(filed[1], back[1]) - max(filed[0], back[0])
+        assert 2 * shared / (length + back[1] - back[0] or 1) >= (length - 1) / length - 1e-12
 
 
 @pytest.mark.parametrize("fps", [25.0, 29.97, 120.0])
