@@ -121,8 +121,8 @@ def _check(solution: pd.DataFrame, submission: pd.DataFrame) -> None:
             if column not in table.columns:
                 raise ValueError(f"{name} is missing column {column}")
         # behaviors_labeled may be missing in a video's later rows; a submission row without an id is ignored.
-        ids = ("video_id", "agent_id", "target_id", "action", "lab_id") if table is solution else ()
-        for column in (*(c for c in ids if c in columns), *_FRAME_COLUMNS):
+        needed = (*SUBMISSION_COLUMNS, "lab_id") if table is solution else _FRAME_COLUMNS
+        for column in needed:
             missing = table[column].isna().to_numpy()
             if missing.any():
                 raise ValueError(
@@ -149,9 +149,12 @@ def _check(solution: pd.DataFrame, submission: pd.DataFrame) -> None:
             f"{name} column video_id must not hold fractional numbers: 1 there reads as 1.0 (an empty cell does "
             f"that), which is not the 1 of the {other.lower()}"
         )
-    for at in np.flatnonzero(submission["action"].isna()):
-        if (solution["video_id"] == submission["video_id"].iloc[at]).any():
-            raise ValueError(f"Submission has a row without action: row {at}, counted from 0")
+    without = np.flatnonzero(submission["action"].isna())
+    if without.size:
+        videos = submission["video_id"].iloc[without].astype(str)
+        known = without[videos.isin(solution["video_id"].astype(str))]
+        if known.size:
+            raise ValueError(f"Submission has a row without action: row {known[0]}, counted from 0")
 
 
 def _check_frames(name: str, column: str, values: pd.Series) -> None:
