@@ -74,7 +74,7 @@ def test_values_land_in_their_place_and_an_empty_first_frame_is_kept(tmp_path, s
 
 def test_extent_counts_from_the_first_index_and_survives_long_files(tmp_path):
     path = tmp_path / "x.csv"
-    rows = [f"{i},{i}.123456789,2,0.5{',' * 9}" for i in range(5, 70_000)]
+    rows = [f"{i},{i % 999}.123456789,2,0.5{',' * 9}" for i in range(5, 70_000)]
     path.write_text(dlc_text(rows))
     assert path.stat().st_size > 1 << 20
     assert dlc.extent(path) == (5, 69_995)

@@ -30,10 +30,13 @@ VIDEOS = pandera.DataFrameSchema(
         "behaviors_labeled": pandera.Column(str, nullable=True),
     }
 )
+_LAST_FRAME = 2**31 - 1
+# A number below 0 was written in too small a type (int8, int16), and so was taken for an earlier frame.
+_frame = pandera.Check.in_range(0, _LAST_FRAME)
 _bout_columns = {
     "action": pandera.Column(str),
-    "start_frame": pandera.Column("int64"),
-    "stop_frame": pandera.Column("int64"),
+    "start_frame": pandera.Column("int64", _frame),
+    "stop_frame": pandera.Column("int64", _frame),
 }
 ANNOTATION = pandera.DataFrameSchema(
     {
@@ -93,7 +96,10 @@ def is_annotation(table: pa.Table) -> bool:
         return False
     agent, target, start, stop = (table[name].to_numpy() for name in whole)
     individuals = np.concatenate([agent, target])
-    return bool(((individuals >= 1) & (individuals <= MAX_MICE)).all() and (start <= stop).all())
+    return bool(
+        ((individuals >= 1) & (individuals <= MAX_MICE)).all()
+        and ((start >= 0) & (start <= stop) & (stop <= _LAST_FRAME)).all()
+    )
 
 
 def checked(schema: pandera.DataFrameSchema, table: pd.DataFrame, path: Path) -> pd.DataFrame:
