@@ -89,6 +89,9 @@ def main() -> None:
                 title=row["recording"],
             )
     write_json(METRICS / "evaluate.json", metrics)
+    absent = [name for name, scores in metrics["per_class"].items() if not scores["support"]]
+    if absent:
+        print(f"f1_macro says nothing of class {' or '.join(absent)}: no validation frame is of it")
 
 
 def training_bouts(store: Store) -> pd.DataFrame:

@@ -72,7 +72,7 @@ def labels_end_early(manifest: pd.DataFrame, last_stop: Mapping[str, int]) -> di
 
     manifest: MANIFEST_COLUMNS. last_stop: the last stop_frame of each recording with bouts, before they are cut.
     An annotator who writes a label for every frame tells how far the labels go. One who marks bouts alone does not,
-    and a recording may well end without one; but in one of a laboratory's recordings there is one near the end.
+    and a recording may well end without one; but of three or more of a laboratory one has a bout near its end.
     """
     early = {}
     covered = manifest["annotated_stop"] - manifest["annotated_start"]
@@ -82,7 +82,8 @@ def labels_end_early(manifest: pd.DataFrame, last_stop: Mapping[str, int]) -> di
     marked = manifest[manifest["recording"].isin(last_stop) & ~manifest["recording"].isin(early)]
     marked = marked.assign(stop=marked["recording"].map(last_stop) - marked["first_frame"])
     for _, lab in marked.groupby("lab"):
-        if (lab["stop"] < LEAST_COVERED * lab["frames"]).all():
+        least = LEAST_COVERED if len(lab) >= 3 else 0.5
+        if (lab["stop"] < least * lab["frames"]).all():
             for row in lab.itertuples():
                 early[row.recording] = f"the last bout ends after {row.stop} of {row.frames} frames"
     return early
