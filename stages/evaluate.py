@@ -91,7 +91,7 @@ def main() -> None:
     write_json(METRICS / "evaluate.json", metrics)
     absent = [name for name, scores in metrics["per_class"].items() if not scores["support"]]
     if absent:
-        print(f"f1_macro says nothing of class {' or '.join(absent)}: no validation frame is of it")
+        print(f"no validation frame of {', '.join(absent)}: f1_macro leaves out what does not occur and is not predicted")
 
 
 def training_bouts(store: Store) -> pd.DataFrame:

@@ -92,7 +92,7 @@ def check_classes(params: LabelParams, frames: Mapping[str, Mapping[str, int]]) 
     unseen = [name for name in scored if not frames["train"][name]]
     if unseen:
         raise InputError(
-            f"no training frame is of class {' or '.join(unseen)}, of those of class_scheme {params.class_scheme}: "
+            f"class_scheme {params.class_scheme} has no training frame of {', '.join(unseen)}: "
             "choose the class_scheme of these annotations, or name what these animals never do in ignore_classes"
         )
     present = [name for name in scored if frames["val"][name]]
@@ -105,7 +105,7 @@ def check_classes(params: LabelParams, frames: Mapping[str, Mapping[str, int]]) 
     absent = [name for name in scored if name not in present]
     if not absent:
         return None
-    return f"no validation frame is of class {' or '.join(absent)}: macro-F1 leaves it out unless it is predicted"
+    return f"no validation frame of {', '.join(absent)}: macro-F1 leaves out what does not occur and is not predicted"
 
 
 def _frames_by_split(

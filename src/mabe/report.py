@@ -29,7 +29,7 @@ FINDINGS: dict[str, str] = {
 """In the order in which they are told."""
 _WITHIN_UNLABELLED = ("labelled_without_annotation", "annotated_without_behaviors")
 LISTED, TOLD = 20, 3  # how many the metrics and the terminal name
-_REASON, _WIDTH = 300, 120  # characters of a reason in the metrics and on the terminal
+_REASON, _WIDTH = 300, 240  # characters of a reason in the metrics and on the terminal
 LEAST_COVERED = 0.9  # of a recording's frames
 
 
@@ -60,11 +60,17 @@ def lines(metrics: Mapping[str, Any], findings: Findings) -> list[str]:
         if not found or name in _WITHIN_UNLABELLED:
             continue
         named = [
-            f"{who} ({shorten(what, _WIDTH)})" if what else who for who, what in islice(found.items(), TOLD)
+            _printable(f"{who} ({shorten(what, _WIDTH)})" if what else who)
+            for who, what in islice(found.items(), TOLD)
         ]
         more = f" and {len(found) - TOLD} more" if len(found) > TOLD else ""
         told.append(f"  {says}: {len(found)}: {'; '.join(named)}{more}")
     return told
+
+
+def _printable(text: str) -> str:
+    """A name of a file may hold a line break, or bytes that no terminal can show."""
+    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
 
 
 def labels_end_early(manifest: pd.DataFrame, last_stop: Mapping[str, int]) -> dict[str, str]:
@@ -80,7 +86,7 @@ def labels_end_early(manifest: pd.DataFrame, last_stop: Mapping[str, int]) -> di
         if 0 < n < LEAST_COVERED * row.frames or (n == 0 and row.recording in last_stop):
             early[row.recording] = f"labels cover {n} of {row.frames} frames"
     marked = manifest[manifest["recording"].isin(last_stop) & ~manifest["recording"].isin(early)]
-    marked = marked.assign(stop=marked["recording"].map(last_stop) - marked["first_frame"])
+    marked = marked.assign(stop=marked["recording"].map(last_stop).astype("int64") - marked["first_frame"])
     for _, lab in marked.groupby("lab"):
         least = LEAST_COVERED if len(lab) >= 3 else 0.5
         if (lab["stop"] < least * lab["frames"]).all():

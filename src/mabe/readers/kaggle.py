@@ -6,7 +6,7 @@ a 30-fps timeline. stop_frame is exclusive, as in the official scorer.
 """
 
 import json
-from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -198,7 +198,7 @@ def read_annotation(path: Path) -> pd.DataFrame:
     """The bouts of one annotation file (BOUT_COLUMNS without "recording"), stop_frame exclusive."""
     with reading(path), pq.ParquetFile(path) as file:
         table = file.read(use_threads=False)
-        _check_names(table.schema, path)
+        _check_names(table.schema, path, ANNOTATION.columns)
         for i, field in enumerate(table.schema):
             if pa.types.is_integer(field.type):  # int8, int16 and int32 differ from file to file
                 table = table.set_column(i, field.name, table[i].cast(pa.int64()))
@@ -229,7 +229,7 @@ def _unknown_action(where: str, action: str) -> str:
 
 def _check_tracking_types(schema: pa.Schema, path: Path) -> None:
     """InputError unless the tracking table has its five columns, each once, in types that can hold them."""
-    _check_names(schema, path)
+    _check_names(schema, path, ("video_frame", "mouse_id", "bodypart", "x", "y"))
     whole = ("a whole number", pa.types.is_integer)
     number = ("a number", lambda t: pa.types.is_floating(t) or pa.types.is_integer(t))
     text = ("text", lambda t: _is_text(t.value_type if pa.types.is_dictionary(t) else t))
@@ -244,9 +244,9 @@ def _check_tracking_types(schema: pa.Schema, path: Path) -> None:
             )
 
 
-def _check_names(schema: pa.Schema, path: Path) -> None:
-    """InputError if two columns have one name."""
-    twice = [name for name, count in Counter(schema.names).items() if count > 1]
+def _check_names(schema: pa.Schema, path: Path, needed: Iterable[str]) -> None:
+    """InputError if two columns have one of the needed names."""
+    twice = [name for name in needed if schema.names.count(name) > 1]
     if twice:
         raise InputError(f"{path}: there are two columns {twice[0]}; restore the file")
 

@@ -83,7 +83,7 @@ class RatsSource:
 
     def _tracking(self) -> dict[int, Path]:
         """The tracking files by number; InputError for another table in their folder."""
-        tables = [p for p in visible(self.root / "dlc_csv") if _TABLE.fullmatch(p.name)]
+        tables = [p for p in visible(self.root / "dlc_csv") if _TABLE.fullmatch(p.name) and not p.is_dir()]
         for path in tables:
             if not _TRACKING.fullmatch(path.name):
                 raise InputError(f"{path} is not named <number>DLC_<...>.csv.gz: rename or remove it")
@@ -91,7 +91,8 @@ class RatsSource:
 
     def _annotations(self) -> dict[int, Path]:
         """The annotation files by number."""
-        return _by_number(visible(self.root / "annotations"), _ANNOTATION)
+        files = [p for p in visible(self.root / "annotations") if not p.is_dir()]
+        return _by_number(files, _ANNOTATION)
 
     @cached_property
     def _places(self) -> tuple[dict[Path, dict[str, int]], bool]:

@@ -10,10 +10,8 @@ from mabe.errors import InputError
 from mabe.readers.recording import Recording
 
 _LONGEST_HOURS = 48  # a longer recording means a corrupt frame number, which would claim all memory
-_FASTEST_FPS = (
-    10_000.0  # Hz; beyond it, and beyond these scales (px/cm), one recording's features would drown all
-)
-_SCALES = (0.1, 10_000.0)  # others: a picture of 1,000 px would show 100 m, or 1 mm
+# Hz and px/cm (a picture of 1,000 px would show 100 m, or 1 mm): beyond them one recording drowns all others' features
+_RATES, _SCALES = (0.001, 10_000.0), (0.1, 10_000.0)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -100,10 +98,11 @@ def check_extent(entry: Entry, first: int, frames: int) -> tuple[int, int]:
 
 def check_scale(entry: Entry) -> None:
     """InputError for a frame rate or a scale that no recording has."""
-    if not 0 < entry.fps <= _FASTEST_FPS:
+    low, high = _RATES
+    if not low <= entry.fps <= high:
         raise InputError(
-            f"recording {entry.id}: frames_per_second is {entry.fps:g} but must be greater than 0 and at most "
-            f"{_FASTEST_FPS:g}; correct the table"
+            f"recording {entry.id}: frames_per_second is {entry.fps:g} but must be from {low:g} to {high:g}; "
+            "correct the table"
         )
     low, high = _SCALES
     if not np.isnan(entry.px_per_cm) and not low <= entry.px_per_cm <= high:

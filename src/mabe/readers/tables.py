@@ -31,8 +31,11 @@ VIDEOS = pandera.DataFrameSchema(
     }
 )
 _LAST_FRAME = 2**31 - 1
-# A number below 0 was written in too small a type (int8, int16), and so was taken for an earlier frame.
-_frame = pandera.Check.in_range(0, _LAST_FRAME)
+_frame = pandera.Check.in_range(
+    0,
+    _LAST_FRAME,
+    error=f"from 0 to {_LAST_FRAME} (frame numbers that were written in too small a type, int8 or int16, fall below 0)",
+)
 _bout_columns = {
     "action": pandera.Column(str),
     "start_frame": pandera.Column("int64", _frame),
@@ -114,7 +117,11 @@ def checked(schema: pandera.DataFrameSchema, table: pd.DataFrame, path: Path) ->
         what = f"breaks a rule: {fault['check']}"
     else:
         row = "" if pd.isna(fault["index"]) else f" in row {fault['index']}"
-        what = f"column {fault['column']} holds {fault['failure_case']!r}{row} but must be {fault['check']}"
+        value = fault["failure_case"]
+        held = repr(value.item() if isinstance(value, np.generic) else value)[
+            :60
+        ]  # it may have thousands of digits
+        what = f"column {fault['column']} holds {held}{row} but must be {fault['check']}"
     raise InputError(f"{path}: {what}; correct the file")
 
 
