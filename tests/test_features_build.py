@@ -145,6 +145,7 @@ def test_faults_name_what_is_wrong(tmp_path):
     built(params_of("motion", motion_fps=30.0), Store(tmp_path / "other"), tmp_path / "out3")
 
 
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")
 @pytest.mark.parametrize(
     ("features", "wild"),
     [
@@ -160,10 +161,7 @@ def test_a_statistic_that_is_not_finite_stops_and_names_the_recording(tmp_path, 
     xy = np.load(tmp_path / "store/train_xy.npy")
     xy[int(store.manifest["start"][3]) + 50, 1, SLOT["nose"]] = wild, -wild
     np.save(tmp_path / "store/train_xy.npy", xy)
-    with (
-        np.errstate(all="ignore"),
-        pytest.raises(InputError, match="recording lab/3: the spread of its features is not finite"),
-    ):
+    with pytest.raises(InputError, match="recording lab/3: the spread of its features is not finite"):
         built(params_of(features), store, tmp_path / "features")
     assert not (tmp_path / "features/normalisation.json").exists()
 
