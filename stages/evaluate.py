@@ -89,6 +89,9 @@ def main() -> None:
                 title=row["recording"],
             )
     write_json(METRICS / "evaluate.json", metrics)
+    absent = [name for name, scores in metrics["per_class"].items() if not scores["support"]]
+    if absent:
+        print(f"no validation frame of {', '.join(absent)}: f1_macro leaves out what does not occur and is not predicted")
 
 
 def training_bouts(store: Store) -> pd.DataFrame:

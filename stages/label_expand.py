@@ -1,16 +1,20 @@
 """label-expand: annotated bouts to one class per frame."""
 
 from mabe import params
-from mabe.labels import expand
+from mabe.labels import check_classes, expand
 from mabe.recordings import Store
 from runs.atomic import atomic_dir
 from stages.common import LABELS, METRICS, STORE, run, write_json
 
 
 def main() -> None:
+    settings = params.load(params.LabelParams)
     with atomic_dir(LABELS) as temporary:
-        metrics = expand(params.load(params.LabelParams), Store(STORE), temporary)
+        metrics = expand(settings, Store(STORE), temporary)
+        absent = check_classes(settings, metrics["classes"])
     write_json(METRICS / "labels.json", metrics)
+    if absent:
+        print(absent)
 
 
 if __name__ == "__main__":

@@ -210,6 +210,37 @@ def test_damaged_recording_is_quarantined(copy):
 
 
 @pytest.mark.integration
+def test_data_without_behaviour_stop_before_a_macro_f1_of_one(copy, failure):
+    """Four classes, of which the annotations name none: every stage used to pass, and every score was 1.0."""
+    path = copy / "data/store/bouts.parquet"
+    pd.read_parquet(path).assign(action="rear").to_parquet(path, index=False)
+    before = outputs(copy)
+    assert failure(copy, "label_expand").startswith(
+        "error: class_scheme mabe4 has no training frame of social, mating, aggressive: choose the class_scheme"
+    )
+    assert outputs(copy) == before
+    assert unfinished(copy) == []
+    change(copy, ignore_classes=["social", "mating"])
+    assert "no training frame of aggressive:" in failure(copy, "label_expand")
+
+
+@pytest.mark.integration
+def test_a_class_that_validation_lacks_is_named(copy):
+    store = Store(copy / "data/store")
+    path = copy / "data/store/bouts.parquet"
+    held_out = store.bouts["recording"].isin(store.recordings(split="val")["recording"])
+    store.bouts[
+        ~(held_out & store.bouts["action"].isin(["mount", "intromit", "attemptmount", "ejaculate"]))
+    ].to_parquet(path, index=False)
+    for name, says in (("label_expand", "macro-F1"), ("evaluate", "f1_macro")):
+        done = stage(copy, name)
+        assert done.returncode == 0, done.stderr
+        assert f"no validation frame of mating: {says} leaves out what does not occur" in done.stdout
+    metrics = json.loads((copy / "metrics/evaluate.json").read_text())
+    assert metrics["per_class"]["mating"]["support"] == 0
+
+
+@pytest.mark.integration
 @pytest.mark.parametrize("name", ["evaluate", "export"])
 def test_model_of_another_configuration_is_refused(copy, failure, name):
     change(copy, dropout=0.25, seed=7)

@@ -9,8 +9,10 @@ import pytest
 
 from mabe.errors import InputError
 from mabe.features import MISSING_VALUE, Normalisation, build, features_of
+from mabe.features.normalise import Statistics, normalisation_from
 from mabe.params import FeatureParams
 from mabe.recordings import Store
+from mabe.skeleton import SLOT
 
 FRAMES = (130, 40, 1, 300, 77, 90)
 SPLITS = ("train", "val", "train", "train", "val", "train")
@@ -141,3 +143,34 @@ def test_faults_name_what_is_wrong(tmp_path):
     with pytest.raises(InputError, match="lab/3 has fps nan"):
         built(params_of("motion"), Store(tmp_path / "other"), tmp_path / "out2")
     built(params_of("motion", motion_fps=30.0), Store(tmp_path / "other"), tmp_path / "out3")
+
+
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")
+@pytest.mark.parametrize(
+    ("features", "wild"),
+    [
+        ("coords", np.inf),
+        ("motion", np.inf),
+        ("engineered", np.inf),
+        ("motion", 3e38),
+    ],  # whose speed overflows
+)
+def test_a_statistic_that_is_not_finite_stops_and_names_the_recording(tmp_path, features, wild):
+    """What ingest refuses may still be in a store that something else wrote."""
+    store = write_store(tmp_path / "store")
+    xy = np.load(tmp_path / "store/train_xy.npy")
+    xy[int(store.manifest["start"][3]) + 50, 1, SLOT["nose"]] = wild, -wild
+    np.save(tmp_path / "store/train_xy.npy", xy)
+    with pytest.raises(InputError, match="recording lab/3: the spread of its features is not finite"):
+        built(params_of(features), store, tmp_path / "features")
+    assert not (tmp_path / "features/normalisation.json").exists()
+
+
+def test_no_normalisation_is_made_of_statistics_that_are_not_finite():
+    xy = np.ones((9, 4, 18, 2), np.float32)
+    xy[3] = np.inf
+    params = params_of("motion")
+    with np.errstate(all="ignore"):
+        statistics = Statistics.of(xy, 30.0, params)
+    with pytest.raises(InputError, match="not finite"):
+        normalisation_from(statistics, params)

@@ -1,18 +1,20 @@
 """From files to the store: the whole of both passes, on data sets of a few frames."""
 
 import json
+import re
 
 import numpy as np
 import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 from test_readers_dlc import ROWS, write_rats
-from test_readers_kaggle import write_video
+from test_readers_kaggle import write_bouts, write_video
 
 from mabe.errors import InputError
+from mabe.features import build
 from mabe.ingest import clip_bouts, ingest
 from mabe.labels import expand
-from mabe.params import IngestParams, LabelParams
+from mabe.params import FeatureParams, IngestParams, LabelParams
 from mabe.recordings import BOUT_COLUMNS, INTERPOLATED, MANIFEST_COLUMNS, MISSING, Store
 from mabe.skeleton import SLOT
 
@@ -201,6 +203,94 @@ def test_the_store_does_not_depend_on_the_number_of_workers(root, tmp_path):
     assert files(tmp_path / "one") == files(tmp_path / "two")
     with pytest.raises(InputError, match="unknown action 'hug'"):
         ingest(params(root), tmp_path / "three", workers=2)
+
+
+def test_findings_are_told_and_kept_whole(root, tmp_path):
+    """Few lines on the terminal, twenty names in the metrics, all of them in the store."""
+    for i in range(100, 140):
+        write_video(root, video_id=i, rows=[(0, 1, "wing", 1.0, 1.0)], bouts=[(1, 2, "attack", 0, 1)])
+    write_bouts(root / "train_annotation/LabZ/5.parquet", [(1, 2, "attack", 0, 1)])
+    (root / "notes.txt").write_text("x")
+    told: list[str] = []
+    metrics = ingest(params(root, on_error="quarantine"), tmp_path / "store", workers=1, tell=told.append)
+    report = json.loads((tmp_path / "store/report.json").read_text())
+    assert list(report["quarantined"]) == [f"LabA/{i}" for i in range(100, 140)]
+    assert [q["recording"] for q in metrics["quarantined"]] == list(report["quarantined"])[:20]
+    assert metrics["counts"]["quarantined"] == 40
+    assert len(json.dumps(metrics)) < 10_000
+    assert told[0].startswith("3 recordings (1 to train, 1 to validate, 1 to predict), 36 frames")
+    for line, says in zip(
+        told[1:],
+        [
+            r"quarantined: 40: LabA/100 \(.*unknown body part 'wing'.* and 37 more",
+            r"without labels: 1: LabU/3 \(left out\)",
+            "annotations without tracking, not used: 1: LabZ/5",
+            "other files, not used: 1: notes.txt",
+        ],
+        strict=True,
+    ):
+        assert re.fullmatch(f"  {says}", line), line
+
+
+def test_unlabelled_recordings_are_named_whether_or_not_they_enter(root, tmp_path):
+    for include in (False, True):
+        told: list[str] = []
+        metrics = ingest(
+            params(root, include_unlabelled=include),
+            tmp_path / f"store{include}",
+            workers=1,
+            tell=told.append,
+        )
+        assert metrics["unlabelled"] == ["LabU/3"]
+        assert told[1] == f"  without labels: 1: LabU/3{'' if include else ' (left out)'}"
+
+
+@pytest.mark.parametrize("wild", [1e5, 1e30, np.inf])
+def test_a_wild_coordinate_stops_or_is_quarantined(root, tmp_path, wild):
+    rows = moving(range(5), seed=9)
+    rows[7] = (*rows[7][:3], wild, 10.0)
+    write_video(root, video_id=9, rows=rows, bouts=[(1, 2, "attack", 0, 2)])
+    with pytest.raises(InputError, match=r"9\.parquet: neck of mouse 2 on frame 1 lies at x "):
+        ingest(params(root), tmp_path / "stopped", workers=1)
+    metrics = ingest(params(root, on_error="quarantine"), tmp_path / "store", workers=1)
+    assert [q["recording"] for q in metrics["quarantined"]] == ["LabA/9"]
+    assert np.nanmax(Store(tmp_path / "store").xy("train")) < 100
+
+
+@pytest.mark.parametrize("sentinel", [65535.0, -9999.0])
+@pytest.mark.parametrize("kind", ["coords", "motion", "engineered"])
+def test_one_sentinel_leaves_the_features_of_the_others_as_they_are(tmp_path, sentinel, kind):
+    """The point is missing on its frame; no other value is farther from what it would have been than one point is."""
+    settings = FeatureParams(
+        features=kind, num_mice=2, num_keypoints=7 if kind == "engineered" else 18, motion_fps=None
+    )
+    spread = []
+    for i, x in enumerate((100.0, sentinel)):
+        root = tmp_path / str(i)
+        for video_id in (1, 2, 3, 4):
+            rows = moving(range(60), seed=video_id)
+            if video_id == 1:
+                rows[100] = (*rows[100][:3], x, 100.0)
+            write_video(root, video_id=video_id, rows=rows, bouts=[(1, 2, "attack", 0, 9)])
+        split = tmp_path / "split.csv"
+        split.write_text("recording,split\nLabA/1,train\nLabA/2,train\nLabA/3,train\nLabA/4,val\n")
+        metrics = ingest(params(root, split_file=str(split)), root / "store", workers=1)
+        assert metrics["counts"]["points_outside"] == i
+        (root / "features").mkdir()
+        build(settings, Store(root / "store"), root / "features", 1)
+        spread.append(np.load(root / "features/train.npy")[60:].astype(float).std(0))
+    np.testing.assert_allclose(spread[0], spread[1], rtol=0.05, atol=1e-3)
+
+
+def test_labels_of_a_slower_clock_are_named(tmp_path):
+    root = tmp_path / "data"
+    rows = [f"{i},{i + 1},2,1{',' * 9}" for i in range(30)]
+    for number, bouts in enumerate(("1 10 base", "1 26 base", "1 5 base\n6 30 social"), start=1):
+        write_rats(root, number=number, rows=[*rows[:-1], f"29,{number},9,1{',' * 9}"], bouts=bouts)
+    metrics = ingest(params(root, data_source="rats"), tmp_path / "store", workers=1)
+    assert metrics["labels_end_early"] == ["rats/1", "rats/2"]
+    report = json.loads((tmp_path / "store/report.json").read_text())
+    assert report["labels_end_early"]["rats/1"] == "labels cover 10 of 30 frames"
 
 
 def test_corrupt_tracking_stops_or_is_quarantined(root, tmp_path):

@@ -6,7 +6,7 @@ import pytest
 
 from mabe.errors import InputError
 from mabe.ethogram import UNKNOWN, class_scheme
-from mabe.labels import expand, frame_labels
+from mabe.labels import check_classes, expand, frame_labels
 from mabe.metrics.segments import runs
 from mabe.params import LabelParams
 from mabe.recordings import Store
@@ -136,3 +136,38 @@ def test_expand_refuses_a_scheme_of_another_source_and_a_wrong_number_of_classes
     with pytest.raises(InputError, match="num_classes is 5"):
         expand(params(num_classes=5), store, tmp_path / "labels")
     assert not (tmp_path / "labels").exists()
+
+
+def counts(train: tuple[int, ...], val: tuple[int, ...]) -> dict[str, dict[str, int]]:
+    return {
+        split: dict(zip(("unknown", *SCHEME.names), (7, *frames), strict=True))
+        for split, frames in (("train", train), ("val", val))
+    }
+
+
+def params_of(*ignored: str) -> LabelParams:
+    return LabelParams(class_scheme="mabe4", ignore_classes=ignored, num_classes=4)
+
+
+def test_a_class_without_a_training_frame_stops():
+    with pytest.raises(
+        InputError, match=r"mabe4 has no training frame of social, mating, aggressive: choose the"
+    ):
+        check_classes(params_of(), counts((10, 0, 0, 0), (5, 0, 0, 0)))
+    with pytest.raises(InputError, match="no training frame of background"):
+        check_classes(params_of(), counts((0, 3, 3, 3), (5, 5, 5, 5)))
+    assert check_classes(params_of("mating"), counts((10, 3, 0, 3), (5, 2, 0, 1))) is None
+
+
+def test_a_validation_of_one_class_stops_and_one_without_a_class_says_so():
+    assert check_classes(params_of(), counts((1, 1, 1, 1), (1, 1, 1, 1))) is None
+    said = check_classes(params_of(), counts((9, 9, 9, 9), (5, 5, 0, 0)))
+    assert said.startswith("no validation frame of mating, aggressive: macro-F1 leaves out")
+    for val, says in (
+        ((5, 0, 0, 0), "1 scored class, background, which"),
+        ((0, 0, 0, 0), "0 scored classes, which"),
+    ):
+        with pytest.raises(InputError, match=f"the validation recordings have labels of {says}"):
+            check_classes(params_of(), counts((9, 9, 9, 9), val))
+    with pytest.raises(InputError, match="1 scored class, social, which"):
+        check_classes(params_of("background"), counts((9, 9, 9, 9), (5, 5, 0, 0)))

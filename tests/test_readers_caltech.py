@@ -46,6 +46,9 @@ def test_a_file_without_the_second_stream(tmp_path):
         ("595\t595\tsocial", "-5\t595\tsocial", "line 10"),
         ("595\t595\tsocial", "595\t594\tsocial", "line 10: a bout from frame 595 to 594"),
         ("1\t594", "0\t594", "line 9: a bout from frame 0"),
+        ("595\t595\tsocial", "595\t" + "9" * 40 + "\tsocial", "line 10"),
+        ("595\t595\tsocial", "9" * 5000 + "\t595\tsocial", "line 10"),
+        ("595\t595\tsocial", "٣\t595\tsocial", "line 10"),
         ("S2:", "S1:", "S1 begins twice"),
     ],
 )

@@ -23,7 +23,7 @@ import numpy as np
 import pandas as pd
 from tqdm import tqdm
 
-from mabe import arrays
+from mabe import arrays, report
 from mabe.errors import InputError
 from mabe.gaps import interpolate_gaps
 from mabe.params import IngestParams
@@ -38,7 +38,6 @@ from runs.cores import available_cores
 Arrays = dict[str, Callable[[int, np.ndarray], None]]
 """What writes rows of each of the store's arrays, by its name without the ending."""
 _ROWS_AT_ONCE = 4096  # of missing frames that are written
-_NAMES_LISTED = 20  # recordings with clipped bouts that the metrics name
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,18 +64,26 @@ class Written:
     missing: int
     """How many of them are missing, and how many interpolated."""
     interpolated: int
+    notes: dict[str, str]
+    """What to tell of it, by the names of FINDINGS."""
 
 
-def ingest(params: IngestParams, out: Path, workers: int | None = None) -> dict[str, Any]:
+def ingest(
+    params: IngestParams,
+    out: Path,
+    workers: int | None = None,
+    tell: Callable[[str], None] | None = None,
+) -> dict[str, Any]:
     """Writes the store to the directory `out` and returns the metrics.
 
-    workers: threads; None takes one per core.
+    workers: threads; None takes one per core. tell: called with each line of the summary.
     InputError where the source as a whole is wrong, and for a single recording if on_error is "stop".
-    Of the metrics, bouts_clipped counts the bouts that reached outside their recording, in all recordings;
-    bouts_clipped_in names the first 20 recordings with such bouts, in the order of the manifest, and no more.
+    The findings (`mabe.report`) are in report.json of the store in full; the metrics count them and name the first
+    20 of each, in the order of the manifest. bouts_clipped counts bouts, bouts_clipped_in names recordings.
     """
     source = open_source(params)
-    entries = [e for e in source.entries() if e.set == "test" or e.labelled or params.include_unlabelled]
+    listed = source.entries()
+    entries = [e for e in listed if e.set == "test" or e.labelled or params.include_unlabelled]
     if not any(e.labelled for e in entries):
         raise InputError(
             f"{params.data_dir} holds no labelled recording: add annotations or correct data_dir"
@@ -110,13 +117,16 @@ def ingest(params: IngestParams, out: Path, workers: int | None = None) -> dict[
     manifest.to_parquet(out / "manifest.parquet", index=False)
     bouts, bout_metrics = _bouts(written)
     bouts.to_parquet(out / "bouts.parquet", index=False)
-    return {
-        "source": params.data_source,
-        **_metrics(manifest, written, bout_metrics),
-        "labelled_without_annotation": list(source.labelled_without_annotation),
-        "annotated_without_behaviors": list(source.annotated_without_behaviors),
-        "quarantined": [{"recording": r, "reason": reason} for r, reason in sorted(quarantined.items())],
+    findings = _findings(source, listed, params, written, manifest) | {
+        "bouts_clipped_in": dict.fromkeys(bout_metrics.pop("bouts_clipped_in"), ""),
+        "quarantined": dict(sorted(quarantined.items())),
     }
+    (out / "report.json").write_text(report.in_full(findings))
+    metrics = {"source": params.data_source, **_metrics(manifest, written, bout_metrics)}
+    if tell is not None:
+        for line in report.lines(metrics, findings):
+            tell(line)
+    return metrics | report.in_short(findings)
 
 
 def _check_video_ids(entries: list[Entry]) -> None:
@@ -253,6 +263,7 @@ def _summary(place: Place, recording: Recording, status: np.ndarray, *, unit: st
         tracked=values,
         missing=missing,
         interpolated=int(np.count_nonzero(status == INTERPOLATED)),
+        notes=dict(recording.notes) | report.hole((status != MISSING).any(axis=0)),
     )
 
 
@@ -318,9 +329,36 @@ def _bouts(written: list[Written]) -> tuple[pd.DataFrame, dict[str, Any]]:
     return BOUTS.validate(bouts.sort_values(order, ignore_index=True)), {
         "bouts": int(tracked.sum()),
         "bouts_clipped": int(clipped.sum()),
-        "bouts_clipped_in": list(ids[np.unique(of[clipped])[:_NAMES_LISTED]]),
+        "bouts_clipped_in": list(ids[np.unique(of[clipped])]),
         "bouts_empty": int(empty.sum()),
     }
+
+
+def _findings(
+    source: Source, listed: list[Entry], params: IngestParams, written: list[Written], manifest: pd.DataFrame
+) -> report.Findings:
+    """All but those that are known already; written: in the manifest's order."""
+    findings: report.Findings = {
+        name: dict.fromkeys(getattr(source, name), "")
+        for name in (
+            "labelled_without_annotation",
+            "annotated_without_behaviors",
+            "annotation_without_tracking",
+            "unused_files",
+        )
+    }
+    left_out = "" if params.include_unlabelled else "left out"
+    findings["unlabelled"] = {e.id: left_out for e in listed if e.set == "train" and not e.labelled}
+    stops = {
+        w.row["recording"]: int(w.bouts["stop_frame"].max())
+        for w in written
+        if w.bouts is not None and len(w.bouts)
+    }
+    findings["labels_end_early"] = report.labels_end_early(manifest, stops)
+    for w in written:
+        for name, note in w.notes.items():
+            findings.setdefault(name, {})[w.row["recording"]] = note
+    return findings
 
 
 def _metrics(manifest: pd.DataFrame, written: list[Written], bouts: dict[str, Any]) -> dict[str, Any]:

@@ -1,6 +1,7 @@
 """From bouts to a class for every frame."""
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -78,6 +79,33 @@ def expand(params: LabelParams, store: Store, out: Path) -> dict[str, Any]:
         "classes": _frames_by_split(manifest, labels, scheme),
         "labs": {str(lab): _frames_by_split(rows, labels, scheme) for lab, rows in manifest.groupby("lab")},
     }
+
+
+def check_classes(params: LabelParams, frames: Mapping[str, Mapping[str, int]]) -> str | None:
+    """What to say of classes that validation lacks, if it lacks any; frames: of each class, by split.
+
+    A macro-F1 is a mean over the classes that there are, so with one class left it is 1.0 for a model that has learnt
+    nothing. InputError if a scored class has no training frame, or validation has but one scored class.
+    """
+    scheme = params.scheme()
+    scored = [scheme.names[i] for i in scheme.scored]
+    unseen = [name for name in scored if not frames["train"][name]]
+    if unseen:
+        raise InputError(
+            f"class_scheme {params.class_scheme} has no training frame of {', '.join(unseen)}: "
+            "choose the class_scheme of these annotations, or name what these animals never do in ignore_classes"
+        )
+    present = [name for name in scored if frames["val"][name]]
+    if len(present) < 2:
+        raise InputError(
+            f"the validation recordings have labels of {len(present)} scored class"
+            f"{f', {present[0]},' if present else 'es,'} which no macro-F1 can compare: choose another seed or "
+            "val_fraction, or name a split_file"
+        )
+    absent = [name for name in scored if name not in present]
+    if not absent:
+        return None
+    return f"no validation frame of {', '.join(absent)}: macro-F1 leaves out what does not occur and is not predicted"
 
 
 def _frames_by_split(

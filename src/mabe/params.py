@@ -60,7 +60,7 @@ class IngestParams:
     """Share of labelled recordings that are held out for validation."""
     seed: int = not_negative()
     on_error: str = one_of("stop", "quarantine")
-    """What a recording that cannot be read does: end the stage, or be listed in metrics/ingest.json."""
+    """What a recording that cannot be read does: end the stage, or be left out and listed."""
     max_gap_s: float = not_negative()
     """Missing stretches of a keypoint up to this long (s) are interpolated linearly."""
     include_unlabelled: bool

@@ -7,6 +7,7 @@ It is a directory:
     test_xy.npy, test_status.npy             likewise, only if the source has test recordings
     manifest.parquet                         a row per recording: see MANIFEST_COLUMNS
     bouts.parquet                            a row per annotated bout: see BOUT_COLUMNS
+    report.json                              what ingest found: see mabe.report
 
 Row `start + (video_frame - first_frame)` of a set's arrays is one frame of a recording, so a gap in
 video_frame is a stretch of missing rows, not a shift.

@@ -43,7 +43,8 @@ def build(params: FeatureParams, store: Store, out: Path, workers: int | None = 
     The arrays are float16 (N, D), aligned with the store's; rows of no recording are 0. Statistics are those of
     the train split alone. The result is the same, bit for bit, for any number of `workers` (threads; None means
     one per core). Memory: a few copies of each worker's recording.
-    Returns small metrics. InputError if the train split is empty or a frame rate is not positive.
+    Returns small metrics. InputError if the train split is empty, a frame rate is not positive or a statistic is not
+    finite.
     """
     workers = workers or available_cores()
     # One thread in each matrix product: the workers fill the cores, and sums keep their order.
@@ -82,7 +83,13 @@ def _fit(
         return Statistics.of(recording, span.fps, params, surveys.get(span.start))
 
     total: Statistics | None = None
-    for part in _in_order(pool, workers, statistics, spans, "statistics"):
+    parts = _in_order(pool, workers, statistics, spans, "statistics")
+    for span, part in zip(spans, parts, strict=True):
+        if not part.finite:
+            raise InputError(
+                f"recording {span.recording}: the spread of its features is not finite, so the store holds a keypoint "
+                "that is no position; correct its tracking file and run `dvc repro ingest` again"
+            )
         total = part if total is None else total.merge(part)
     assert total is not None
     return normalisation_from(total, params)

@@ -146,6 +146,14 @@ class Statistics:
     scatter: Scatter | None
     """engineered only."""
 
+    @property
+    def finite(self) -> bool:
+        """Whether the sums that a Normalisation is made of are numbers; one recording without would spoil them all."""
+        sums = (
+            [self.moments.squares] if self.scatter is None else [self.moments.squares, self.scatter.products]
+        )
+        return all(bool(np.isfinite(values).all()) for values in sums)
+
     @classmethod
     def of(cls, xy: np.ndarray, fps: float, params: FeatureParams, known: Survey | None = None) -> Self:
         """xy, fps: see `features_of`; known: see `motion_blocks`."""
@@ -166,13 +174,17 @@ class Statistics:
 
 
 def normalisation_from(statistics: Statistics, params: FeatureParams) -> Normalisation:
-    """The Normalisation of the recordings that `statistics` was merged from.
+    """The Normalisation of the recordings that `statistics` was merged from; InputError if it is not finite.
 
     Coordinates share one std, and their mean is 0, as each recording's is, so that normalising keeps the
     geometry. A keypoint's speed shares mean and std over mice, since which one is the first means nothing, and
     with the keypoint on the other side, so that a mirror image is one before and after; and so does its
     acceleration.
     """
+    if not statistics.finite:
+        raise InputError(
+            "the spread of the features is not finite, so a keypoint is no position: run `dvc repro ingest` again"
+        )
     n = params.num_mice * params.num_keypoints
     if params.features == "engineered":
         mean, std = statistics.moments.mean, statistics.moments.std()

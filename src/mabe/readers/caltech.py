@@ -23,12 +23,12 @@ from mabe.errors import InputError
 
 _TITLE = "Caltech Behavior Annotator"
 _STREAM = re.compile(r"(S\d+):\s+start\s+end\s+type")
-_BOUT = re.compile(r"(\d+)\s+(\d+)\s+(\S+)")
+_BOUT = re.compile(r"([0-9]{1,18})\s+([0-9]{1,18})\s+(\S+)")
 
 
 def read(path: Path) -> dict[str, pd.DataFrame]:
     """Bouts of every stream: columns start, stop (int64; frames from 0, stop exclusive) and action."""
-    lines = path.read_text(encoding="utf-8").splitlines()
+    lines = path.read_text(encoding="utf-8-sig").splitlines()
     if not lines or not lines[0].startswith(_TITLE):
         raise InputError(f"{path} is not an annotation file: its first line must begin with {_TITLE!r}")
     streams: dict[str, list[tuple[int, int, str]]] = {}

@@ -6,7 +6,9 @@ take an empty row of frame 0 for the header's index names and lose that frame.
 
 import csv
 import gzip
+import re
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import IO
 
@@ -15,42 +17,53 @@ import pyarrow as pa
 import pyarrow.csv
 
 from mabe.errors import InputError
+from mabe.readers.points import PointCheck
 
 _HEADER = ("scorer", "individuals", "bodyparts", "coords")
+_UNIQUE = "single"  # the individual of DeepLabCut's unique body parts, which are no animal
+_FRAME = re.compile(rb"-?[0-9]{1,18}")
 
 
 @dataclass(frozen=True, kw_only=True)
 class DlcTable:
     individuals: tuple[str, ...]
-    """Names in the order of the columns."""
+    """Names in the order of the columns, without `single` where there are others."""
     bodyparts: tuple[str, ...]
     """Names in the order of the columns; an individual may lack some."""
     first_frame: int
     xy: np.ndarray
-    """float32 (T, individuals, bodyparts, 2), pixels, NaN where empty or (0, 0)."""
+    """float32 (T, individuals, bodyparts, 2), pixels, NaN where empty, (0, 0) or outside any picture."""
+    notes: dict[str, str]
+    """What to tell of the file: see `mabe.report.FINDINGS`."""
 
 
 def read(path: Path) -> DlcTable:
     """The pose of one file, plain or gzipped; a frame that the index skips is a missing row.
 
-    InputError if a frame number lies outside those of the first and the last row (the extent), as a corrupt
-    one does: an array up to it might claim all memory.
+    DeepLabCut keeps what is no animal (corners, nests, objects) under the individual `single`: it is left out where
+    there are other individuals, and noted.
+    InputError for a coordinate that is no position (`PointCheck`), and if a frame number lies outside those of the
+    first and the last row (the extent), as a corrupt one does: an array up to it might claim all memory.
     Likelihood is not read: what DeepLabCut rejected is already empty, so there is nothing left to cut.
     """
     columns = _columns(path)
-    individuals = tuple(dict.fromkeys(individual for individual, _, _ in columns))
-    bodyparts = tuple(dict.fromkeys(bodypart for _, bodypart, _ in columns))
-    wanted = [i for i, (_, _, coord) in enumerate(columns) if coord in ("x", "y")]
+    individuals = _animals(columns)
+    unique = tuple(dict.fromkeys(part for who, part, _ in columns if who not in individuals))
+    number = {c: i for i, c in enumerate(columns, start=1) if c[0] in individuals and c[2] in ("x", "y")}
+    bodyparts = tuple(dict.fromkeys(bodypart for _, bodypart, _ in number))
     names = [f"f{i}" for i in range(len(columns) + 1)]  # f0 is the index
-    table = pyarrow.csv.read_csv(
-        path,
-        read_options=pyarrow.csv.ReadOptions(skip_rows=len(_HEADER), column_names=names, use_threads=False),
-        convert_options=pyarrow.csv.ConvertOptions(
-            include_columns=["f0", *(f"f{i + 1}" for i in wanted)],
-            column_types={"f0": pa.int64(), **{f"f{i + 1}": pa.float64() for i in wanted}},
-        ),
-    )
-    if table["f0"].null_count:
+    with pa.input_stream(str(path), compression="gzip" if _gzipped(path) else None) as stream:
+        table = pyarrow.csv.read_csv(
+            stream,
+            read_options=pyarrow.csv.ReadOptions(
+                skip_rows=len(_HEADER), column_names=names, use_threads=False
+            ),
+            convert_options=pyarrow.csv.ConvertOptions(
+                include_columns=["f0", *(f"f{i}" for i in number.values())],
+                column_types={"f0": pa.int64(), **{f"f{i}": pa.float64() for i in number.values()}},
+            ),
+        )
+    if not len(table) or table["f0"].null_count:
         raise InputError(f"{path}: a row has no frame number; restore the file")
     frame = table["f0"].to_numpy()
     first, last = int(frame[0]), int(frame[-1])
@@ -64,13 +77,33 @@ def read(path: Path) -> DlcTable:
     if len(np.unique(rows)) != len(rows):
         raise InputError(f"{path}: a frame number occurs twice; restore the file")
     xy = np.full((last - first + 1, len(individuals), len(bodyparts), 2), np.nan, dtype=np.float32)
-    for i in wanted:
-        individual, bodypart, coord = columns[i]
-        place = individuals.index(individual), bodyparts.index(bodypart), "xy".index(coord)
-        xy[(rows, *place)] = table[f"f{i + 1}"].to_numpy()
-    missing = np.isnan(xy).any(axis=-1) | (xy == 0).all(axis=-1)
-    xy[missing] = np.nan
-    return DlcTable(individuals=individuals, bodyparts=bodyparts, first_frame=first, xy=xy)
+    points = PointCheck(path)
+    for i, who in enumerate(individuals):
+        for k, part in enumerate(bodyparts):
+            if not {(who, part, "x"), (who, part, "y")} <= set(number):
+                continue
+            x, y = (table[f"f{number[who, part, axis]}"].to_numpy() for axis in "xy")
+            missing = points.missing(x, y, partial(_where, frame, who, part))
+            for axis, values in enumerate((x, y)):
+                xy[rows, i, k, axis] = values if missing is None else np.where(missing, np.nan, values)
+    notes = points.notes()
+    if unique:
+        notes["unique_bodyparts"] = ", ".join(unique)
+    return DlcTable(individuals=individuals, bodyparts=bodyparts, first_frame=first, xy=xy, notes=notes)
+
+
+def _where(frame: np.ndarray, individual: str, bodypart: str, row: int) -> str:
+    return f"{bodypart} of {individual} on frame {frame[row]}"
+
+
+def animals(path: Path) -> tuple[str, ...]:
+    """The names of the animals in the file's header, in the order of the columns."""
+    return _animals(_columns(path))
+
+
+def _animals(columns: list[tuple[str, str, str]]) -> tuple[str, ...]:
+    names = tuple(dict.fromkeys(individual for individual, _, _ in columns))
+    return tuple(n for n in names if n.casefold() != _UNIQUE) or names
 
 
 def extent(path: Path) -> tuple[int, int]:
@@ -84,19 +117,23 @@ def extent(path: Path) -> tuple[int, int]:
             tail = tail[-(1 << 16) :] + chunk  # the last row may be split between two chunks
     lines = tail.splitlines()
     last = next((line for line in reversed(lines) if line.strip()), b"")
-    try:
-        start, end = (int(line.split(b",", 1)[0]) for line in (first, last))
-    except ValueError:
+    ends = [line.split(b",", 1)[0].strip() for line in (first, last)]
+    if not all(_FRAME.fullmatch(end) for end in ends):
         raise InputError(
             f"{path}: the rows after the header do not begin with a frame number; restore the file"
-        ) from None
+        )
+    start, end = map(int, ends)
     return start, end - start + 1
 
 
 def _columns(path: Path) -> list[tuple[str, str, str]]:
     """(individual, bodypart, coord) of every column but the index; InputError for another kind of file."""
     with _open(path) as file:
-        rows = list(csv.reader(file.readline().decode() for _ in _HEADER))
+        header = [file.readline().decode("utf-8-sig") for _ in _HEADER]
+    try:
+        rows = list(csv.reader(header))
+    except csv.Error:
+        rows = []
     if [row[0] if row else "" for row in rows] != list(_HEADER) or len({len(row) for row in rows}) != 1:
         raise InputError(
             f"{path} is not a DeepLabCut multi-animal CSV: its first four rows must be {', '.join(_HEADER)}"
@@ -110,6 +147,10 @@ def _columns(path: Path) -> list[tuple[str, str, str]]:
 
 
 def _open(path: Path) -> IO[bytes]:
-    if path.suffix == ".gz":
+    if _gzipped(path):
         return gzip.open(path)  # type: ignore[return-value]
     return path.open("rb")
+
+
+def _gzipped(path: Path) -> bool:
+    return path.suffix.lower() == ".gz"

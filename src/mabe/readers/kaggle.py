@@ -6,6 +6,7 @@ a 30-fps timeline. stop_frame is exclusive, as in the official scorer.
 """
 
 import json
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -18,14 +19,16 @@ import pyarrow.parquet as pq
 
 from mabe.errors import InputError
 from mabe.ethogram import SCHEMES
+from mabe.readers.long_table import read_tracks
 from mabe.readers.recording import Recording
-from mabe.readers.source import Entry, check_extent, check_scale
+from mabe.readers.source import Entry, check_extent, check_scale, visible
 from mabe.readers.tables import ANNOTATION, VIDEOS, checked, is_annotation, reading
-from mabe.skeleton import MAX_MICE, SLOTS, slot_of_part
+from mabe.skeleton import MAX_MICE
 
 ACTIONS = SCHEMES["mabe4"].actions
 _MICE = {f"mouse{k}" for k in range(1, MAX_MICE + 1)}
-_ROWS_AT_ONCE = 1 << 16  # in the cache from step to step
+_FOLDERS = ("train_tracking", "train_annotation", "test_tracking", "test_annotation")
+_NAMES = {*_FOLDERS, "train.csv", "test.csv", "sample_submission.csv"}
 _RELABELLED_LAB, _VIDEO_FPS, _LABEL_FPS = "AdaptableSnail", 25, 30
 
 
@@ -49,7 +52,30 @@ class KaggleSource:
     @cached_property
     def annotated_without_behaviors(self) -> tuple[str, ...]:
         unlabelled = (e for e in self._table("train.csv", "train") if e.behaviors is None)
-        return tuple(e.id for e in unlabelled if self._annotation(e.set, e.lab, e.video_id).exists())
+        return tuple(e.id for e in unlabelled if self._file(e.set, "annotation", e.lab, e.video_id).exists())
+
+    @cached_property
+    def annotation_without_tracking(self) -> tuple[str, ...]:
+        return tuple(f"{path.parent.name}/{path.stem}" for path in self._unlisted if _is_annotation(path))
+
+    @cached_property
+    def unused_files(self) -> tuple[str, ...]:
+        """Files that no table lists, and whatever else is there."""
+        others = [path for path in visible(self.root) if path.name.lower() not in _NAMES]
+        unlisted = [path for path in self._unlisted if not _is_annotation(path)]
+        return tuple(str(path.relative_to(self.root)) for path in (*others, *unlisted))
+
+    @cached_property
+    def _unlisted(self) -> list[Path]:
+        """What lies in the folders of tracking and annotations and belongs to no row of the tables."""
+        used = {
+            self._file(e.set, kind, e.lab, e.video_id)
+            for e in self.entries()
+            for kind in ("tracking", "annotation")
+        }
+        labs = [lab for folder in _FOLDERS for lab in visible(self.root / folder)]
+        found = [path for lab in labs for path in (visible(lab) if lab.is_dir() else [lab])]
+        return [path for path in found if path not in used]
 
     def extent(self, entry: Entry) -> tuple[int, int]:
         check_scale(entry)
@@ -64,7 +90,7 @@ class KaggleSource:
         with reading(entry.path), pq.ParquetFile(entry.path, read_dictionary=["bodypart"]) as file:
             _check_tracking_types(file.schema_arrow, entry.path)
             first, frames = _extent(file, entry)
-            slots, tracks = _tracks(file, first, frames, entry.path)
+            slots, tracks, notes = read_tracks(file, first, frames, entry.path)
         bouts = read_annotation(entry.annotation) if entry.annotation else None
         label_fps = entry.fps
         if entry.lab == _RELABELLED_LAB and round(entry.fps) == _VIDEO_FPS:
@@ -82,6 +108,7 @@ class KaggleSource:
             bouts=bouts,
             annotated=(0, 0) if bouts is None else (first, first + frames),
             behaviors_labeled=behaviors,
+            notes=notes,
         )
 
     def _table(self, name: str, set: str) -> list[Entry]:
@@ -91,11 +118,15 @@ class KaggleSource:
         text = {"lab_id": str, "behaviors_labeled": str}
         try:
             with reading(path):
+                names = pd.read_csv(path, header=None, nrows=1, dtype=str).iloc[0]
                 table = pd.read_csv(path, usecols=lambda c: c in VIDEOS.columns, dtype=text)
         except pd.errors.ParserError as error:
             raise InputError(f"{path} is not a valid CSV file ({' '.join(str(error).split())})") from None
         except pd.errors.EmptyDataError:
             raise InputError(f"{path} is empty: restore the file") from None
+        twice = names[names.duplicated() & names.isin(VIDEOS.columns)]
+        if len(twice):
+            raise InputError(f"{path} has two columns {twice.iloc[0]}: remove one of them")
         table = checked(VIDEOS, table, path)
         repeated = table[table.duplicated(["lab_id", "video_id"])]
         if len(repeated):
@@ -107,21 +138,33 @@ class KaggleSource:
     def _entry(
         self, set: str, lab: str, video_id: int, fps: float, px_per_cm: float, behaviors: str | float
     ) -> Entry:
-        annotation = self._annotation(set, lab, video_id)
+        annotation = self._file(set, "annotation", lab, video_id)
         annotated = isinstance(behaviors, str) and set == "train" and annotation.exists()
         return Entry(
             lab=lab,
             video_id=int(video_id),
             set=set,
-            path=self.root / f"{set}_tracking" / lab / f"{video_id}.parquet",
+            path=self._file(set, "tracking", lab, video_id),
             annotation=annotation if annotated else None,
             fps=float(fps),
             px_per_cm=float(px_per_cm),
             behaviors=behaviors if isinstance(behaviors, str) else None,
         )
 
-    def _annotation(self, set: str, lab: str, video_id: int) -> Path:
-        return self.root / f"{set}_annotation" / lab / f"{video_id}.parquet"
+    def _file(self, set: str, kind: str, lab: str, video_id: int) -> Path:
+        """The tracking or annotation file of a recording, whether or not it exists; its ending in any case."""
+        path = self.root / f"{set}_{kind}" / lab / f"{video_id}.parquet"
+        return path if path.exists() else self._spelt_otherwise.get(path, path)
+
+    @cached_property
+    def _spelt_otherwise(self) -> dict[Path, Path]:
+        """Files whose ending is not in lower case, by the path that they would have."""
+        found = self.root.glob("t*_*/*/*.[pP][aA][rR][qQ][uU][eE][tT]")
+        return {path.with_suffix(".parquet"): path for path in found if path.suffix != ".parquet"}
+
+
+def _is_annotation(path: Path) -> bool:
+    return path.suffix.lower() == ".parquet" and path.parent.parent.name == "train_annotation"
 
 
 def parse_behaviors(text: str | None, recording: str) -> tuple[str, ...]:
@@ -136,7 +179,7 @@ def parse_behaviors(text: str | None, recording: str) -> tuple[str, ...]:
     where = f"recording {recording}: behaviors_labeled"
     try:
         listed = json.loads(text)
-    except json.JSONDecodeError:
+    except (ValueError, RecursionError):  # a number of thousands of digits is a plain ValueError
         listed = None
     if not isinstance(listed, list) or not all(isinstance(entry, str) for entry in listed):
         raise InputError(f"{where} is not a JSON list of text but {text[:60]!r}; correct the table")
@@ -158,11 +201,12 @@ def read_annotation(path: Path) -> pd.DataFrame:
     """The bouts of one annotation file, as `Recording.bouts`."""
     with reading(path), pq.ParquetFile(path) as file:
         table = file.read(use_threads=False)
-    for i, field in enumerate(table.schema):
-        if pa.types.is_integer(field.type):  # int8, int16 and int32 differ from file to file
-            table = table.set_column(i, field.name, table[i].cast(pa.int64()))
-        elif pa.types.is_dictionary(field.type):
-            table = table.set_column(i, field.name, table[i].cast(field.type.value_type))
+        _check_names(table.schema, path, ANNOTATION.columns)
+        for i, field in enumerate(table.schema):
+            if pa.types.is_integer(field.type):  # int8, int16 and int32 differ from file to file
+                table = table.set_column(i, field.name, table[i].cast(pa.int64()))
+            elif pa.types.is_dictionary(field.type):
+                table = table.set_column(i, field.name, table[i].cast(field.type.value_type))
     if not is_annotation(table):
         table = pa.Table.from_pandas(checked(ANNOTATION, table.to_pandas(), path))
     unknown = sorted(set(pc.unique(table["action"]).to_pylist()) - ACTIONS)
@@ -187,7 +231,8 @@ def _unknown_action(where: str, action: str) -> str:
 
 
 def _check_tracking_types(schema: pa.Schema, path: Path) -> None:
-    """InputError unless the tracking table has its five columns in types that can hold them."""
+    """InputError unless the tracking table has its five columns, each once, in types that can hold them."""
+    _check_names(schema, path, ("video_frame", "mouse_id", "bodypart", "x", "y"))
     whole = ("a whole number", pa.types.is_integer)
     number = ("a number", lambda t: pa.types.is_floating(t) or pa.types.is_integer(t))
     text = ("text", lambda t: _is_text(t.value_type if pa.types.is_dictionary(t) else t))
@@ -200,6 +245,13 @@ def _check_tracking_types(schema: pa.Schema, path: Path) -> None:
             raise InputError(
                 f"{path}: column {name} is {schema.field(name).type} but must be {says}; restore the file"
             )
+
+
+def _check_names(schema: pa.Schema, path: Path, needed: Iterable[str]) -> None:
+    """InputError if two columns have one of the needed names."""
+    twice = [name for name in needed if schema.names.count(name) > 1]
+    if twice:
+        raise InputError(f"{path}: there are two columns {twice[0]}; restore the file")
 
 
 def _is_text(type: pa.DataType) -> bool:
@@ -221,79 +273,3 @@ def _extent(file: pq.ParquetFile, entry: Entry) -> tuple[int, int]:
         if low is None:
             raise InputError(f"{entry.path}: column video_frame is empty; restore the file")
     return check_extent(entry, low, high - low + 1)
-
-
-def _tracks(file: pq.ParquetFile, first: int, frames: int, path: Path) -> tuple[np.ndarray, np.ndarray]:
-    """slots (P,) and tracks (P, T, 2) of a Recording: the long table scattered to its (mouse, slot, frame).
-
-    Rows that fall on the same place are averaged: parts that share a slot (the headpieces and, where it is
-    tracked too, the head itself), each counting once per row that is present.
-    """
-    shape = (MAX_MICE * len(SLOTS), frames)
-    # Keypoints that nobody tracked take no memory here: the system gives a page of zeros when it is written.
-    x_total, y_total = np.zeros(shape, np.float32), np.zeros(shape, np.float32)
-    count = np.zeros(shape, np.uint16)
-    seen = np.zeros(len(count), bool)
-    columns = ["video_frame", "mouse_id", "bodypart", "x", "y"]
-    for batch in file.iter_batches(_ROWS_AT_ONCE, columns=columns, use_threads=False):
-        if not batch.num_rows:
-            continue
-        for name in columns[:3]:
-            if batch.column(name).null_count:
-                raise InputError(f"{path}: column {name} has empty rows; restore the file")
-        mouse = batch.column("mouse_id").to_numpy()
-        if mouse.min() < 1 or mouse.max() > MAX_MICE:
-            raise InputError(f"{path}: mouse_id must be from 1 to {MAX_MICE}; correct the file")
-        x, y = (
-            batch.column(c).to_numpy(zero_copy_only=False).astype(np.float32, copy=False) for c in ("x", "y")
-        )
-        found: np.ndarray | np.uint16 = np.uint16(1)
-        with np.errstate(over="ignore", invalid="ignore"):
-            both = x + y
-        if not np.isfinite(both).all() or np.count_nonzero(x) < len(x):
-            if np.isinf(x).any() or np.isinf(y).any():
-                raise InputError(f"{path}: x or y is infinite; correct the file")
-            absent = np.isnan(both) | ((x == 0) & (y == 0))
-            found, x, y = (~absent).astype(np.uint16), np.where(absent, 0, x), np.where(absent, 0, y)
-        row_of, used, key = _rows(mouse, batch.column("bodypart"), path)
-        seen[row_of[used]] = True
-        frame = batch.column("video_frame").to_numpy().astype(np.int64, copy=False)
-        if frame.min() < first or frame.max() >= first + frames:
-            raise InputError(
-                f"{path}: video_frame does not agree with the file's statistics; restore the file"
-            )
-        place = (row_of * frames - first)[key]
-        place += frame
-        np.add.at(count.reshape(-1), place, found)
-        np.add.at(x_total.reshape(-1), place, x)
-        np.add.at(y_total.reshape(-1), place, y)
-    slots = np.flatnonzero(seen)
-    tracks = np.empty((len(slots), frames, 2), np.float32)
-    with np.errstate(invalid="ignore"):  # 0 / 0 is NaN: a keypoint that no row holds
-        for i, slot in enumerate(slots):
-            rows = count[slot].astype(np.float32)
-            np.divide(x_total[slot], rows, out=tracks[i, :, 0])
-            np.divide(y_total[slot], rows, out=tracks[i, :, 1])
-    return slots, tracks
-
-
-def _rows(mouse: np.ndarray, bodypart: pa.Array, path: Path) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Where the rows of a batch fall: mouse · 18 + slot of every (mouse, part) key, whether it is used, each row's key.
-
-    Names are looked up once each.
-    """
-    if not pa.types.is_dictionary(bodypart.type):
-        bodypart = bodypart.dictionary_encode()
-    parts = len(bodypart.dictionary)
-    key = mouse.astype(np.int64)
-    key *= parts
-    key += bodypart.indices.to_numpy().astype(np.int64)
-    used = np.bincount(key, minlength=(1 + MAX_MICE) * parts) > 0
-    slots = np.zeros(parts, np.int64)
-    for part in np.flatnonzero(used.reshape(-1, parts).any(axis=0)):
-        try:
-            slots[part] = slot_of_part(bodypart.dictionary[int(part)].as_py())
-        except InputError as error:
-            raise InputError(f"{path}: {error}") from None
-    row_of = np.arange(-1, MAX_MICE)[:, None] * len(SLOTS) + slots  # mice count from 1
-    return row_of.ravel(), used, key

@@ -4,8 +4,8 @@ A laboratory tracks 4 to 18 parts of 2 to 4 mice. So a recording holds a track o
 and only the store's rows, made some at a time, have a place for every other one too.
 """
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 
 import numpy as np
 import pandas as pd
@@ -45,6 +45,8 @@ class Recording:
     """Frames [start, stop) that were looked at by an annotator, as video_frame; (0, 0) if none were."""
     behaviors_labeled: tuple[str, ...]
     """What the annotators looked for: "mouse1,mouse2,attack" or "mouse1,self,rear"."""
+    notes: Mapping[str, str] = field(default_factory=dict)
+    """What to tell of the recording, by the names of `mabe.report.FINDINGS`."""
 
     @property
     def id(self) -> str:

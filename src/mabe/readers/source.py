@@ -4,10 +4,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+import numpy as np
+
 from mabe.errors import InputError
 from mabe.readers.recording import Recording
 
 _LONGEST_HOURS = 48  # a longer recording means a corrupt frame number, which would claim all memory
+# Hz and px/cm (a picture of 1,000 px would show 100 m, or 1 mm): beyond them one recording drowns all others' features
+_RATES, _SCALES = (0.001, 10_000.0), (0.1, 10_000.0)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,6 +51,14 @@ class Source(Protocol):
     def annotated_without_behaviors(self) -> tuple[str, ...]:
         """Recordings that have an annotation file, but no behaviors_labeled: they count as unlabelled."""
 
+    @property
+    def annotation_without_tracking(self) -> tuple[str, ...]:
+        """Recordings of which there is an annotation file alone: they are left out."""
+
+    @property
+    def unused_files(self) -> tuple[str, ...]:
+        """What else lies beside the source's files, relative to its folder: a misspelt name, perhaps."""
+
     def entries(self) -> list[Entry]:
         """Every recording, in an order that only depends on the data."""
 
@@ -57,8 +69,24 @@ class Source(Protocol):
         """The recording. Its bouts are as filed: they may be empty or reach past its ends."""
 
 
+def visible(folder: Path) -> list[Path]:
+    """What a folder holds but for hidden files, by name; nothing if there is no such folder."""
+    if not folder.is_dir():
+        return []
+    return sorted(path for path in folder.iterdir() if not path.name.startswith("."))
+
+
 def check_extent(entry: Entry, first: int, frames: int) -> tuple[int, int]:
-    """(first, frames), or InputError if no recording is that long."""
+    """(first, frames), or InputError if no recording has these frame numbers."""
+    if first < 0:
+        raise InputError(
+            f"{entry.path}: frame numbers begin at {first}, but frames count from 0; numbers that were written in "
+            "too small a type (int8, int16) look like this; restore the file"
+        )
+    if frames < 1:
+        raise InputError(
+            f"{entry.path}: frame numbers run from {first} down to {first + frames - 1}; restore the file"
+        )
     if frames > _LONGEST_HOURS * 3600 * entry.fps:
         hours = frames / entry.fps / 3600
         raise InputError(
@@ -70,12 +98,15 @@ def check_extent(entry: Entry, first: int, frames: int) -> tuple[int, int]:
 
 def check_scale(entry: Entry) -> None:
     """InputError for a frame rate or a scale that no recording has."""
-    if not 0 < entry.fps < float("inf"):
+    low, high = _RATES
+    if not low <= entry.fps <= high:
         raise InputError(
-            f"recording {entry.id}: frames_per_second is {entry.fps:g} but must be greater than 0; correct the table"
+            f"recording {entry.id}: frames_per_second is {entry.fps:g} but must be from {low:g} to {high:g}; "
+            "correct the table"
         )
-    if entry.px_per_cm <= 0 or entry.px_per_cm == float("inf"):
+    low, high = _SCALES
+    if not np.isnan(entry.px_per_cm) and not low <= entry.px_per_cm <= high:
         raise InputError(
-            f"recording {entry.id}: pix_per_cm_approx is {entry.px_per_cm:g} but must be greater than 0, "
-            "or empty where unknown; correct the table"
+            f"recording {entry.id}: pix_per_cm_approx is {entry.px_per_cm:g} but must be greater than 0 (from "
+            f"{low:g} to {high:g}), or empty where unknown; correct the table"
         )

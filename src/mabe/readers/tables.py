@@ -30,10 +30,16 @@ VIDEOS = pandera.DataFrameSchema(
         "behaviors_labeled": pandera.Column(str, nullable=True),
     }
 )
+_LAST_FRAME = 2**31 - 1
+_frame = pandera.Check.in_range(
+    0,
+    _LAST_FRAME,
+    error=f"from 0 to {_LAST_FRAME} (frame numbers that were written in too small a type, int8 or int16, fall below 0)",
+)
 _bout_columns = {
     "action": pandera.Column(str),
-    "start_frame": pandera.Column("int64"),
-    "stop_frame": pandera.Column("int64"),
+    "start_frame": pandera.Column("int64", _frame),
+    "stop_frame": pandera.Column("int64", _frame),
 }
 ANNOTATION = pandera.DataFrameSchema(
     {
@@ -96,7 +102,10 @@ def is_annotation(table: pa.Table) -> bool:
         return False
     agent, target, start, stop = (table[name].to_numpy() for name in whole)
     individuals = np.concatenate([agent, target])
-    return bool(((individuals >= 1) & (individuals <= MAX_MICE)).all() and (start <= stop).all())
+    return bool(
+        ((individuals >= 1) & (individuals <= MAX_MICE)).all()
+        and ((start >= 0) & (start <= stop) & (stop <= _LAST_FRAME)).all()
+    )
 
 
 def checked(schema: pandera.DataFrameSchema, table: pd.DataFrame, path: Path) -> pd.DataFrame:
@@ -111,7 +120,11 @@ def checked(schema: pandera.DataFrameSchema, table: pd.DataFrame, path: Path) ->
         what = f"breaks a rule: {fault['check']}"
     else:
         row = "" if pd.isna(fault["index"]) else f" in row {fault['index']}"
-        what = f"column {fault['column']} holds {fault['failure_case']!r}{row} but must be {fault['check']}"
+        value = fault["failure_case"]
+        held = repr(value.item() if isinstance(value, np.generic) else value)[
+            :60
+        ]  # it may have thousands of digits
+        what = f"column {fault['column']} holds {held}{row} but must be {fault['check']}"
     raise InputError(f"{path}: {what}; correct the file")
 
 

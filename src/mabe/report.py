@@ -1,0 +1,109 @@
+"""What ingest found out about a data set that somebody should know: in full in the store, in short elsewhere."""
+
+import json
+from collections.abc import Mapping
+from itertools import islice
+from textwrap import shorten
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+Findings = dict[str, dict[str, str]]
+"""Of each of FINDINGS that there is: the recordings or files, each with what is to be said of it (or nothing)."""
+
+FINDINGS: dict[str, str] = {
+    "quarantined": "quarantined",
+    "unlabelled": "without labels",
+    "labels_end_early": "labels end early, are they on another clock",
+    "bouts_clipped_in": "bouts reach outside the recording and are cut",
+    "annotation_without_tracking": "annotations without tracking, not used",
+    "unused_files": "other files, not used",
+    "long_holes": "nobody is tracked for more than half of the recording at a stretch",
+    "points_outside": "points outside any picture, taken as missing",
+    "unique_bodyparts": "unique body parts of no animal, left out",
+    "animals_by_order": "animals meet in turn, so that a name is not the same mouse in every recording",
+    "labelled_without_annotation": "behaviours listed but no annotation file",
+    "annotated_without_behaviors": "annotation file but no behaviours listed",
+}
+"""In the order in which they are told."""
+_WITHIN_UNLABELLED = ("labelled_without_annotation", "annotated_without_behaviors")
+LISTED, TOLD = 20, 3  # how many the metrics and the terminal name
+_REASON, _WIDTH = 300, 240  # characters of a reason in the metrics and on the terminal
+LEAST_COVERED = 0.9  # of a recording's frames
+
+
+def in_short(findings: Findings) -> dict[str, Any]:
+    """The metrics' part of it: how many there are of each, and the names of the first 20."""
+    short: dict[str, Any] = {"counts": {name: len(findings.get(name, {})) for name in FINDINGS}}
+    for name in FINDINGS:
+        short[name] = list(findings.get(name, {}))[:LISTED]
+    reasons = findings.get("quarantined", {})
+    short["quarantined"] = [{"recording": r, "reason": reasons[r][:_REASON]} for r in short["quarantined"]]
+    return short
+
+
+def in_full(findings: Findings) -> str:
+    """What report.json of the store holds: every one of them, by name."""
+    return json.dumps({name: findings.get(name, {}) for name in FINDINGS}, indent=1) + "\n"
+
+
+def lines(metrics: Mapping[str, Any], findings: Findings) -> list[str]:
+    """What the terminal shows of ingest's metrics and findings: a line of each kind, three named."""
+    m = metrics
+    told = [
+        f"{m['recordings']} recordings ({m['train_recordings']} to train, {m['val_recordings']} to validate, "
+        f"{m['test_recordings']} to predict), {m['frames']:,} frames, {m['hours']:.2f} h, {m['bouts']:,} bouts"
+    ]
+    for name, says in FINDINGS.items():
+        found = findings.get(name, {})
+        if not found or name in _WITHIN_UNLABELLED:
+            continue
+        named = [
+            _printable(f"{who} ({shorten(what, _WIDTH)})" if what else who)
+            for who, what in islice(found.items(), TOLD)
+        ]
+        more = f" and {len(found) - TOLD} more" if len(found) > TOLD else ""
+        told.append(f"  {says}: {len(found)}: {'; '.join(named)}{more}")
+    return told
+
+
+def _printable(text: str) -> str:
+    """A name of a file may hold a line break, or bytes that no terminal can show."""
+    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
+
+
+def labels_end_early(manifest: pd.DataFrame, last_stop: Mapping[str, int]) -> dict[str, str]:
+    """Recordings whose labels cover much less than their frames, as labels of a slower clock do.
+
+    manifest: MANIFEST_COLUMNS. last_stop: the last stop_frame of each recording with bouts, before they are cut.
+    An annotator who writes a label for every frame tells how far the labels go. One who marks bouts alone does not,
+    and a recording may well end without one; but of three or more of a laboratory one has a bout near its end.
+    """
+    early = {}
+    covered = manifest["annotated_stop"] - manifest["annotated_start"]
+    for row, n in zip(manifest.itertuples(), covered, strict=True):
+        if 0 < n < LEAST_COVERED * row.frames or (n == 0 and row.recording in last_stop):
+            early[row.recording] = f"labels cover {n} of {row.frames} frames"
+    marked = manifest[manifest["recording"].isin(last_stop) & ~manifest["recording"].isin(early)]
+    marked = marked.assign(stop=marked["recording"].map(last_stop).astype("int64") - marked["first_frame"])
+    for _, lab in marked.groupby("lab"):
+        least = LEAST_COVERED if len(lab) >= 3 else 0.5
+        if (lab["stop"] < least * lab["frames"]).all():
+            for row in lab.itertuples():
+                early[row.recording] = f"the last bout ends after {row.stop} of {row.frames} frames"
+    return early
+
+
+def hole(present: np.ndarray) -> dict[str, str]:
+    """The note on a recording in which nothing is present on more than half of the frames at a stretch.
+
+    present: bool (T,). A wrong frame number far from the others makes such a hole, and so do numbers that wrapped.
+    """
+    there = np.concatenate([[-1], np.flatnonzero(present), [len(present)]])
+    missing = np.diff(there) - 1
+    longest = int(missing.argmax())
+    if missing[longest] <= len(present) / 2:
+        return {}
+    start, stop = there[longest] + 1, there[longest + 1]
+    return {"long_holes": f"rows {start} to {stop - 1} of {len(present)}"}
