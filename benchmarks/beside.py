@@ -2,7 +2,7 @@
 
     python -m benchmarks.beside
 
-V5 in float32, a few small epochs on made-up frames, on all cores. Seconds are those of the epochs, of the slower of two,
+V5 in float32, a few small epochs on made-up frames, on all cores. Seconds are those of the epochs of the slower one,
 the least of TURNS turns. If all of one training's work were spread over all cores, two would take
 twice as long.
 """
