@@ -457,6 +457,72 @@ def test_commands_need_no_container(site):
     assert len(site.state.tasks) == started
 
 
+@pytest.mark.parametrize(
+    ("name", "data"),
+    [
+        ("done.json", b'{"label": "t'),
+        ("done.json", b"{}"),
+        ("checkpoints.json", b"{"),
+        ("call.json", b""),
+        ("queued.json", b"[]"),
+    ],
+)
+def test_what_is_damaged_holds_up_no_other_run(site, name, data):
+    """It is said on stderr and refused where it is needed; the command that is named removes the file."""
+    for epochs in (2, 3):
+        assert site.toy({"epochs": epochs}).wait()[0] == 0
+    files = next(iter(site.state.volumes.values())).files
+    (bad,) = {path.split("/")[1] for path in files if path.endswith("epoch-0003.pt")}
+    (good,) = {path.split("/")[1] for path in files if path.endswith("done.json")} - {bad}
+    files[f"runs/{bad}/{name}"] = data
+
+    said = site.runs("status")
+    assert f"warning: runs/{bad}/{name} on the Volume mabe-data is damaged (" in said
+    assert f"`modal volume rm mabe-data runs/{bad}/{name}` removes it" in said
+    states = {line.split()[0]: line for line in said.splitlines() if not line.startswith("warning")}
+    assert states[good[:12]].split()[1:] == ["toy", "done", "epoch-0002.pt", "CPU"]
+    assert ("damaged" in states[bad[:12]]) == (name in ("done.json", "checkpoints.json"))
+    site.runs("logs", good[:8])
+    site.runs("fetch", good[:8], "--to", "kept")
+    code, log = site.toy({"epochs": 3}).wait()
+    assert "Traceback" not in log
+    assert (code != 0) == (name == "done.json"), log
+    shown = site.runs("logs", bad[:8])
+    assert "epoch 3/3" in shown or name == "call.json"  # who knows the log
+    site.runs("fetch", bad[:8], fails=name == "checkpoints.json")
+
+    said = site.runs("clean")
+    assert f"removed run {good[:12]}" in said
+    assert (f"runs/{bad}/done.json" in files) == (name == "done.json")
+    if name == "done.json":
+        del files[f"runs/{bad}/{name}"]  # as the sentence says
+        code, log = site.toy({"epochs": 3}).wait()
+        assert code == 0, log
+        assert "toy run: epochs 4 to 3" in log  # from the newest checkpoint: nothing is left to do
+
+
+def test_names_on_the_volume_lead_nowhere_else(site):
+    assert site.toy({"epochs": 2}).wait()[0] == 0
+    files = next(iter(site.state.volumes.values())).files
+    (key,) = {path.split("/")[1] for path in files if path.endswith("done.json")}
+    payload = b"print('owned')\n"
+    facts = {"size": len(payload), "sha256": hashlib.sha256(payload).hexdigest()}
+    whole = json.loads(files[f"runs/{key}/done.json"])
+    for name in ("../escaped.py", f"{site.folder}/absolute.py"):
+        files[f"runs/{key}/output/{name}"] = files[f"runs/{key}/checkpoints/{name}"] = payload
+        done = whole | {"files": whole["files"] | {name: facts}}
+        files[f"runs/{key}/done.json"] = json.dumps(done).encode()
+        files[f"runs/{key}/checkpoints.json"] = json.dumps({name: facts}).encode()
+        code, log = site.toy({"epochs": 2}).wait()
+        assert code == 1
+        assert "which may lead elsewhere" in log.splitlines()[-1]
+        assert "no checkpoint" in site.runs("fetch", key[:8], "--to", "inside", fails=True)
+        assert "may lead elsewhere" in site.runs("fetch", key[:8], "--output", "--to", "inside", fails=True)
+    assert [path for path in site.folder.rglob("*.py") if path.name in ("escaped.py", "absolute.py")] == []
+    files["runs/\x1b[2J/done.json"] = b"{}"
+    assert site.runs("status").splitlines()[-1].split()[0] == key[:12]
+
+
 def test_clean_leaves_a_run_that_is_under_way(site):
     site.server.hold("epoch 3/")
     client = site.toy(SLOW)

@@ -428,4 +428,4 @@ def test_an_interrupted_start_says_that_the_run_goes_on(monkeypatch, tmp_path, c
     with pytest.raises(KeyboardInterrupt):
         client.carry_out(JOB, MACHINE, tmp_path / "output", on_epoch=print)
     assert "run k1 goes on without this machine" in capsys.readouterr().out
-    assert client.state("k1") == noted(None, APP)
+    assert client.state("k1") == Note(call_id=None, app_id=APP, label="toy", gpu="A10")

@@ -350,23 +350,31 @@ def fault_of(
     state: Any, params: TrainParams, model: nn.Module, optimiser: torch.optim.Optimizer, schedule: Schedule
 ) -> str | None:
     """Why a checkpoint's state is none that this run saves; None if it may be one."""
-    scores = {"loss": 0.0, **dict.fromkeys(params.eval_metrics, 0.0)}
-    record = {"epoch": 0, "lr": 0.0, "seconds": 0.0, "train": scores, "val": scores}
     weights = model.state_dict()
     like = {
         "model": weights,
         "optimiser": dict,
         "schedule": schedule.state(),
-        "progress": vars(Progress()) | {"history": Each(record)},
+        "progress": vars(Progress()) | {"history": like_history(params)},
         "best": weights,
     }
     fault = unlike(state, like) or unlike_optimiser(state["optimiser"], optimiser)
     if fault is not None:
         return fault
-    history, best = state["progress"]["history"], state["progress"]["best_epoch"]
+    return fault_of_epochs(state["progress"]["history"], state["progress"]["best_epoch"])
+
+
+def like_history(params: TrainParams) -> Each:
+    """The structure of a history, for `unlike`."""
+    scores = {"loss": 0.0, **dict.fromkeys(params.eval_metrics, 0.0)}
+    return Each({"epoch": 0, "lr": 0.0, "seconds": 0.0, "train": scores, "val": scores})
+
+
+def fault_of_epochs(history: list[Record], best_epoch: int) -> str | None:
+    """Why no run has such epochs; None if one may have them."""
     if [record["epoch"] for record in history] != list(range(1, len(history) + 1)):
         return "its epochs do not follow each other"
-    return None if 1 <= best <= len(history) else f"its best epoch is {best} of {len(history)}"
+    return None if 1 <= best_epoch <= len(history) else f"its best epoch is {best_epoch} of {len(history)}"
 
 
 def epoch_seed(seed: int, epoch: int) -> int:
