@@ -51,13 +51,14 @@ compare: tags  ## parameters and metrics of two recorded versions: make compare 
 	dvc params diff $(A) $(B)
 	dvc metrics diff $(A) $(B) --targets metrics/train.json metrics/evaluate.json
 
-bench: install  ## the six benchmarks, one JSON line each, and the table of docs/performance.md (idle machine)
+bench: install  ## the seven benchmarks, one JSON line each, and the table of docs/performance.md (idle machine)
 	dvc repro --quiet
 	python -m benchmarks.train
 	python -m benchmarks.epoch
 	python -m benchmarks.prepare
 	python -m benchmarks.score
 	python -m benchmarks.noop
+	python -m benchmarks.beside
 	python -m benchmarks.video
 	python -m tools.performance
 

@@ -1,4 +1,4 @@
-"""V6 at its full width on made-up frames: what the training benchmarks run, and the arithmetic it takes."""
+"""V6 at its full width (and V5) on made-up frames: what the training benchmarks run, and the arithmetic it takes."""
 
 import dataclasses
 import itertools
@@ -24,9 +24,13 @@ BLOCK = 40_000  # rows that are drawn; longer arrays repeat them
 
 
 def v6(**changes: Any) -> TrainParams:
-    """V6's training parameters, as conf/ composes them for the competition's data."""
+    return parameters("v6", **changes)
+
+
+def parameters(version: str, **changes: Any) -> TrainParams:
+    """A version's training parameters, as conf/ composes them for the competition's data."""
     values: dict[str, Any] = {}
-    for name in ("config", "version/v6", "data/kaggle", "compute/local"):
+    for name in ("config", f"version/{version}", "data/kaggle", "compute/local"):
         values |= yaml.safe_load((CONF / f"{name}.yaml").read_text())
     return dataclasses.replace(params.parse(TrainParams, values), **changes)
 

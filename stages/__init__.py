@@ -6,3 +6,5 @@ from pathlib import Path
 # The library beside these stages, not the one that happens to be installed: `dvc exp run --temp` and queued
 # experiments run in a copy of the repository, and must run the copy's code.
 sys.path.insert(0, str(Path(__file__).parents[1] / "src"))
+
+import runs as runs  # before torch, see runs.WAITING

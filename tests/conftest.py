@@ -8,6 +8,8 @@ import pytest
 from repository import Clone, copied, ran, scratch, settings
 from workspace import FEW_FILES, change
 
+import runs as runs  # before torch, see runs.WAITING
+
 IN_CI = ("modal", "swift")
 """Packages of extras; on somebody's machine the tests that need one are skipped with the reason."""
 

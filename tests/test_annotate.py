@@ -235,6 +235,20 @@ def test_what_is_written_is_what_is_read(tmp_path, monkeypatch):
             '{"list": [{"path": "a.mp4", "frames": 3}]}',
             "entry 0 has no valid 'split'.*run the annotate stage",
         ),
+        (
+            '{"list": [{"path": "a.mp4", "split": "val", "frames": 1e999}]}',
+            "entry 0 has no valid .*run the annotate stage",
+        ),
+        ("[" * 100_000, "is not valid JSON"),
+        (
+            '{"list": [{"path": "a.mp4"}, {"path": "http://127.0.0.1/a.mp4"}]}',
+            "entry 1 has the path 'http://127.0.0.1/a.mp4', an address: only files of this machine are read",
+        ),
+        ('{"list": [{"path": "a\\u0000b"}]}', r"entry 0 has the path 'a\\x00b', which no file can have"),
+        ('{"list": [{"path": "a\\ud800b"}]}', "which no file can have"),
+        ('{"list": [{"full_path": "' + "x" * 5000 + '"}]}', "entry 0 has the full_path 'x{80}...', which no"),
+        ('{"list": [], "rejected": [3]}', "rejected must be"),
+        ('{"list": [], "rejected": [{"path": "http://a", "reason": "b"}]}', "rejected must be"),
     ],
 )
 def test_a_wrong_annotation_is_one_sentence(tmp_path, text, says):
@@ -243,6 +257,24 @@ def test_a_wrong_annotation_is_one_sentence(tmp_path, text, says):
         path.write_text(text)
     with pytest.raises(InputError, match=says):
         read(path)
+
+
+def test_pipes_and_links_to_themselves_are_listed_with_the_reason(tmp_path):
+    for number in range(2):
+        film(tmp_path / f"good_{number}.mp4", moving(30, seed=number))
+    os.mkfifo(tmp_path / "pipe.mp4")
+    (tmp_path / "folder.mp4").mkdir()
+    (tmp_path / "loop.mp4").symlink_to("loop.mp4")
+    found = annotate(settings(AnnotateParams, data_root=str(tmp_path)))
+    reasons = {Path(path).name: reason for path, reason in found.rejected.items()}
+    assert reasons == {
+        "pipe.mp4": "is a pipe or a device, not a file",
+        "folder.mp4": "is a directory, not a file",
+        "loop.mp4": "cannot be decoded: Too many levels of symbolic links",
+    }
+    os.mkfifo(tmp_path / "list.json")
+    with pytest.raises(InputError, match=r"list\.json is a pipe or a device, not a file"):
+        annotate(settings(AnnotateParams, data_root=str(tmp_path / "list.json")))
 
 
 def test_files_are_decoded_in_parallel(tmp_path, monkeypatch):

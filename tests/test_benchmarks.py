@@ -119,6 +119,10 @@ def test_every_row_can_be_shown(tmp_path, monkeypatch):
         },
         "score": {"ratio": 30.0, "bouts": 200_000, "seconds": 0.11, "plain_seconds": 4.0},
         "noop": {"ratio": 1.5, "seconds": 2.0, "stages": 8, "floor": "dvc stage list", "floor_seconds": 1.3},
+        "beside": {
+            "ratio": 1.3, "ratio_spinning": 5.1, "ratio_alone": 1.05, "alone_seconds": 3.5, "beside_seconds": 4.5,
+            "spinning_alone_seconds": 3.3, "spinning_beside_seconds": 17.0,
+        },
         "video": {
             "ratio": 2.4, "ratio_encode": 2.4, "ratio_decode": 2.7, "batch": 2, "frames": 12, "side": 128,
             "step_seconds": 1.5, "plain_step_seconds": 3.6, "encode_fps": 129.5, "plain_encode_fps": 54.1,

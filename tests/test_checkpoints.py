@@ -1,14 +1,17 @@
 """Checkpoints: round trip, what is kept, damage, and directories of other runs."""
 
+import os
 import subprocess
 import sys
 import textwrap
+import zipfile
+from pathlib import Path
 
 import pytest
 import torch
 
 from runs import RunError
-from runs.checkpoints import CheckpointMismatch, Checkpoints, run_key
+from runs.checkpoints import CheckpointMismatch, Checkpoints, Each, run_key, unlike, unlike_optimiser
 
 
 def state(epoch: int) -> dict:
@@ -129,3 +132,81 @@ def test_key_of_a_directory_reads_all_files_and_their_names(tmp_path):
 def test_missing_input_is_an_error(tmp_path):
     with pytest.raises(RunError, match="is missing"):
         run_key({}, [tmp_path / "none.npy"])
+
+
+class Harmful:
+    """Loading it would run code, if anything were loaded that is no value."""
+
+    def __reduce__(self):
+        return os.mkdir, ("code-was-run",)
+
+
+@pytest.mark.parametrize(
+    ("write", "says"),
+    [
+        (lambda path: torch.save({"model": Harmful()}, path), "is no checkpoint (torch refuses it"),
+        (lambda path: zipfile.ZipFile(path, "w").close(), "is no checkpoint (torch refuses it"),
+        (lambda path: torch.save({"a": 1}, path), "is no state of this run (it is not what"),
+        (lambda path: (path.unlink(), path.mkdir()), "is damaged (IsADirectoryError"),
+    ],
+)
+def test_a_sound_file_that_is_no_state_is_skipped_and_says_so(tmp_path, monkeypatch, capsys, write, says):
+    monkeypatch.chdir(tmp_path)
+    checkpoints = Checkpoints(tmp_path / "run", "k")
+    checkpoints.save(state(5), 5)
+    write(checkpoints.save(state(10), 10))
+    (tmp_path / "run/epoch-none.pt").touch()
+    assert checkpoints.latest(lambda found: unlike(found, state(0)))["epoch"] == 5
+    said = capsys.readouterr().err
+    assert f"epoch-0010.pt {says}" in said
+    assert said.endswith("falling back to the checkpoint before it\n")
+    assert said.count("\n") == 1
+    (tmp_path / "run/epoch-0005.pt").unlink()
+    assert checkpoints.latest(lambda found: unlike(found, state(0))) is None
+    assert capsys.readouterr().err.endswith("training starts anew\n")
+    assert not Path("code-was-run").exists()
+
+
+LIKE = {"a": torch.zeros(2, 3), "b": [1, 2.0, "x"], "c": {"d": None}, "e": Each({"f": 0.0}), "g": dict}
+SAME = {"a": torch.ones(2, 3), "b": [7, 1, "y"], "c": {"d": None}, "e": [{"f": 1.0}, {"f": 2}], "g": {"h": 1}}
+
+
+@pytest.mark.parametrize(
+    ("change", "where"),
+    [
+        ({}, None),
+        ({"e": []}, None),
+        ({"a": torch.ones(3, 2)}, "it['a']"),
+        ({"a": torch.ones(2, 3, dtype=torch.float64)}, "it['a']"),
+        ({"a": [[1.0]]}, "it['a']"),
+        ({"b": [7, 1]}, "it['b']"),
+        ({"b": [True, 1, "y"]}, "it['b'][0]"),
+        ({"b": [7.5, 1, "y"]}, "it['b'][0]"),
+        ({"c": {}}, "it['c']"),
+        ({"c": {"d": 1}}, "it['c']['d']"),
+        ({"e": [{"f": 1.0}, {}]}, "it['e'][1]"),
+        ({"g": 3}, "it['g']"),
+        ({"more": 3}, "it"),
+    ],
+)
+def test_states_are_compared_by_their_structure(change, where):
+    fault = unlike(SAME | change, LIKE)
+    assert fault == (None if where is None else f"{where} is not what this run saves")
+
+
+def test_an_optimisers_state_is_that_of_its_parameters():
+    def stepped(*shapes):
+        weights = [torch.ones(shape, requires_grad=True) for shape in shapes]
+        optimiser = torch.optim.AdamW(weights)
+        sum(weight.sum() for weight in weights).backward()
+        optimiser.step()
+        return optimiser
+
+    optimiser = stepped((2, 3), (4,))
+    assert unlike_optimiser(stepped((2, 3), (4,)).state_dict(), optimiser) is None
+    assert "of another model" in unlike_optimiser(stepped((2, 3)).state_dict(), optimiser)
+    assert "parameter 1 has another shape" in unlike_optimiser(stepped((2, 3), (5,)).state_dict(), optimiser)
+    found = optimiser.state_dict()
+    assert "a parameter 7" in unlike_optimiser(found | {"state": {7: found["state"][0]}}, optimiser)
+    assert "a parameter 0" in unlike_optimiser(found | {"state": {0: {"step": torch.ones(())}}}, optimiser)
+    assert unlike_optimiser({"state": 3}, optimiser) is not None

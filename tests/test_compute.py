@@ -7,7 +7,10 @@ from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
 from mabe import params
+from mabe.job import fault_of
+from runs import RunError
 from runs.job import Job
+from runs.parameters import keys
 from stages import compute
 
 ROOT = Path(__file__).parents[1]
@@ -30,6 +33,7 @@ def asked(monkeypatch):
                 found.append((job, machine)) or ({}, trained_on or machine.gpu)
             ),
         )
+        monkeypatch.setattr(compute, "fault_of", lambda result, params: None)
         settings = params.parse(params.ComputeParams, values)
         _, price = compute.carry_out(JOB, settings, Path("nowhere"), print)
         ((job, machine),) = found
@@ -66,3 +70,40 @@ def test_gpu_and_device_can_be_set(asked):
 def test_cost_is_of_the_gpu_that_trained(asked):
     _, machine, paid = asked("version=v5", "gpu=H200", trained_on="A10")  # a finished run is only fetched
     assert (machine.gpu, paid) == ("H200", 1.10)
+
+
+def test_a_result_that_is_none_of_a_training_is_refused(monkeypatch):
+    """It comes from the Volume, where others may write."""
+    with initialize_config_dir(str(ROOT / "conf"), version_base=None):
+        values = OmegaConf.to_object(compose("config", overrides=["compute=modal"]))
+    settings = {name: values[name] for name in keys(params.TrainParams)}
+    scores = {"loss": 1.0, **dict.fromkeys(settings["eval_metrics"], 0.5)}
+    record = {"epoch": 1, "lr": 0.1, "seconds": 2.0, "train": scores, "val": scores}
+    numbers = {
+        "seconds": 2.0,
+        "windows_per_second": 9.0,
+        "peak_memory_mb": 1.0,
+        "parameters": 7,
+        "processes": 1,
+    }
+    result = {"history": [record], "best_epoch": 1, "epochs_run": 1, "device": "T4", "bf16": False} | numbers
+    assert fault_of(result, settings) is None
+    wrong = [
+        {},
+        result | {"history": []},
+        result | {"history": [record | {"epoch": 2}]},
+        result | {"history": [record | {"val": scores | {"../../x": 1.0}}]},
+        result | {"history": [record | {"val": {"loss": 1.0}}]},
+        result | {"best_epoch": 0},
+        result | {"epochs_run": 0},
+        result | {"seconds": "long"},
+        result | {"device": None},
+    ]
+    assert [bad for bad in wrong if fault_of(bad, settings) is None] == []
+    monkeypatch.chdir(ROOT)
+    monkeypatch.setattr(compute.client, "carry_out", lambda *a, **k: (wrong[-1], "A10"))
+    job = Job(key="k" * 32, label="v1", target="mabe.job:run", params=settings, inputs={})
+    with pytest.raises(
+        RunError, match=r"the result of run k{12} on Modal is none of a training .*runs clean k{12}"
+    ):
+        compute.carry_out(job, params.parse(params.ComputeParams, values), Path("nowhere"), print)

@@ -46,6 +46,13 @@ def streamed(log):
     return [int(line.split()[1]) for line in log.splitlines() if line.startswith("streamed")]
 
 
+def unqueue(site):
+    """As though the next client had looked before this note was written."""
+    files = next(iter(site.state.volumes.values())).files
+    for path in [path for path in files if path.endswith("queued.json")]:
+        del files[path]
+
+
 def finish(site, client, epochs=40):
     """The client ends well, with the outputs of a local run and every epoch streamed once and in order."""
     code, log = client.wait()
@@ -89,7 +96,8 @@ def test_run_leaves_what_a_local_one_does_and_a_second_run_only_downloads(site):
     code, log = site.toy({"epochs": 6}).wait()  # another version: trained, but its inputs are there
     assert code == 0, log
     assert "inputs: already on the Volume" in log
-    assert site.state.rpcs["VolumePutFiles2"] == before["VolumePutFiles2"]
+    notes_alone = 4  # two, each offered and then sent
+    assert site.state.rpcs["VolumePutFiles2"] == before["VolumePutFiles2"] + notes_alone
     assert len(site.calls) == 2
 
 
@@ -242,20 +250,47 @@ def test_a_run_that_waits_for_a_container_is_known_and_stopped(site):
     code, log = client.wait()
     assert code == 130, log
     name = log.split("`python -m runs stop ")[1].split("`")[0]
-    assert not any(path.startswith("runs/") for path in site.stored)
+    assert [path.rsplit("/", 1)[1] for path in site.stored if path.startswith("runs/")] == ["queued.json"]
     assert site.runs("status").split() == [name, "toy", "queued", "-", "CPU"]
     assert site.runs("logs", name) == ""
     assert "is under way" in site.runs("clean", "--inputs", fails=True)  # it will read them
     assert f"run {name} is stopped" in site.runs("stop", name)
     assert [call.cancelled for call in site.calls] == [True]
     assert "no run on the Volume" in site.runs("status")
+    assert site.runs("clean", "--inputs") == "removed the input files\n"
+
+
+def test_inputs_of_a_run_that_another_machine_queued_stay(site):
+    """Also while it uploads them, when there is no call to ask for yet."""
+    site.state.startable = 0
+    elsewhere = site.make("elsewhere")
+    client = site.toy(SLOW, folder=elsewhere)
+    client.wait_for("started on Modal")
+    (key,) = {path.split("/")[1] for path in site.stored if path.startswith("runs/")}
+    assert site.runs("status").split() == [key[:12], "toy", "queued", "-", "CPU"]
+    assert f"run {key[:12]} is under way" in site.runs("clean", "--inputs", fails=True)
+    assert site.runs("clean") == ""
+    files = next(iter(site.state.volumes.values())).files
+    note = files[f"runs/{key}/queued.json"]
+    files[f"runs/{key}/queued.json"] = json.dumps(json.loads(note) | {"call_id": None}).encode()
+    assert "is being started, or its start broke off" in site.runs("clean", "--inputs", fails=True)
+    files[f"runs/{key}/queued.json"] = note
+    site.state.startable = None
+    site.server.call(site.state.notify())
+    code, log = client.wait()
+    assert code == 0, log
+    assert same(elsewhere / "output", local(site.folder, **SLOW))
+    assert site.runs("clean", "--inputs") == "removed the input files\n"
 
 
 def test_two_clients_at_once_train_once(site):
     """Neither knows of the other: both start a container, and the one that comes second leaves the run to the first."""
     site.state.together = site.state.abreast = 2  # both have seen the Volume before either writes to it
     elsewhere = site.make("elsewhere")
-    clients = [site.toy(SLOW), site.toy(SLOW, folder=elsewhere)]
+    clients = [site.toy(SLOW)]
+    clients[0].wait_for("started on Modal")
+    unqueue(site)
+    clients.append(site.toy(SLOW, folder=elsewhere))
     logs = [client.wait() for client in clients]
     assert [code for code, _ in logs] == [0, 0], logs
     assert len(site.calls) == 2
@@ -270,6 +305,7 @@ def test_a_container_that_starts_when_the_run_is_done_trains_nothing(site):
     elsewhere = site.make("elsewhere")
     first = site.toy(SLOW)
     first.wait_for("started on Modal")
+    unqueue(site)
     second = site.toy(SLOW, folder=elsewhere)
     second.wait_for("started on Modal")
     site.state.startable = 1
@@ -294,7 +330,7 @@ def test_lost_between_the_apps_start_and_the_call(site):
     (note,) = (site.work / ".runs/modal").glob("*.json")
     note.write_text(json.dumps(json.loads(note.read_text()) | {"call_id": None}))
     next(iter(site.state.volumes.values())).files = {
-        path: data for path, data in site.stored.items() if not path.endswith("call.json")
+        path: data for path, data in site.stored.items() if not path.endswith(("call.json", "queued.json"))
     }
     again = site.toy(SLOW)
     again.wait_for("inputs: already on the Volume")
@@ -419,6 +455,72 @@ def test_commands_need_no_container(site):
     assert "removed run" in site.runs("clean")
     assert site.stored == {}
     assert len(site.state.tasks) == started
+
+
+@pytest.mark.parametrize(
+    ("name", "data"),
+    [
+        ("done.json", b'{"label": "t'),
+        ("done.json", b"{}"),
+        ("checkpoints.json", b"{"),
+        ("call.json", b""),
+        ("queued.json", b"[]"),
+    ],
+)
+def test_what_is_damaged_holds_up_no_other_run(site, name, data):
+    """It is said on stderr and refused where it is needed; the command that is named removes the file."""
+    for epochs in (2, 3):
+        assert site.toy({"epochs": epochs}).wait()[0] == 0
+    files = next(iter(site.state.volumes.values())).files
+    (bad,) = {path.split("/")[1] for path in files if path.endswith("epoch-0003.pt")}
+    (good,) = {path.split("/")[1] for path in files if path.endswith("done.json")} - {bad}
+    files[f"runs/{bad}/{name}"] = data
+
+    said = site.runs("status")
+    assert f"warning: runs/{bad}/{name} on the Volume mabe-data is damaged (" in said
+    assert f"`modal volume rm mabe-data runs/{bad}/{name}` removes it" in said
+    states = {line.split()[0]: line for line in said.splitlines() if not line.startswith("warning")}
+    assert states[good[:12]].split()[1:] == ["toy", "done", "epoch-0002.pt", "CPU"]
+    assert ("damaged" in states[bad[:12]]) == (name in ("done.json", "checkpoints.json"))
+    site.runs("logs", good[:8])
+    site.runs("fetch", good[:8], "--to", "kept")
+    code, log = site.toy({"epochs": 3}).wait()
+    assert "Traceback" not in log
+    assert (code != 0) == (name == "done.json"), log
+    shown = site.runs("logs", bad[:8])
+    assert "epoch 3/3" in shown or name == "call.json"  # who knows the log
+    site.runs("fetch", bad[:8], fails=name == "checkpoints.json")
+
+    said = site.runs("clean")
+    assert f"removed run {good[:12]}" in said
+    assert (f"runs/{bad}/done.json" in files) == (name == "done.json")
+    if name == "done.json":
+        del files[f"runs/{bad}/{name}"]  # as the sentence says
+        code, log = site.toy({"epochs": 3}).wait()
+        assert code == 0, log
+        assert "toy run: epochs 4 to 3" in log  # from the newest checkpoint: nothing is left to do
+
+
+def test_names_on_the_volume_lead_nowhere_else(site):
+    assert site.toy({"epochs": 2}).wait()[0] == 0
+    files = next(iter(site.state.volumes.values())).files
+    (key,) = {path.split("/")[1] for path in files if path.endswith("done.json")}
+    payload = b"print('owned')\n"
+    facts = {"size": len(payload), "sha256": hashlib.sha256(payload).hexdigest()}
+    whole = json.loads(files[f"runs/{key}/done.json"])
+    for name in ("../escaped.py", f"{site.folder}/absolute.py"):
+        files[f"runs/{key}/output/{name}"] = files[f"runs/{key}/checkpoints/{name}"] = payload
+        done = whole | {"files": whole["files"] | {name: facts}}
+        files[f"runs/{key}/done.json"] = json.dumps(done).encode()
+        files[f"runs/{key}/checkpoints.json"] = json.dumps({name: facts}).encode()
+        code, log = site.toy({"epochs": 2}).wait()
+        assert code == 1
+        assert "which may lead elsewhere" in log.splitlines()[-1]
+        assert "no checkpoint" in site.runs("fetch", key[:8], "--to", "inside", fails=True)
+        assert "may lead elsewhere" in site.runs("fetch", key[:8], "--output", "--to", "inside", fails=True)
+    assert [path for path in site.folder.rglob("*.py") if path.name in ("escaped.py", "absolute.py")] == []
+    files["runs/\x1b[2J/done.json"] = b"{}"
+    assert site.runs("status").splitlines()[-1].split()[0] == key[:12]
 
 
 def test_clean_leaves_a_run_that_is_under_way(site):

@@ -18,12 +18,14 @@ from runs.content import contents, sha256
 from runs.job import Job, call
 from runs.remote import Machine, client, commands, container, faults, launch, volume
 from runs.remote.calls import Outcome
+from runs.remote.records import Done, Note
 from runs.signals import interruptible
 
 modal = pytest.importorskip("modal", reason="the package modal is not installed (extra `modal`)")
 
 exceptions = pytest.importorskip("grpclib.exceptions")
 JOB = Job(key="k1", label="toy", target="toy.job:run", params={}, inputs={})
+APP = "ap-" + "1" * 22
 MACHINE = Machine(gpu="A10", cores=None, memory_mb=None, timeout_s=60, retries=0)
 
 
@@ -250,17 +252,27 @@ def test_a_run_has_one_call_and_the_next_one_only_when_that_is_over(monkeypatch)
     )
 
     def claim(call_id):
-        me.append("".join(call_id))  # another object, as after a restart
+        me.append("".join(["fc-", *call_id]))  # another object, as after a restart
         return container.claim("k")
 
     assert claim(["a"]) is None
-    assert claim(["b"]) == "a"
+    assert claim(["b"]) == "fc-a"
     assert claim(["a"]) is None  # after a preemption
-    states["a"] = "failed"
+    states["fc-a"] = "failed"
     assert claim(["b"]) is None
-    assert claim(["c"]) == "b"
+    assert claim(["c"]) == "fc-b"
     assert claim(["b"]) is None
-    assert table == {"k/0": "a", "k/1": "b"}
+    assert table == {"k/0": "fc-a", "k/1": "fc-b"}
+
+
+@pytest.mark.parametrize("entry", [None, 7, ["fc-1"], "https://somewhere", "fc-1\n"])
+def test_a_claim_that_is_no_call_holds_nothing_up(monkeypatch, entry):
+    table = Table({"k/0": entry})
+    monkeypatch.setattr(modal.Dict, "from_name", lambda name, create_if_missing: table)
+    monkeypatch.setattr(modal, "current_function_call_id", lambda: "fc-2")
+    monkeypatch.setattr(container, "outcome_of", lambda call_id: pytest.fail(f"asked for {call_id!r}"))
+    assert container.claim("k") is None
+    assert table["k/1"] == "fc-2"
 
 
 @contextlib.contextmanager
@@ -298,6 +310,10 @@ def test_a_short_answer_is_asked_for_again_and_only_a_whole_one_is_padded():
         list(volume._get(url, 6))
 
 
+def noted(call_id, app_id):
+    return Note(call_id=call_id, app_id=app_id, label="toy", gpu=None)
+
+
 class Sending(volume.Volume):
     """A Volume that has no piece; its files by path."""
 
@@ -308,8 +324,14 @@ class Sending(volume.Volume):
     def files(self, path):
         return []
 
-    def json(self, path):
-        return self.stored.get(path.rsplit("/", 1)[1])
+    def read(self, key, name, shape):
+        return self.stored.get(name)
+
+    def write(self, key, name, note):
+        self.stored[name] = note
+
+    def remove(self, path):
+        self.stored.pop(path.rsplit("/", 1)[1], None)
 
     @contextlib.contextmanager
     def batch_upload(self, force):
@@ -330,7 +352,7 @@ def test_an_input_that_changes_its_length_is_one_sentence(tmp_path, size):
 
 
 def test_a_run_that_ended_during_the_upload_is_not_started(monkeypatch, tmp_path):
-    done = {"files": {}, "result": {}, "gpu": None}
+    done = Done(files={}, result={}, gpu=None, label="toy")
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(client, "launch", lambda *a: pytest.fail("started"))
     volume = Sending()
@@ -345,10 +367,10 @@ def test_only_apps_of_calls_judged_over_are_stopped(monkeypatch, tmp_path):
     monkeypatch.setattr(
         modal.App, "lookup", lambda app_id: type("A", (), {"stop": lambda s: stopped.append(app_id)})()
     )
-    volume = Sending(**{"call.json": {"call_id": "old", "app_id": "ap-old"}})
+    volume = Sending(**{"call.json": noted("old", "ap-old")})
 
     def over(call_id):
-        volume.stored["call.json"] = {"call_id": "other", "app_id": "ap-other"}
+        volume.stored["call.json"] = noted("other", "ap-other")
         return Outcome(state="failed")
 
     monkeypatch.setattr(client, "outcome_of", over)
@@ -356,6 +378,7 @@ def test_only_apps_of_calls_judged_over_are_stopped(monkeypatch, tmp_path):
     with pytest.raises(RunError, match="far enough"):
         client._train(JOB, MACHINE, volume, print)
     assert stopped == ["ap-old"]
+    assert volume.stored.keys() == {"call.json"}  # nothing waits: no piece is kept for it
 
 
 def test_ctrl_c_after_the_call_is_made_is_not_lost(monkeypatch, tmp_path):
@@ -397,7 +420,7 @@ def test_an_interrupted_start_says_that_the_run_goes_on(monkeypatch, tmp_path, c
     monkeypatch.chdir(tmp_path)
 
     def interrupted(job, machine, found, volume, note):
-        note("ap-1", None)
+        note(APP, None)
         raise KeyboardInterrupt
 
     monkeypatch.setattr(client, "Volume", Sending)
@@ -405,4 +428,4 @@ def test_an_interrupted_start_says_that_the_run_goes_on(monkeypatch, tmp_path, c
     with pytest.raises(KeyboardInterrupt):
         client.carry_out(JOB, MACHINE, tmp_path / "output", on_epoch=print)
     assert "run k1 goes on without this machine" in capsys.readouterr().out
-    assert json.loads(client.state_path("k1").read_text())["call_id"] is None
+    assert client.state("k1") == Note(call_id=None, app_id=APP, label="toy", gpu="A10")

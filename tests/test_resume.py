@@ -134,6 +134,41 @@ def test_checkpoints_of_another_run_are_refused(tmp_path):
         Checkpoints(tmp_path, "other")
 
 
+@pytest.mark.parametrize(
+    ("spoil", "says"),
+    [
+        (lambda state: {"a": 1}, "it is not what this run saves"),
+        (lambda state: [state], "it is not what this run saves"),
+        (lambda state: state | {"model": state["model"] | {"more": torch.ones(1)}}, "it['model'] is not"),
+        (lambda state: state | {"schedule": None}, "it['schedule'] is not"),
+        (
+            lambda state: state | {"optimiser": {"state": {}, "param_groups": []}},
+            "the optimiser is of another",
+        ),
+        (
+            lambda state: state | {"progress": state["progress"] | {"best_epoch": 9}},
+            "its best epoch is 9 of 4",
+        ),
+        (
+            lambda state: (
+                state | {"progress": state["progress"] | {"history": state["progress"]["history"][1:]}}
+            ),
+            "its epochs do not follow each other",
+        ),
+    ],
+)
+def test_a_checkpoint_that_is_none_of_the_runs_is_left_for_the_one_before(
+    tmp_path, uninterrupted, capsys, spoil, says
+):
+    run(tmp_path, epochs=4)
+    newest = tmp_path / "epoch-0004.pt"
+    torch.save(spoil(torch.load(newest, weights_only=True)), newest)
+    assert_same(run(tmp_path, epochs=6), uninterrupted)
+    said = capsys.readouterr().err
+    assert f"{newest} is no state of this run ({says}" in said
+    assert "falling back to the checkpoint before it" in said
+
+
 @pytest.mark.integration
 def test_killed_again_and_again_ends_with_the_same_weights(tmp_path):
     """SIGKILL at random moments of training, validation and saving; the run is started until it is done."""

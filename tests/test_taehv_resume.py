@@ -251,6 +251,45 @@ def test_damaged_checkpoint_at_a_path_is_refused(tmp_path):
         small.run(tmp_path / "b", resume=tmp_path / "a/checkpoint-9", **RUN)
 
 
+class Harmful:
+    def __reduce__(self):
+        return os.mkdir, ("code-was-run",)
+
+
+@pytest.mark.parametrize(
+    ("name", "spoil", "says"),
+    [
+        ("state", lambda state: {"a": 1}, "is no state of this run (it is not what"),
+        ("state", lambda state: state | {"best": {}}, "is no state of this run (it['best']"),
+        ("state", lambda state: state | {"optimiser": {}}, "is no state of this run (the optimiser"),
+        ("state", lambda state: state | {"model": Harmful()}, "is no checkpoint (torch refuses it"),
+        ("rank-0", lambda state: [], "is no state of this run (it is not what"),
+        ("rank-0", lambda state: state | {"buffer": {}}, "is no state of this run (it['buffer']"),
+    ],
+)
+def test_a_sound_file_that_is_none_of_the_runs_is_one_sentence(tmp_path, monkeypatch, name, spoil, says):
+    monkeypatch.chdir(tmp_path)
+    run = RUN | SERAENA
+    small.run(tmp_path / "run", **run)
+    folder = tmp_path / "run/checkpoint-9"
+    torch.save(spoil(torch.load(folder / f"{name}.pt", weights_only=True)), folder / f"{name}.pt")
+    with pytest.raises(RunError) as caught:
+        small.run(tmp_path / "run", resume="auto", **run)
+    assert str(caught.value).startswith(f"{folder / name}.pt {says}")
+    assert str(caught.value).endswith(f"remove {folder}, and the run goes on from the checkpoint before it")
+    assert not Path("code-was-run").exists()
+    shutil.rmtree(folder)
+    small.run(tmp_path / "run", resume="auto", **run)
+
+
+@pytest.mark.parametrize("text", ["{", "[]", "[" * 100_000])
+def test_a_checkpoint_that_does_not_say_whose_it_is_is_one_sentence(tmp_path, text):
+    small.run(tmp_path, **RUN)
+    (tmp_path / "checkpoint-9/run.json").write_text(text)
+    with pytest.raises(RunError, match=r"run\.json does not say which run it is of: remove .*checkpoint-9"):
+        small.run(tmp_path, resume="auto", **RUN)
+
+
 def test_when_all_are_damaged_it_does_not_silently_start_anew(tmp_path):
     small.run(tmp_path, max_steps=2)
     cut_short(tmp_path / "checkpoint-2/state.pt")

@@ -1,5 +1,9 @@
 """Video files: exact frames however they are coded, and one sentence for whatever is wrong with a file."""
 
+import http.server
+import os
+from pathlib import Path
+
 import numpy as np
 import pytest
 from filmed import REAL, film, moving, settings, spoil, turned
@@ -169,6 +173,61 @@ BAD = {
     "cut within the index": (lambda path: cut(path, 0.05), "cannot be decoded|holds no"),
     "cut within the pictures": (lambda path: cut(path, 0.7), "truncated|cannot be decoded|damaged"),
 }
+
+
+@pytest.mark.parametrize("lists", ["hls", "concat", "sdp"])
+def test_a_list_of_other_files_or_addresses_is_no_video(tmp_path, lists):
+    """FFmpeg would read the files, and fetch from the addresses, whatever the list is called."""
+    film(tmp_path / "other.mp4", moving(40))
+    with http.server.HTTPServer(("127.0.0.1", 0), http.server.BaseHTTPRequestHandler) as server:
+        server.timeout = 0.2
+        asked = []
+        server.finish_request = lambda request, address: asked.append(address)
+        address = f"http://127.0.0.1:{server.server_port}/clip.ts"
+        texts = {
+            "hls": f"#EXTM3U\n#EXT-X-TARGETDURATION:2\n#EXTINF:2,\nother.mp4\n#EXTINF:2,\n{address}\n#EXT-X-ENDLIST\n",
+            "concat": f"ffconcat version 1.0\nfile other.mp4\nfile {address}\n",
+            "sdp": "v=0\no=- 0 0 IN IP4 127.0.0.1\ns=x\nc=IN IP4 127.0.0.1\nt=0 0\nm=video 5004 RTP/AVP 96\n"
+            "a=rtpmap:96 H264/90000\n",
+        }
+        for suffix in (".mp4", {"hls": ".m3u8", "concat": ".ffconcat", "sdp": ".sdp"}[lists]):
+            path = tmp_path / f"clip{suffix}"
+            path.write_text(texts[lists])
+            with pytest.raises(UnreadableVideo, match="cannot be decoded"):
+                video.probe(path)
+            server.handle_request()
+        assert asked == []
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "concat:other.mp4|other.mp4",
+        "file:other.mp4",
+        "pipe:0",
+        "data:,x",
+        "subfile,,start,0,end,9,,:other.mp4",
+    ],
+)
+def test_a_name_is_a_files_name_and_none_of_ffmpegs_protocols(tmp_path, monkeypatch, name):
+    monkeypatch.chdir(tmp_path)
+    film("other.mp4", moving(40))
+    with pytest.raises(UnreadableVideo, match="cannot be decoded: No such file"):
+        video.probe(name)
+    os.rename("other.mp4", name)
+    assert video.probe(name).frames == 40
+
+
+@pytest.mark.parametrize("kind", ["pipe", "device", "directory"])
+def test_what_is_no_file_is_not_waited_for(tmp_path, kind):
+    says = "a directory" if kind == "directory" else "a pipe or a device"
+    path = {"device": Path("/dev/zero")}.get(kind, tmp_path / "clip.mp4")
+    if kind == "pipe":
+        os.mkfifo(path)
+    elif kind == "directory":
+        path.mkdir()
+    with pytest.raises(UnreadableVideo, match=f"{path} is {says}, not a file"):
+        video.probe(path)
 
 
 @pytest.mark.parametrize("fault", BAD)

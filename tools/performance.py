@@ -99,6 +99,16 @@ def video(r: dict[str, Any]) -> tuple[str, ...]:
     )
 
 
+def beside(r: dict[str, Any]) -> tuple[str, ...]:
+    return (
+        f"two trainings of V5 side by side: {r['beside_seconds']} s, one alone {r['alone_seconds']} s",
+        f"threads that spin while they wait: {r['spinning_beside_seconds']} s, "
+        f"{r['spinning_alone_seconds']} s ({r['ratio_spinning']} x); alone, ours take {r['ratio_alone']} of theirs",
+        f"{r['ratio']} x",
+        "",
+    )
+
+
 ROWS = (
     ("train", "`train`, CPU", train, "2 x or more"),
     ("train_gpu", "`train`, GPU", train, "8 x or more"),
@@ -107,6 +117,7 @@ ROWS = (
     ("prepare", "`prepare`", prepare, "5 x pandas, 2 x the floor, 1.5 GB"),
     ("score", "`score`", score, "20 x or more"),
     ("noop", "`noop`", noop, "2.5 s at most"),
+    ("beside", "`beside`, CPU", beside, "1.6 x at most"),
     ("video", "`video`, CPU", video, "2 x or more each"),
     ("video_gpu", "`video`, GPU", video, "2 x or more each"),
 )

@@ -16,8 +16,8 @@ from mabe.features.normalise import Normalisation
 from mabe.feeds import CoordinateSource
 from mabe.models import save_model
 from mabe.recordings import Store
-from mabe.train import Record, TrainData, TrainResult, train
-from runs.checkpoints import Checkpoints
+from mabe.train import Record, TrainData, TrainResult, fault_of_epochs, like_history, train
+from runs.checkpoints import Checkpoints, unlike
 from runs.processes import join
 
 INPUTS = ("features.npy", "normalisation.json", "labels.npy", "classes.json", "manifest.parquet")
@@ -94,6 +94,21 @@ def _coordinates(store: Store, features: Path, keypoints: Path | None) -> Coordi
         return None
     xy = np.load(keypoints, mmap_mode="r")
     return CoordinateSource(xy, store.recordings(set="train"), normalisation)
+
+
+def fault_of(result: dict[str, Any], params: Mapping[str, Any]) -> str | None:
+    """Why a result that comes from elsewhere is none of `run` with `params`; None if it may be one."""
+    like = {
+        "history": like_history(parameters.parse(parameters.TrainParams, dict(params))),
+        **dict.fromkeys(("best_epoch", "epochs_run", "parameters", "processes"), 0),
+        **dict.fromkeys(("seconds", "windows_per_second", "peak_memory_mb"), 0.0),
+        "device": "",
+        "bf16": True,
+    }
+    fault = unlike(result, like) or fault_of_epochs(result["history"], result["best_epoch"])
+    if fault is None and result["epochs_run"] != len(result["history"]):
+        return f"it has {len(result['history'])} of {result['epochs_run']} epochs"
+    return fault
 
 
 def result_of(result: TrainResult) -> dict[str, Any]:

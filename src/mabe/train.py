@@ -29,7 +29,7 @@ from mabe.params import TrainParams
 from mabe.schedule import Schedule
 from mabe.windows import WindowBatches, window_index
 from runs import RunError
-from runs.checkpoints import Checkpoints
+from runs.checkpoints import Checkpoints, Each, unlike, unlike_optimiser
 from runs.hardware import device_name, peak_memory_mb, tune, use_bf16
 from runs.processes import Processes
 
@@ -152,7 +152,7 @@ def train(
 
     progress = Progress()
     best_state: dict[str, Tensor] = {}
-    state = checkpoints.latest()
+    state = checkpoints.latest(lambda found: fault_of(found, params, model, optimiser, schedule))
     if state is not None:
         model.load_state_dict(state["model"])
         optimiser.load_state_dict(state["optimiser"])
@@ -344,6 +344,37 @@ def make_optimiser(params: TrainParams, model: nn.Module, device: torch.device) 
         weight_decay=params.weight_decay,
         fused=device.type in ("cuda", "cpu"),
     )
+
+
+def fault_of(
+    state: Any, params: TrainParams, model: nn.Module, optimiser: torch.optim.Optimizer, schedule: Schedule
+) -> str | None:
+    """Why a checkpoint's state is none that this run saves; None if it may be one."""
+    weights = model.state_dict()
+    like = {
+        "model": weights,
+        "optimiser": dict,
+        "schedule": schedule.state(),
+        "progress": vars(Progress()) | {"history": like_history(params)},
+        "best": weights,
+    }
+    fault = unlike(state, like) or unlike_optimiser(state["optimiser"], optimiser)
+    if fault is not None:
+        return fault
+    return fault_of_epochs(state["progress"]["history"], state["progress"]["best_epoch"])
+
+
+def like_history(params: TrainParams) -> Each:
+    """The structure of a history, for `unlike`."""
+    scores = {"loss": 0.0, **dict.fromkeys(params.eval_metrics, 0.0)}
+    return Each({"epoch": 0, "lr": 0.0, "seconds": 0.0, "train": scores, "val": scores})
+
+
+def fault_of_epochs(history: list[Record], best_epoch: int) -> str | None:
+    """Why no run has such epochs; None if one may have them."""
+    if [record["epoch"] for record in history] != list(range(1, len(history) + 1)):
+        return "its epochs do not follow each other"
+    return None if 1 <= best_epoch <= len(history) else f"its best epoch is {best_epoch} of {len(history)}"
 
 
 def epoch_seed(seed: int, epoch: int) -> int:

@@ -3,6 +3,16 @@
 A run is a function, its parameters, its inputs and a directory; this package knows no model and no data.
 """
 
+import os
+
+WAITING = {"OMP_WAIT_POLICY": "PASSIVE", "GOMP_SPINCOUNT": "0"}
+"""How a thread waits for its next piece of work: it sleeps. By default it spins for milliseconds, which gains a little
+where nothing else runs, and takes the cores from whatever does: two trainings side by side then last many times one.
+OpenMP's library reads this when torch loads it, so the packages that use torch import this one first. What the user has
+set stays. No result depends on it."""
+for _name, _value in WAITING.items():
+    os.environ.setdefault(_name, _value)
+
 
 class InputError(ValueError):
     """Bad data or parameters. The message is one sentence: what, where, and what to do.

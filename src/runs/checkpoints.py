@@ -7,17 +7,24 @@ epoch-0005.pt   the one before, in case the disk damages the newest
 
 import hashlib
 import json
+import re
 import sys
 import zipfile
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from runs import RunError
 from runs.atomic import atomic_file
 from runs.signals import deferred
 
+NAME = re.compile(r"epoch-\d+\.pt")
+MOMENTS = {"step", "exp_avg", "exp_avg_sq"}
+"""What Adam and AdamW know of a parameter."""
 KEPT = 2  # newest checkpoints that stay on the disk
 CHUNK = 1 << 20  # bytes read at a time when inputs are hashed
 
@@ -65,21 +72,24 @@ class Checkpoints:
 
     def paths(self) -> list[Path]:
         """The checkpoints on the disk, oldest first."""
-        return sorted(self.directory.glob("epoch-*.pt"), key=epoch_of)
+        found = (path for path in self.directory.glob("epoch-*.pt") if NAME.fullmatch(path.name))
+        return sorted(found, key=epoch_of)
 
-    def latest(self) -> dict[str, Any] | None:
+    def latest(self, fault_of: Callable[[Any], str | None] = lambda state: None) -> dict[str, Any] | None:
         """The newest state that can be read, tensors on the CPU; None if there is none.
 
-        A checkpoint that the disk damaged is skipped, with a warning.
+        fault_of: why a sound file's state is none of this run's, None if it is one. A checkpoint that the disk damaged,
+        or that is no state of this run, is skipped, with a warning.
         """
-        for path in reversed(self.paths()):
-            fault = damage(path)
+        paths = self.paths()
+        for path in reversed(paths):
+            state, fault = load(path)
+            if fault is None and (foreign := fault_of(state)) is not None:
+                fault = f"is no state of this run ({foreign})"
             if fault is None:
-                return torch.load(path, map_location="cpu", weights_only=True)
-            print(
-                f"warning: {path} is damaged ({fault}): falling back to the checkpoint before it",
-                file=sys.stderr,
-            )
+                return state
+            then = "training starts anew" if path == paths[0] else "falling back to the checkpoint before it"
+            print(f"warning: {path} {fault}: {then}", file=sys.stderr)
         return None
 
     def save(self, state: dict[str, Any], epoch: int) -> Path:
@@ -103,7 +113,7 @@ class Checkpoints:
 
     def _stored_key(self) -> str | None:
         path = self.directory / "key"
-        return path.read_text().strip() if path.exists() else None
+        return path.read_text(errors="replace").strip()[:64] if path.exists() else None
 
 
 def epoch_of(path: Path) -> int:
@@ -113,10 +123,75 @@ def epoch_of(path: Path) -> int:
 
 def damage(path: Path) -> str | None:
     """What is wrong with a checkpoint's file, None if nothing is: torch.load checks no checksums itself."""
-    with path.open("rb") as stream:
-        try:
-            with zipfile.ZipFile(stream) as archive:
-                bad = archive.testzip()
-        except Exception as error:  # damage to the archive's structure can surface as any kind
-            return f"{type(error).__name__}: {error}"
+    try:
+        with zipfile.ZipFile(path) as archive:
+            bad = archive.testzip()
+    except Exception as error:  # damage to the archive's structure can surface as any kind
+        return f"{type(error).__name__}: {error}"
     return None if bad is None else f"{bad} fails its checksum"
+
+
+def load(path: Path) -> tuple[Any, str | None]:
+    """What a checkpoint's file holds, tensors on the CPU, and what is wrong with the file; no code in it is run."""
+    if fault := damage(path):
+        return None, f"is damaged ({fault})"
+    try:
+        return torch.load(path, map_location="cpu", weights_only=True), None
+    except Exception as error:  # of a file that torch did not write, or that holds other things than values
+        return None, f"is no checkpoint (torch refuses it: {type(error).__name__})"
+
+
+@dataclass(frozen=True)
+class Each:
+    """What a state is compared with: a list of any length of such things."""
+
+    like: Any
+
+
+def unlike(found: Any, like: Any, where: str = "it") -> str | None:
+    """Where `found` has not the structure of `like`, None if it has it everywhere.
+
+    Structure: the keys of dicts, lengths of lists, shapes and types of tensors, types of values; of a type, its being
+    of that type. Values do not count.
+    """
+    parts: list[tuple[str, Any, Any]] = []
+    if isinstance(like, type):
+        same = isinstance(found, like)
+    elif isinstance(like, Each):
+        same = isinstance(found, list)
+        parts = [(f"{where}[{i}]", item, like.like) for i, item in enumerate(found)] if same else []
+    elif isinstance(like, list):
+        same = isinstance(found, list) and len(found) == len(like)
+        parts = [(f"{where}[{i}]", found[i], item) for i, item in enumerate(like)] if same else []
+    elif isinstance(like, Tensor):
+        same = isinstance(found, Tensor) and (found.shape, found.dtype) == (like.shape, like.dtype)
+    elif isinstance(like, dict):
+        same = isinstance(found, dict) and found.keys() == like.keys()
+        parts = [(f"{where}[{name!r}]", found[name], like[name]) for name in like] if same else []
+    else:
+        same = type(found) is type(like) or (type(like) is float and type(found) is int)
+    if not same:
+        return f"{where} is not what this run saves"
+    return next((fault for name, a, b in parts if (fault := unlike(a, b, name)) is not None), None)
+
+
+def unlike_optimiser(found: Any, optimiser: torch.optim.Optimizer) -> str | None:
+    """Why `found` is no state of `optimiser`, an Adam or AdamW with one group of parameters; None if it is one."""
+    (group,) = optimiser.param_groups
+    weights = group["params"]
+    fault = unlike(found, {"state": dict, "param_groups": Each(dict)}, "the optimiser")
+    if fault is not None:
+        return fault
+    if [each.get("params") for each in found["param_groups"]] != [list(range(len(weights)))]:
+        return "the optimiser is of another model"
+    for number, moments in found["state"].items():
+        if (
+            number not in range(len(weights))
+            or not isinstance(moments, dict)
+            or not moments.keys() >= MOMENTS
+        ):
+            return f"the optimiser knows a parameter {number!r} that it should not"
+        for value in moments.values():
+            if not isinstance(value, Tensor) or value.shape not in (torch.Size(()), weights[number].shape):
+                return f"the optimiser's parameter {number} has another shape"
+    return None

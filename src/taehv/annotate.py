@@ -42,7 +42,7 @@ def annotate(params: AnnotateParams) -> Annotation:
         for path, result in zip(paths, results, strict=True):
             if isinstance(result, UnreadableVideo):
                 rejected[str(path)] = str(result).removeprefix(str(path)).lstrip(" :")
-            elif reason := _too_short(result, params, given.get(path.resolve(), ())):
+            elif reason := _too_short(result, params, given.get(_real(path), ())):
                 rejected[str(path)] = reason
             else:
                 usable.append(Clip(path=path, **asdict(result), first=0, stop=result.frames))
@@ -86,11 +86,20 @@ def _find(root: Path) -> list[Path]:
         ]
     elif root.suffix == ".json":
         paths = [path_of(entry, root) for entry in entries_of(root)]
+    elif root.exists():
+        raise InputError(
+            f"{root} is neither a directory of videos nor a .json: set data_root to one of these"
+        )
     else:
         raise InputError(
             f"there is no directory {root}: set data_root to a directory of videos or to a JSON of paths"
         )
-    return list({path.resolve(): path for path in reversed(paths)}.values())[::-1]
+    return list({_real(path): path for path in reversed(paths)}.values())[::-1]
+
+
+def _real(path: Path) -> Path:
+    """The file that a path leads to; of a link that leads to itself, the link."""
+    return Path(os.path.realpath(path))
 
 
 def _examine(path: Path) -> Probe | UnreadableVideo:
@@ -137,7 +146,7 @@ def _given_parts(root: Path) -> dict[Path, list[Part]]:
         part = Part(split, first or 0, stop)
         if stop is not None and stop <= part.first:
             raise InputError(f"{root}: entry {number} has frames {part.first} to {stop}, which are none")
-        others = parts.setdefault(path_of(entry, root).resolve(), [])
+        others = parts.setdefault(_real(path_of(entry, root)), [])
         if any(other.split != split and _overlap(other, part) for other in others):
             raise InputError(f"{root}: entry {number} holds out frames that another one trains on")
         if part not in others:
@@ -172,7 +181,7 @@ def _split_as_given(
     """The parts of each clip that the annotation JSON lists."""
     splits: dict[str, list[Clip]] = {"train": [], "val": []}
     for clip in clips:
-        for part in given[clip.path.resolve()]:
+        for part in given[_real(clip.path)]:
             stop = clip.frames if part.stop is None else part.stop
             splits[part.split].append(replace(clip, first=part.first, stop=stop))
     for name, found in splits.items():

@@ -14,6 +14,12 @@ from typing import Any
 from runs import InputError
 from runs.atomic import atomic_file
 
+NAME_BYTES, PATH_BYTES = (
+    255,
+    3500,
+)  # that a file system takes, with room for the directory that a path is beside
+LONGEST_SHOWN = 80  # characters of a wrong path in a message
+
 
 @dataclass(frozen=True, kw_only=True)
 class Clip:
@@ -92,14 +98,18 @@ def read(path: Path | str) -> Annotation:
                     stop=int(entry["stop"]),
                 )
             )
-        except (KeyError, TypeError, ValueError) as error:
+        except (KeyError, TypeError, ValueError, OverflowError) as error:
             raise InputError(
                 f"{path}: entry {number} has no valid {error.args[0]!r}: set data_root to this file and run "
                 "the annotate stage, which probes the videos and splits them"
             ) from None
-    rejected = {
-        str(_beside(path, item["path"])): item["reason"] for item in _document(path).get("rejected", [])
-    }
+    try:
+        rejected = {
+            str(_beside(path, checked(item["path"]))): str(item["reason"])
+            for item in _document(path).get("rejected", [])
+        }
+    except (KeyError, TypeError, AttributeError, ValueError):
+        raise InputError(f'{path}: rejected must be [{{"path": ..., "reason": ...}}, ...]') from None
     return Annotation(train=tuple(splits["train"]), val=tuple(splits["val"]), rejected=rejected)
 
 
@@ -112,13 +122,15 @@ def source_of(path: Path | str) -> str | None:
 
 
 def _document(path: Path) -> dict[str, Any]:
+    if not path.is_file():
+        raise InputError(
+            f"{path} is a pipe or a device, not a file"
+            if path.exists()
+            else f"there is no {path}: run the annotate stage, or set data_root to what there is"
+        )
     try:
         document = json.loads(path.read_text())
-    except FileNotFoundError:
-        raise InputError(
-            f"there is no {path}: run the annotate stage, or set data_root to what there is"
-        ) from None
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise InputError(f"{path} is not valid JSON: {error}") from None
     if not isinstance(document, dict) or not isinstance(document.get("list"), list):
         raise InputError(f'{path} must be {{"total": N, "list": [{{"path": ...}}, ...]}}')
@@ -133,7 +145,27 @@ def entries_of(path: Path) -> list[dict[str, Any]]:
             isinstance(entry.get(k), str) for k in ("path", "full_path")
         ):
             raise InputError(f"{path}: entry {number} has neither path nor full_path")
+        for name in ("path", "full_path"):
+            try:
+                if isinstance(entry.get(name), str):
+                    checked(entry[name])
+            except ValueError as error:
+                raise InputError(f"{path}: entry {number} has the {name} {error}") from None
     return entries
+
+
+def checked(path: str) -> str:
+    """The path, if a file here can have it; ValueError otherwise, with the beginning of it."""
+    said = repr(path if len(path) <= LONGEST_SHOWN else path[:LONGEST_SHOWN] + "...")
+    if "://" in path:
+        raise ValueError(f"{said}, an address: only files of this machine are read, so copy it here")
+    try:
+        parts = [len(part) for part in os.fsencode(path).split(b"/")]
+    except UnicodeEncodeError:
+        parts = []
+    if not parts or "\0" in path or max(parts) > NAME_BYTES or sum(parts) > PATH_BYTES:
+        raise ValueError(f"{said}, which no file can have")
+    return path
 
 
 def path_of(entry: dict[str, Any], annotation: Path) -> Path:

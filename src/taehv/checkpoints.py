@@ -17,7 +17,7 @@ import torch
 
 from runs import RunError
 from runs.atomic import atomic_dir
-from runs.checkpoints import damage
+from runs.checkpoints import damage, load
 from taehv.parallel import Group
 from taehv.progress import Progress
 
@@ -95,7 +95,12 @@ class Checkpoints:
         return None
 
     def _check(self, path: Path) -> None:
-        stored = json.loads((path / "run.json").read_text())
+        try:
+            stored = json.loads((path / "run.json").read_text())
+        except (ValueError, RecursionError):
+            stored = None
+        if not isinstance(stored, dict):
+            raise RunError(f"{path / 'run.json'} does not say which run it is of: remove {path}")
         ours = self.identity
         differing = [
             name for name in sorted(stored.keys() | ours.keys()) if stored.get(name) != ours.get(name)
@@ -141,11 +146,26 @@ class Checkpoints:
         """Where in a checkpoint DeepSpeed keeps its parts of the optimiser."""
         return path / "deepspeed"
 
-    def load(self, path: Path) -> tuple[dict[str, Any], dict[str, Any] | None]:
-        """The common state and this process's own (None if the run has none), tensors on the CPU."""
-        state = torch.load(path / "state.pt", map_location="cpu", weights_only=True)
+    def load(
+        self, path: Path, fault_of: Callable[[Any], str | None], fault_of_own: Callable[[Any], str | None]
+    ) -> tuple[dict[str, Any], dict[str, Any] | None]:
+        """The common state and this process's own (None if the run has none), tensors on the CPU.
+
+        fault_of, fault_of_own: why a state is none of this run's, None if it is one. RunError if so.
+        """
         own = path / f"rank-{self.group.rank}.pt"
-        return state, torch.load(own, map_location="cpu", weights_only=True) if own.exists() else None
+        return _loaded(path / "state.pt", fault_of), _loaded(own, fault_of_own) if own.exists() else None
+
+
+def _loaded(file: Path, fault_of: Callable[[Any], str | None]) -> Any:
+    state, fault = load(file)
+    if fault is None and (foreign := fault_of(state)) is not None:
+        fault = f"is no state of this run ({foreign})"
+    if fault is not None:
+        raise RunError(
+            f"{file} {fault}: remove {file.parent}, and the run goes on from the checkpoint before it"
+        )
+    return state
 
 
 def damaged(path: Path) -> str | None:

@@ -13,6 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from runs import InputError
+from runs.checkpoints import unlike, unlike_optimiser
 from runs.hardware import use_bf16
 from taehv.model import STRIDE, VARIANTS
 from taehv.params import TrainParams
@@ -203,6 +204,17 @@ class Seraena:
             "generator": self._generator.get_state(),
             "steps": self.steps,
         }
+
+    def fault_of(self, state: Any) -> str | None:
+        """Why `state` is none of state_dict; None if it may be one."""
+        like = {
+            "discriminator": self.discriminator.state_dict(),
+            "optimiser": dict,
+            "buffer": {"images": Tensor, "contexts": Tensor},
+            "generator": self._generator.get_state(),
+            "steps": 0,
+        }
+        return unlike(state, like) or unlike_optimiser(state["optimiser"], self.optimiser)
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """RunError if it is from a run with another crop, variant or a larger buffer."""

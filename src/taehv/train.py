@@ -18,6 +18,7 @@ import torch
 from torch import Tensor
 
 from runs import RunError
+from runs.checkpoints import Each, unlike, unlike_optimiser
 from runs.hardware import tune, use_bf16
 from taehv import memory, parallel, weights
 from taehv.annotations import Annotation
@@ -97,7 +98,12 @@ def train(
     best: dict[str, Tensor] = {}
     found = checkpoints.find(resume)
     if found is not None:
-        state, own = checkpoints.load(found)
+        optimiser = None if network.sharded else network.optimiser
+        state, own = checkpoints.load(
+            found,
+            lambda state: fault_of(state, model, average.model, optimiser),
+            lambda own: "there is no discriminator" if seraena is None else seraena.fault_of(own),
+        )
         network.load(state)
         network.load_shards(checkpoints.shards(found))
         average.model.load_state_dict(state["average"])
@@ -202,6 +208,21 @@ def discriminator(params: TrainParams, latent_channels: int, group: parallel.Gro
     seraena = Seraena(latent_channels, params, group.device, generator)
     seraena.sync(group)
     return seraena
+
+
+def fault_of(state: Any, model: TAEHV, average: TAEHV, optimiser: torch.optim.Optimizer | None) -> str | None:
+    """Why a checkpoint's state is none that this run saves; None if it may be one."""
+    weights = average.state_dict()
+    like = {
+        "model": model.state_dict(),
+        "average": weights,
+        "progress": asdict(Progress()) | {"history": Each(dict)},
+        "means": {"sums": dict, "steps": 0},
+        "best": weights,
+    }
+    if optimiser is None:  # in shards
+        return unlike(state, like)
+    return unlike(state, like | {"optimiser": dict}) or unlike_optimiser(state["optimiser"], optimiser)
 
 
 def learning_rate(params: TrainParams, step: int) -> float:

@@ -3,6 +3,8 @@
 Frames are numbered in the order in which they are shown, from 0; pixels are uint8 RGB, (H, W, 3), upright.
 """
 
+import os
+import stat
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -22,6 +24,8 @@ PRESET = "faster"  # of libx264: half the time of its default for 1 % more bytes
 # With x264's macroblock tree, on one thread too, about one encoding in a thousand of 48 x 64 frames differs from the
 # others; without it, none of 60,000 did.
 EXACT = "mbtree=0"
+CONTAINERS = "mov,matroska,avi,mpeg,mpegts,mpegvideo,m4v,h264,hevc,obu,ivf,flv,asf,ogg,mxf,nut,dv,rm,gif,apng"
+"""FFmpeg's names of the formats that are read: they hold their pictures, unlike lists of other files or addresses."""
 KNOWN_FILES = 10_000  # whose timestamps are kept in memory
 
 
@@ -43,7 +47,7 @@ class Probe:
 def probe(path: Path | str) -> Probe:
     """What the file says of itself, read from its index without decoding more than one frame."""
     with _opened(path) as (container, stream):
-        times = _timestamps(container, stream)
+        times = _timestamps(path, container, stream)
         if not len(times):
             raise UnreadableVideo(f"{path} holds no frames")
         container.seek(int(times[0]), stream=stream)
@@ -88,7 +92,7 @@ def read(path: Path | str, first: int, count: int, delta: int = 1) -> np.ndarray
     if min(first, count - 1, delta - 1) < 0:
         raise ValueError(f"frames from {first}, {count} of them, every {delta}: nothing to read")
     with _opened(path) as (container, stream):
-        times = _timestamps(container, stream)
+        times = _timestamps(path, container, stream)
         last = first + (count - 1) * delta
         if last >= len(times):
             raise UnreadableVideo(f"{path} holds {len(times)} frames but frame {last} was asked for")
@@ -147,11 +151,16 @@ def _rgb(frame: Any) -> np.ndarray:
 
 @contextmanager
 def _opened(path: Path | str) -> Iterator[tuple[Any, Any]]:
-    """The file's container and first video stream; whatever FFmpeg finds wrong becomes an UnreadableVideo."""
+    """The file's container and first video stream; whatever is wrong becomes an UnreadableVideo.
+
+    FFmpeg gets an absolute path, in which it sees none of its protocols, and follows no list or address in a file.
+    """
     import av
 
+    _check_regular(path)
+    options = {"protocol_whitelist": "file", "format_whitelist": CONTAINERS}
     try:
-        with av.open(str(path)) as container:
+        with av.open(os.path.abspath(path), options=options) as container:
             if not container.streams.video:
                 raise UnreadableVideo(f"{path} holds no video")
             yield container, container.streams.video[0]
@@ -160,15 +169,26 @@ def _opened(path: Path | str) -> Iterator[tuple[Any, Any]]:
         raise UnreadableVideo(f"{path} cannot be decoded: {reason}") from None
 
 
-def _timestamps(container: Any, stream: Any) -> np.ndarray:
+def _check_regular(path: Path | str) -> None:
+    """UnreadableVideo unless there is a file: a pipe or a device might be waited for without end."""
+    try:
+        mode = os.stat(path).st_mode
+    except (OSError, ValueError) as error:  # ValueError: a name that no file can have
+        reason = error.strerror if isinstance(error, OSError) else str(error)
+        raise UnreadableVideo(f"{path} cannot be decoded: {reason}") from None
+    if not stat.S_ISREG(mode):
+        kind = "a directory" if stat.S_ISDIR(mode) else "a pipe or a device"
+        raise UnreadableVideo(f"{path} is {kind}, not a file")
+
+
+def _timestamps(path: Path | str, container: Any, stream: Any) -> np.ndarray:
     """When each frame is shown, int64 (frames,), in units of the stream's time base."""
-    path = Path(container.name)
-    stat = path.stat()
-    key = (str(path), stat.st_mtime_ns, stat.st_size)
+    found = os.stat(path)
+    key = (os.path.abspath(path), found.st_mtime_ns, found.st_size)
     if key not in _times():
         if len(_times()) >= KNOWN_FILES:
             _times().clear()
-        _times()[key] = _find_timestamps(container, stream)
+        _times()[key] = _find_timestamps(path, container, stream)
     return _times()[key]
 
 
@@ -177,7 +197,7 @@ def _times() -> dict[tuple[str, int, int], np.ndarray]:
     return {}
 
 
-def _find_timestamps(container: Any, stream: Any) -> np.ndarray:
+def _find_timestamps(path: Path | str, container: Any, stream: Any) -> np.ndarray:
     """From the container's index if frames follow at one distance, else from every packet's header."""
     entries = stream.index_entries
     if stream.start_time is not None and len(entries) == stream.frames > 1:
@@ -188,9 +208,7 @@ def _find_timestamps(container: Any, stream: Any) -> np.ndarray:
             return stream.start_time + step * np.arange(len(coded))
     packets = [packet for packet in container.demux(stream) if packet.size and not packet.is_discard]
     if any(packet.pts is None for packet in packets):
-        raise UnreadableVideo(
-            f"{container.name} lacks timestamps: remux it with `ffmpeg -i IN -c copy OUT.mp4`"
-        )
+        raise UnreadableVideo(f"{path} lacks timestamps: remux it with `ffmpeg -i IN -c copy OUT.mp4`")
     return np.sort(np.array([packet.pts for packet in packets], np.int64))
 
 

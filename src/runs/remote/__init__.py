@@ -3,6 +3,7 @@
 On the Volume, one directory per run and one of pieces of input files:
 
     pieces/<sha256>                    pieces of input files, shared by all runs
+    runs/<key>/queued.json             the call as its client made it, which keeps the pieces that it will read
     runs/<key>/call.json               the call that trains, written by its container before it trains
     runs/<key>/checkpoints/            epoch-*.pt and the run's key, see runs.checkpoints
     runs/<key>/checkpoints.json        size and SHA-256 of each
@@ -22,6 +23,7 @@ MOUNT = "/vol"
 """Where containers see the Volume."""
 PIECES = "pieces"
 RUNS = "runs"
+QUEUED = "queued.json"
 
 
 @dataclass(frozen=True, kw_only=True)

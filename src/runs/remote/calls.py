@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from runs.remote.faults import import_modal, lost_network, sentence
+from runs.remote.records import LINE, SENTENCE, shown
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -20,15 +21,27 @@ class Outcome:
     """running, ended, timed out, stopped, failed or gone."""
     says: str = ""
     value: Any = None
+    """What container.execute returned, if it was that."""
+
+    def answer(self, name: str) -> str:
+        """One of the answers of container.execute; empty if it gave another."""
+        value = self.value.get(name) if isinstance(self.value, dict) else None
+        return value if isinstance(value, str) else ""
 
 
 def log_lines(call_id: str, follow: bool = True) -> Iterator[tuple[datetime, str]]:
-    """A call's log by lines with their times, from its beginning; to its end if `follow`."""
+    """A call's log by lines with their times, from its beginning; to its end if `follow`.
+
+    A line of more than LINE characters comes in several.
+    """
     modal = import_modal()
     logs = modal.FunctionCall.from_id(call_id).logs
     rest: dict[str, str] = {}  # by source: an entry may be a part of a line
     for entry in in_background(logs.stream) if follow else logs.fetch():
-        *lines, rest[entry.source] = (rest.get(entry.source, "") + entry.message).split("\n")
+        *lines, last = (rest.get(entry.source, "") + entry.message).split("\n")
+        while len(last) > LINE:
+            lines, last = [*lines, last[:LINE]], last[LINE:]
+        rest[entry.source] = last
         yield from ((entry.timestamp, line) for line in lines)
     yield from ((datetime.now(UTC), line) for line in rest.values() if line)
 
@@ -74,15 +87,20 @@ def outcome_of(call_id: str, timeout: float = 0) -> Outcome:
     except TimeoutError:  # the builtin one
         return Outcome(state="running")
     except known.FunctionTimeoutError as error:
-        return Outcome(state="timed out", says=str(error))
+        return Outcome(state="timed out", says=_said(error))
     except (known.OutputExpiredError, known.NotFoundError):
         return Outcome(state="gone")
     except (known.AuthError, known.ConnectionError, known.ServiceError, *lost_network()):
         raise  # of this process: container.execute lets no such error of the job through
     except (known.RemoteError, known.InputCancellation) as error:
-        return Outcome(state="stopped" if "cancel" in str(error) else "failed", says=str(error))
+        return Outcome(state="stopped" if "cancel" in str(error) else "failed", says=_said(error))
     except RuntimeError as error:  # of container.execute
-        return Outcome(state="failed", says=" ".join(str(error).split()))
+        return Outcome(state="failed", says=_said(error))
     except Exception as error:
         says = sentence(error) if isinstance(error, known.Error) else f"{type(error).__name__}: {error}"
-        return Outcome(state="failed", says=" ".join(says.split()))
+        return Outcome(state="failed", says=_said(says))
+
+
+def _said(error: Exception | str) -> str:
+    """The message as one line."""
+    return shown(" ".join(str(error).split()), SENTENCE)

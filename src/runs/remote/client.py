@@ -1,6 +1,9 @@
 """Carries out a run on Modal: attaches to it, starts it, or only downloads it, whichever it needs."""
 
 import json
+import sys
+from collections.abc import Callable
+from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -9,11 +12,12 @@ from runs import RunError
 from runs.atomic import atomic_file
 from runs.content import contents
 from runs.job import Job, OnEpoch
-from runs.remote import Machine, run_path
+from runs.remote import QUEUED, Machine, records, run_path
 from runs.remote.calls import Outcome, log_lines, outcome_of
 from runs.remote.container import END, EVENT
 from runs.remote.faults import import_modal, sentences
 from runs.remote.launch import launch
+from runs.remote.records import CALL_ID, KEY, SENTENCE, Damaged, Done, Note, parsed, shown
 from runs.remote.volume import Volume
 
 PATIENCE = 2  # seconds to wait for a result when the log has ended before it
@@ -31,12 +35,12 @@ def carry_out(
     """
     with sentences():
         volume = Volume()
-        done = volume.json(run_path(job.key, "done.json"))
+        done = volume.read(job.key, "done.json", records.done)
         if done is None:
             try:
                 done = _train(job, machine, volume, on_epoch)
             except KeyboardInterrupt:
-                if state(job.key) is not None:
+                if state_path(job.key).exists():
                     print(
                         f"\nrun {job.key[:12]} goes on without this machine; the same command attaches to it again, "
                         f"`python -m runs stop {job.key[:12]}` stops it",
@@ -45,13 +49,13 @@ def carry_out(
                 raise
         else:
             print(f"run {job.key[:12]} is done: only its outputs are fetched", flush=True)
-        volume.download(job.key, done["files"], "output", output)
+        volume.download(job.key, done.files, "output", output)
         stop_apps(notes(job.key, volume))
-        state_path(job.key).unlink(missing_ok=True)
-        return done["result"], done["gpu"]
+        forget(job.key, volume)
+        return done.result, done.gpu
 
 
-def _train(job: Job, machine: Machine, volume: Volume, on_epoch: OnEpoch) -> dict[str, Any]:
+def _train(job: Job, machine: Machine, volume: Volume, on_epoch: OnEpoch) -> Done:
     """Attaches or starts, follows to the end; done.json."""
     calls = Followed(on_epoch)
     former = notes(job.key, volume)
@@ -60,23 +64,19 @@ def _train(job: Job, machine: Machine, volume: Volume, on_epoch: OnEpoch) -> dic
         print(f"run {job.key[:12]} is under way: attaching to it", flush=True)
     else:
         stop_apps(former)  # of a call that was lost between the two notes, or that failed
-        found = contents(job.inputs)
-        sent = volume.upload(job.inputs, found)
-        print(
-            f"inputs: {sent / 1e6:,.1f} MB uploaded" if sent else "inputs: already on the Volume", flush=True
-        )
-        done = volume.json(run_path(job.key, "done.json"))
-        if done is not None:  # somebody else's run ended meanwhile
-            return done
-        call_id = launch(job, machine, found, volume, lambda app, call: _note(job, machine, app, call))
+        state_path(job.key).unlink(missing_ok=True)
+        started = _start(job, machine, volume)
+        if isinstance(started, Done):
+            return started
+        call_id = started
         print(f"run {job.key[:12]} started on Modal ({machine.gpu or 'CPU'})", flush=True)
     outcome = calls.follow(call_id)
-    while outcome.state == "ended" and "other" in (outcome.value or {}):  # somebody else was first
+    while CALL_ID.fullmatch(other := outcome.answer("other")):  # somebody else was first
         print(f"run {job.key[:12]} is under way elsewhere: attaching to it", flush=True)
-        outcome = calls.follow(outcome.value["other"])
-    if outcome.state == "ended" and "error" in (outcome.value or {}):
-        raise RunError(outcome.value["error"])
-    done = volume.json(run_path(job.key, "done.json"))
+        outcome = calls.follow(other)
+    if error := outcome.answer("error"):
+        raise RunError(shown(error, SENTENCE))
+    done = volume.read(job.key, "done.json", records.done)
     if done is None:
         how = ": ".join(filter(None, (outcome.state, outcome.says)))
         raise RunError(
@@ -84,6 +84,32 @@ def _train(job: Job, machine: Machine, volume: Volume, on_epoch: OnEpoch) -> dic
             "shows its log): the same command goes on from the newest checkpoint"
         )
     return done
+
+
+def _start(job: Job, machine: Machine, volume: Volume) -> str | Done:
+    """Uploads what is missing and starts the call: its id. done.json if somebody else's run ended meanwhile."""
+    found = contents(job.inputs)
+
+    def note(app_id: str | None, call_id: str | None) -> Note:
+        return Note(call_id=call_id, app_id=app_id, label=job.label, gpu=machine.gpu)
+
+    # Pieces are kept for runs that have a note: from before they are there until the call is over.
+    volume.write(job.key, QUEUED, note(None, None))
+    try:
+        sent = volume.upload(job.inputs, found)
+        print(
+            f"inputs: {sent / 1e6:,.1f} MB uploaded" if sent else "inputs: already on the Volume", flush=True
+        )
+        done = volume.read(job.key, "done.json", records.done)
+        if done is not None:
+            return done
+        app_id, call_id = launch(job, machine, found, volume, lambda *ids: _keep(job.key, note(*ids)))
+    except BaseException:
+        if not state_path(job.key).exists():  # nothing was started
+            volume.remove(run_path(job.key, QUEUED))
+        raise
+    volume.write(job.key, QUEUED, note(app_id, call_id))
+    return call_id
 
 
 class Followed:
@@ -111,29 +137,55 @@ class Followed:
 
     def take(self, line: str) -> None:
         if not line.startswith(EVENT):
-            print(line, flush=True)
+            print(shown(line), flush=True)
             return
-        record = json.loads(line.removeprefix(EVENT))
+        try:
+            # The record comes again with the result.
+            record = parsed(
+                line.removeprefix(EVENT), records.record, "an epoch's record in the log", "it is left out"
+            )
+        except Damaged as error:
+            warn(error)
+            return
         if record["epoch"] > self.epochs:
             self.epochs = record["epoch"]
             self.on_epoch(record)
 
 
-def notes(key: str, volume: Volume) -> list[dict[str, Any]]:
-    """What is known of the run's calls: the local note and the container's, each with app_id and call_id, if any."""
-    return [note for note in (state(key), volume.json(run_path(key, "call.json"))) if note is not None]
+def notes(key: str, volume: Volume, certain: bool = False) -> list[Note]:
+    """What is known of the run's calls: the local note, the one of the client that queued it, and the container's.
+
+    A damaged one is left out, with a warning; Damaged if the answer must be `certain`.
+    """
+    found = []
+    for read in (lambda: state(key), *(_reader(volume, key, name) for name in (QUEUED, "call.json"))):
+        try:
+            found.append(read())
+        except Damaged as error:
+            if certain:
+                raise
+            warn(error)
+    return [note for note in found if note is not None]
 
 
-def running_call(notes: list[dict[str, Any]]) -> str | None:
-    """The id of the first call that is under way."""
-    calls = [note["call_id"] for note in notes if note["call_id"] is not None]
+def _reader(volume: Volume, key: str, name: str) -> Callable[[], Note | None]:
+    return lambda: volume.read(key, name, records.note)
+
+
+def warn(error: Damaged) -> None:
+    print(f"warning: {error}", file=sys.stderr, flush=True)
+
+
+def running_call(notes: list[Note]) -> str | None:
+    """The id of the first call that is under way, or waits for a container."""
+    calls = [note.call_id for note in notes if note.call_id is not None]
     return next((call_id for call_id in calls if outcome_of(call_id).state == "running"), None)
 
 
-def stop_apps(notes: list[dict[str, Any]]) -> None:
+def stop_apps(notes: list[Note]) -> None:
     """Stops the apps of the notes, and with them whatever still runs in them."""
     modal = import_modal()
-    for app_id in {note["app_id"] for note in notes}:
+    for app_id in {note.app_id for note in notes if note.app_id is not None}:
         try:
             modal.App.lookup(app_id).stop()
         except modal.exception.NotFoundError:
@@ -145,18 +197,29 @@ def state_path(key: str) -> Path:
     return STATES / f"{key}.json"
 
 
-def state(key: str) -> dict[str, Any] | None:
-    """The local note, with the fields of the container's call.json; its call_id is None until the call is made."""
+def state(key: str) -> Note | None:
+    """The local note, if there is one."""
     path = state_path(key)
-    return json.loads(path.read_text()) if path.exists() else None
+    if not path.exists():
+        return None
+    return parsed(
+        path.read_bytes(), records.note, str(path), "remove it; the Volume knows the run's call, too"
+    )
+
+
+def forget(key: str, volume: Volume) -> None:
+    """Removes the notes of a run that is over, but for the container's, which says where its log is."""
+    state_path(key).unlink(missing_ok=True)
+    volume.remove(run_path(key, QUEUED))
 
 
 def known_runs(volume: Volume) -> list[str]:
-    """Keys of the runs on the Volume and of those of which there is only a local note, as they wait for a container."""
-    return sorted({*volume.runs(), *(path.stem for path in STATES.glob("*.json"))})
+    """Keys of the runs on the Volume and of those of which there is only a local note."""
+    noted = (path.stem for path in STATES.glob("*.json"))
+    return sorted({*volume.runs(), *(key for key in noted if KEY.fullmatch(key))})
 
 
-def _note(job: Job, machine: Machine, app_id: str, call_id: str | None) -> None:
-    note = {"call_id": call_id, "app_id": app_id, "label": job.label, "gpu": machine.gpu}
-    with atomic_file(state_path(job.key)) as temporary:
-        temporary.write_text(json.dumps(note) + "\n")
+def _keep(key: str, note: Note) -> None:
+    """Writes the local note."""
+    with atomic_file(state_path(key)) as temporary:
+        temporary.write_text(json.dumps(asdict(note)) + "\n")

@@ -14,42 +14,48 @@ RUN is a run's key or the beginning of one.
 import argparse
 import sys
 import time
+from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from runs import RunError
-from runs.remote import PIECES, run_path
+from runs.remote import PIECES, records, run_path
 from runs.remote.calls import log_lines, outcome_of
-from runs.remote.client import known_runs, notes, running_call, state_path, stop_apps
+from runs.remote.client import forget, known_runs, notes, running_call, state_path, stop_apps, warn
 from runs.remote.container import END, EVENT, INTERRUPTED
 from runs.remote.faults import import_modal, sentences
+from runs.remote.records import Damaged, File, Note, shown
 from runs.remote.volume import Volume
 
+T = TypeVar("T")
+DAMAGED = "damaged"
+WIDTH = 24  # characters of a label or a GPU's name that `status` shows
 GRACE = 30  # seconds for a container to save a checkpoint when its call is cancelled
 
 
 def status(volume: Volume) -> None:
-    """A line per run: key, label, state, epochs in the newest checkpoint, GPU."""
+    """A line per run: key, label, state, epochs in the newest checkpoint, GPU. What is damaged is said on stderr."""
     runs = known_runs(volume)
     for key in runs:
         known = notes(key, volume)
-        newest = max(checkpoints_of(volume, key), default="-")
-        label, gpu = (known[-1]["label"], known[-1]["gpu"] or "CPU") if known else ("-", "-")
-        print(f"{key[:12]}  {label:10s}  {state_of(volume, key, known):11s}  {newest:14s}  {gpu}")
+        newest = attempt(newest_of, volume, key)
+        state = attempt(state_of, volume, key, known)
+        label, gpu = (known[-1].label, known[-1].gpu or "CPU") if known else ("-", "-")
+        print(f"{key[:12]}  {shown(label, WIDTH):10s}  {state:11s}  {newest:14s}  {shown(gpu, WIDTH)}")
     if not runs:
         print("no run on the Volume")
 
 
-def state_of(volume: Volume, key: str, known: list[dict[str, Any]]) -> str:
+def state_of(volume: Volume, key: str, known: list[Note]) -> str:
     """done, running, queued (no container yet), not started, or how the newest call ended."""
-    if volume.json(run_path(key, "done.json")) is not None:
+    if is_done(volume, key):
         return "done"
     running = running_call(known)
     if running is not None:
-        call = volume.json(run_path(key, "call.json"))
+        call = volume.read(key, "call.json", records.note)
         return "queued" if call is None else "running"
-    called = [note["call_id"] for note in known if note["call_id"] is not None]
+    called = calls_of(known)
     if not called:
         return "not started"
     how = outcome_of(called[-1]).state
@@ -58,21 +64,21 @@ def state_of(volume: Volume, key: str, known: list[dict[str, Any]]) -> str:
 
 def logs(volume: Volume, key: str, follow: bool) -> None:
     """What the run's newest call printed; to its end if `follow`."""
-    called = [note["call_id"] for note in notes(key, volume) if note["call_id"] is not None]
+    called = calls_of(notes(key, volume))
     if not called:
         raise RunError(f"run {key[:12]} has not been started: its log is empty")
     for _, line in log_lines(called[-1], follow):
         if line != END and not line.startswith(EVENT):
-            print(line, flush=True)
+            print(shown(line), flush=True)
 
 
 def checkpoints(volume: Volume, key: str) -> None:
     """A line per checkpoint: name, size, time of writing, SHA-256."""
     times = {e.path.rsplit("/", 1)[1]: e.mtime for e in volume.files(run_path(key, "checkpoints"))}
     known = checkpoints_of(volume, key)
-    for name, facts in sorted(known.items()):
+    for name, facts in known.items():
         time = datetime.fromtimestamp(times[name]).strftime("%Y-%m-%d %H:%M:%S") if name in times else "-"
-        print(f"{name}  {facts['size'] / 1e6:8.1f} MB  {time}  {facts['sha256']}")
+        print(f"{name}  {facts.size / 1e6:8.1f} MB  {time}  {facts.sha256}")
     if not known:
         print(f"run {key[:12]} has no checkpoint yet")
 
@@ -80,19 +86,19 @@ def checkpoints(volume: Volume, key: str) -> None:
 def fetch(volume: Volume, key: str, name: str | None, output: bool, to: Path) -> None:
     """Downloads a checkpoint, or the outputs. What broke off goes on; what is there and right is left alone."""
     if output:
-        done = volume.json(run_path(key, "done.json"))
+        done = volume.read(key, "done.json", records.done)
         if done is None:
             raise RunError(
                 f"run {key[:12]} is not done: `python -m runs checkpoints {key[:12]}` lists what there is"
             )
-        files, folder = done["files"], "output"
+        files, folder = done.files, "output"
     else:
         known = checkpoints_of(volume, key)
         if not known or (name is not None and name not in known):
             raise RunError(
-                f"run {key[:12]} has no checkpoint {name or ''}: it has {', '.join(sorted(known)) or 'none'}"
+                f"run {key[:12]} has no checkpoint {name or ''}: it has {', '.join(known) or 'none'}"
             )
-        name = name or max(known)
+        name = name or next(reversed(known))
         files, folder = {name: known[name]}, "checkpoints"
     volume.download(key, files, folder, to)
     for name in files:
@@ -102,18 +108,19 @@ def fetch(volume: Volume, key: str, name: str | None, output: bool, to: Path) ->
 def stop(volume: Volume, key: str) -> None:
     """Cancels the run's call, which saves a checkpoint, and stops its app. One that has finished keeps its result."""
     modal = import_modal()
-    known = notes(key, volume)
+    known = notes(key, volume, certain=True)
     call_id = running_call(known)
     if call_id is None:
         print(f"run {key[:12]} is not under way")
     else:
         earlier, _ = answers(call_id)  # of attempts that were preempted
         modal.FunctionCall.from_id(call_id).cancel()
-        if (volume.json(run_path(key, "call.json")) or {}).get("call_id") == call_id:  # it has a container
+        container = volume.read(key, "call.json", records.note)
+        if container is not None and container.call_id == call_id:  # it has one
             await_saved(call_id, earlier)
     stop_apps(known)
-    state_path(key).unlink(missing_ok=True)
-    if call_id is not None and volume.json(run_path(key, "done.json")) is None:
+    forget(key, volume)
+    if call_id is not None and not is_done(volume, key):
         print(f"run {key[:12]} is stopped; `dvc repro` goes on from its newest checkpoint")
     elif call_id is not None:
         print(f"run {key[:12]} had finished before it could be stopped; `dvc repro` downloads it")
@@ -140,15 +147,22 @@ def await_saved(call_id: str, earlier: int) -> None:
 def clean(volume: Volume, keys: list[str], inputs: bool) -> None:
     """Removes runs, all files of theirs: `keys`, or the finished ones.
 
-    With `inputs` the pieces of input files, which come back when needed, and of the runs only `keys`.
+    With `inputs` the pieces of input files, which come back when needed, and of the runs only `keys`. A run that is
+    under way keeps both, one that is being started the pieces. What is damaged is left out, if it is not named.
     """
     known = known_runs(volume)
     chosen = keys
     if not keys and not inputs:
-        chosen = [key for key in known if volume.json(run_path(key, "done.json")) is not None]
+        chosen = [key for key in known if attempt(is_done, volume, key) is True]
     for key in known if inputs else chosen:
-        if running_call(notes(key, volume)) is not None:
+        told = notes(key, volume, certain=key in keys or inputs)
+        if running_call(told) is not None:
             raise RunError(f"run {key[:12]} is under way: `python -m runs stop {key[:12]}` first")
+        if inputs and any(note.call_id is None for note in told) and not is_done(volume, key):
+            raise RunError(
+                f"run {key[:12]} is being started, or its start broke off: wait, or `python -m runs stop {key[:12]}` "
+                "first"
+            )
     for key in chosen:
         stop_apps(notes(key, volume))
         volume.remove(run_path(key))
@@ -159,9 +173,30 @@ def clean(volume: Volume, keys: list[str], inputs: bool) -> None:
         print("removed the input files")
 
 
-def checkpoints_of(volume: Volume, key: str) -> dict[str, Any]:
-    """Size and SHA-256 of a run's checkpoints, by name."""
-    return volume.json(run_path(key, "checkpoints.json")) or {}
+def attempt(look: Callable[..., T], *arguments: Any) -> T | str:
+    """What `look` returns; the word for what is damaged, with a warning, if it is."""
+    try:
+        return look(*arguments)
+    except Damaged as error:
+        warn(error)
+        return DAMAGED
+
+
+def is_done(volume: Volume, key: str) -> bool:
+    return volume.read(key, "done.json", records.done) is not None
+
+
+def calls_of(known: list[Note]) -> list[str]:
+    return [note.call_id for note in known if note.call_id is not None]
+
+
+def newest_of(volume: Volume, key: str) -> str:
+    return next(reversed(checkpoints_of(volume, key)), "-")
+
+
+def checkpoints_of(volume: Volume, key: str) -> dict[str, File]:
+    """Size and SHA-256 of a run's checkpoints, by name, oldest first."""
+    return volume.read(key, "checkpoints.json", records.checkpoints) or {}
 
 
 def run_named(volume: Volume, name: str) -> str:

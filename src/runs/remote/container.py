@@ -15,16 +15,18 @@ import signal
 import tempfile
 import traceback
 from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from runs import RunError
 from runs.atomic import atomic_dir, atomic_file
-from runs.content import sha256
+from runs.content import PIECE, sha256
 from runs.job import Job, call
 from runs.remote import CLAIMS, MOUNT, PIECES, VOLUME, run_path
 from runs.remote.calls import outcome_of
 from runs.remote.faults import sentence
+from runs.remote.records import CALL_ID, Done, File, Note
 from runs.signals import deferred, interruptible
 
 EVENT = "::epoch:: "
@@ -145,7 +147,8 @@ def claim(key: str) -> str | None:
         owner = claims.get(f"{key}/{turn}")
         if owner == me:  # an earlier attempt of this call
             return None
-        if outcome_of(owner).state == "running":
+        # An entry that is no call's id holds nothing up.
+        if isinstance(owner, str) and CALL_ID.fullmatch(owner) and outcome_of(owner).state == "running":
             return owner
         turn += 1
     return None
@@ -156,8 +159,8 @@ def announce(order: dict[str, Any], volume: Any, root: Path) -> None:
     import modal
 
     me = modal.current_function_call_id()
-    path = root / run_path(order["key"], "call.json")
-    write_json(path, {"call_id": me, "app_id": order["app_id"], "label": order["label"], "gpu": order["gpu"]})
+    note = Note(call_id=me, app_id=order["app_id"], label=order["label"], gpu=order["gpu"])
+    write_json(root / run_path(order["key"], "call.json"), asdict(note))
     volume.commit()
 
 
@@ -202,20 +205,21 @@ def work(order: dict[str, Any], volume: Any, root: Path) -> None:
         with atomic_dir(run / "output") as temporary:
             shutil.copytree(output, temporary, dirs_exist_ok=True)
         left = sorted(p for p in output.rglob("*") if p.is_file())
-        facts = {
-            p.relative_to(output).as_posix(): {"size": p.stat().st_size, "sha256": sha256(p)} for p in left
-        }
+        facts = {p.relative_to(output).as_posix(): file_of(p) for p in left}
     volume.commit()
-    write_json(
-        run / "done.json", {"label": order["label"], "gpu": order["gpu"], "result": result, "files": facts}
-    )
+    done = Done(label=order["label"], gpu=order["gpu"], result=result, files=facts)
+    write_json(run / "done.json", asdict(done))
     volume.commit()
 
 
 def enlist(checkpoints: Path, listing: Path) -> None:
     """Writes size and SHA-256 of every checkpoint that there is."""
     found = sorted(checkpoints.glob("epoch-*.pt"))
-    write_json(listing, {path.name: {"size": path.stat().st_size, "sha256": sha256(path)} for path in found})
+    write_json(listing, {path.name: asdict(file_of(path)) for path in found})
+
+
+def file_of(path: Path) -> File:
+    return File(size=path.stat().st_size, sha256=sha256(path))
 
 
 def gather(inputs: Mapping[str, Any], root: Path, folder: Path) -> dict[str, Path]:
@@ -230,7 +234,7 @@ def gather(inputs: Mapping[str, Any], root: Path, folder: Path) -> dict[str, Pat
         with files[name].open("wb") as stream:
             for piece in facts["pieces"]:
                 path = root / PIECES / piece
-                data = path.read_bytes() if path.exists() else b""
+                data = path.read_bytes() if path.exists() and path.stat().st_size <= PIECE else b""
                 if hashlib.sha256(data).hexdigest() != piece:
                     raise RunError(
                         f"piece {piece} of {name} is missing from the Volume or damaged: `python -m runs clean "

@@ -64,9 +64,9 @@ def launch(
     machine: Machine,
     contents: Mapping[str, Content],
     volume: Volume,
-    note: Callable[[str, str | None], None],
-) -> str:
-    """Starts a detached call, which goes on when this process ends, and returns its id.
+    note: Callable[[str, str | None], object],
+) -> tuple[str, str]:
+    """Starts a detached call, which goes on when this process ends; the app's and the call's ids.
 
     note: called with the app's id before the call is made and with both ids after, so that a call is never lost.
     """
@@ -90,7 +90,7 @@ def launch(
         single_use_containers=True,
     )(execute)
 
-    call_id, finished = None, False
+    finished = False
     # Output is enabled for the image, whose first build takes minutes; the run's log is streamed by the caller.
     with modal.enable_output(), run_app(app, detach=True, stream_output=False):
         app_id = app.app_id
@@ -100,4 +100,4 @@ def launch(
         finished = True
     if not finished:  # run_app swallows Ctrl-C
         raise KeyboardInterrupt
-    return call_id
+    return app_id, call_id

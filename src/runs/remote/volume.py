@@ -6,11 +6,12 @@ import io
 import itertools
 import json
 import os
+import shutil
 import urllib.request
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from tqdm import tqdm
 
@@ -18,7 +19,9 @@ from runs import RunError
 from runs.content import Content, pieces_of, sha256
 from runs.remote import PIECES, RUNS, VOLUME, run_path
 from runs.remote.faults import import_modal, reach
+from runs.remote.records import KEY, LARGEST, File, Note, parsed
 
+T = TypeVar("T")
 BLOCK = 8 << 20  # bytes; the unit in which Modal serves a file
 READ = 1 << 18
 ATTEMPTS = 5
@@ -56,15 +59,27 @@ class Volume:
         ]
 
     def runs(self) -> list[str]:
-        """Keys of the runs on the Volume."""
-        return sorted({e.path.split("/")[1] for e in self.files(RUNS) if e.path.count("/") >= 2})
+        """Keys of the runs on the Volume; folders with other names are left alone."""
+        found = {e.path.split("/")[1] for e in self.files(RUNS) if e.path.count("/") >= 2}
+        return sorted(key for key in found if KEY.fullmatch(key))
 
-    def json(self, path: str) -> dict[str, Any] | None:
-        """A small JSON file; None if there is none."""
-        try:
-            return json.loads(b"".join(self.handle.read_file(path)))
-        except FileNotFoundError:
+    def read(self, key: str, name: str, shape: Callable[[Any], T]) -> T | None:
+        """A JSON file of a run as a function of `records` makes it; None if there is none, Damaged if it is wrong."""
+        path, data = run_path(key, name), b""
+        answer = self._ask(path, 0)
+        if answer is None:
             return None
+        for url, length in _blocks(answer):
+            data += b"".join(_get(url, length))
+            if len(data) > LARGEST:
+                break
+        remedy = f"`modal volume rm {VOLUME} {path}` removes it; `dvc repro` then goes on from the newest checkpoint"
+        return parsed(data, shape, f"{path} on the Volume {VOLUME}", remedy)
+
+    def write(self, key: str, name: str, note: Note) -> None:
+        """Puts a note into the run's directory."""
+        with self.handle.batch_upload(force=True) as batch:
+            batch.put_file(io.BytesIO(json.dumps(asdict(note)).encode()), run_path(key, name))
 
     def remove(self, path: str) -> None:
         """Removes a file or a directory; nothing happens if there is none."""
@@ -96,45 +111,67 @@ class Volume:
                     bar.update(sizes.pop(piece))
         return total
 
-    def download(self, key: str, files: Mapping[str, Mapping[str, Any]], folder: str, target: Path) -> None:
-        """Fetches `files` (name -> size, sha256) of a run's `folder` into the directory `target`, each checked.
+    def download(self, key: str, files: Mapping[str, File], folder: str, target: Path) -> None:
+        """Fetches `files`, by their names, of a run's `folder` into the directory `target`, each checked.
 
         A file that is there already and right is left alone. What broke off stays as <name>.part, and the next
-        call goes on from its last full block.
+        call goes on from its last full block. RunError if they do not fit on the disk, or lead out of `target`.
         """
         target.mkdir(parents=True, exist_ok=True)
-        total = sum(facts["size"] for facts in files.values())
+        total = sum(facts.size for facts in files.values())
+        there = sum(path.stat().st_size for path in target.rglob("*") if path.is_file())
+        free = shutil.disk_usage(target).free
+        if total > there + free:
+            raise RunError(
+                f"the files of run {key[:12]} take {total / 1e9:,.1f} GB but {target} has {free / 1e9:,.1f} GB free: "
+                "make room, or name another directory"
+            )
         with tqdm(total=total, desc="download", unit="B", unit_scale=True, delay=2, disable=None) as bar:
             for name, facts in files.items():
                 path = target / name
-                if not (path.exists() and sha256(path) == facts["sha256"]):
+                if not path.resolve().is_relative_to(target.resolve()):
+                    raise RunError(f"{path} is a link that leads out of {target}: remove it")
+                if not (path.exists() and sha256(path) == facts.sha256):
                     path.parent.mkdir(parents=True, exist_ok=True)
                     self._download(run_path(key, folder, name), path, facts, bar)
                 else:
-                    bar.update(facts["size"])
+                    bar.update(facts.size)
 
-    def _download(self, remote: str, path: Path, facts: Mapping[str, Any], bar: tqdm) -> None:
+    def _download(self, remote: str, path: Path, facts: File, bar: tqdm) -> None:
         part = path.with_name(path.name + ".part")
+        if part.is_symlink():
+            part.unlink()
         start = part.stat().st_size // BLOCK * BLOCK if part.exists() else 0
+        answer = self._ask(remote, start)
+        if answer is None:
+            raise RunError(
+                f"there is no {remote} on the Volume {VOLUME}: `python -m runs checkpoints` lists them"
+            )
+        if start + answer.len != facts.size:
+            part.unlink(missing_ok=True)
+            raise RunError(
+                f"{remote} on the Volume {VOLUME} holds {start + answer.len:,} bytes where {facts.size:,} are listed: "
+                "run the command again"
+            )
         with part.open("r+b" if start else "wb") as stream:
             stream.truncate(start)
             stream.seek(start)
             bar.update(start)
-            for url, length in self._blocks(remote, start):
+            for url, length in _blocks(answer):
                 for chunk in _get(url, length):
                     stream.write(chunk)
                     bar.update(len(chunk))
             stream.flush()
             os.fsync(stream.fileno())
-        if sha256(part) != facts["sha256"]:
+        if sha256(part) != facts.sha256:
             part.unlink()
             raise RunError(
                 f"{remote} on the Volume {VOLUME} does not match its checksum: run the command again"
             )
         os.replace(part, path)
 
-    def _blocks(self, remote: str, start: int) -> Iterable[tuple[str, int]]:
-        """Addresses and lengths of a file's blocks from `start` on, a multiple of BLOCK."""
+    def _ask(self, remote: str, start: int) -> Any:
+        """Modal's answer that tells where a file is from `start` on, a multiple of BLOCK; None if there is none."""
         # Volume.read_file begins at the beginning only; the call beneath it takes a start.
         from modal._utils.async_utils import synchronize_api
         from modal_proto import api_pb2
@@ -147,15 +184,17 @@ class Volume:
 
         modal = import_modal()
         try:
-            answer = synchronize_api(ask, __name__)(self.handle)
+            return synchronize_api(ask, __name__)(self.handle)
         except modal.exception.NotFoundError:
-            raise RunError(
-                f"there is no {remote} on the Volume {VOLUME}: `python -m runs checkpoints` lists them"
-            ) from None
-        left = answer.len
-        for url in answer.get_urls:
-            yield url, min(left, BLOCK)
-            left -= min(left, BLOCK)
+            return None
+
+
+def _blocks(answer: Any) -> Iterable[tuple[str, int]]:
+    """Addresses and lengths of the blocks of an answer to `_ask`."""
+    left = answer.len
+    for url in answer.get_urls:
+        yield url, min(left, BLOCK)
+        left -= min(left, BLOCK)
 
 
 def _get(url: str, length: int) -> Iterable[bytes]:

@@ -1,0 +1,238 @@
+"""What others may have left on the Volume, in a log or in a note: refused or left out in a sentence, never followed."""
+
+import json
+import re
+from datetime import UTC, datetime
+
+import pytest
+
+from runs import RunError
+from runs.remote import calls, client, records, volume
+from runs.remote.calls import Outcome
+from runs.remote.records import Damaged, File, Note, parsed, shown
+
+SHA = "0" * 64
+FILE = {"size": 3, "sha256": SHA}
+NOTE = {"call_id": "fc-1", "app_id": "ap-" + "1" * 22, "label": "v5", "gpu": None}
+RECORD = {"epoch": 1, "lr": 0.1, "train": {"loss": 1.0}}
+DONE = {"label": "v5", "gpu": "A10", "result": {"history": [RECORD]}, "files": {"more/best.pt": FILE}}
+
+
+def read(value, shape):
+    data = value if isinstance(value, bytes | str) else json.dumps(value)
+    return parsed(data, shape, "runs/k/x.json", "remove it")
+
+
+def test_what_a_run_writes_is_read():
+    assert read(NOTE, records.note) == Note(**NOTE)
+    assert read(NOTE | {"call_id": None, "app_id": None}, records.note).call_id is None
+    done = read(DONE, records.done)
+    assert (done.label, done.gpu, done.result) == ("v5", "A10", DONE["result"])
+    assert done.files == {"more/best.pt": File(**FILE)}
+    found = read({"epoch-10000.pt": FILE, "epoch-9995.pt": FILE}, records.checkpoints)
+    assert list(found) == ["epoch-9995.pt", "epoch-10000.pt"]
+    assert read(RECORD, records.record) == RECORD
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"",
+        b"{",
+        b"\xff\xfe",
+        b"null",
+        b"[]",
+        b"7",
+        b"[" * 100_000,
+        b"1" * 10_000,
+        b'{"label": "t',
+        b" " * (17 << 20),
+    ],
+)
+@pytest.mark.parametrize("shape", [records.note, records.done, records.checkpoints, records.record])
+def test_damaged_json_is_one_sentence(data, shape):
+    with pytest.raises(Damaged) as caught:
+        read(data, shape)
+    said = str(caught.value)
+    assert re.fullmatch(r"runs/k/x\.json is damaged \(.+\): remove it", said)
+    assert len(said) < 300
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"call_id": 7},
+        {"call_id": "fc-1\n"},
+        {"call_id": "https://somewhere"},
+        {"app_id": "somebody-elses-app"},  # Modal would look it up by name, and we would stop it
+        {"label": None},
+        {"label": ["v5"]},
+        {"gpu": 3},
+    ],
+)
+def test_a_note_has_ids_and_words(change):
+    with pytest.raises(Damaged):
+        read(NOTE | change, records.note)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "../x",
+        "/x",
+        "a/../../x",
+        "a//x",
+        "./x",
+        "",
+        ".",
+        "..",
+        "a\0b",
+        "a\nb",
+        "\x1b[2J",
+        "a\\..\\x",
+        "x" * 300,
+        "a/" * 300 + "x",
+        "\u202egnp.exe",
+        "\ud800",
+    ],
+)
+def test_a_name_that_may_lead_elsewhere_is_refused(name):
+    with pytest.raises(Damaged) as caught:
+        read(DONE | {"files": {name: FILE}}, records.done)
+    assert str(caught.value).isprintable()
+    with pytest.raises(Damaged):
+        read({name: FILE}, records.checkpoints)
+
+
+@pytest.mark.parametrize(
+    "facts",
+    [
+        None,
+        [],
+        {},
+        FILE | {"size": -1},
+        FILE | {"size": True},
+        FILE | {"size": 1.5},
+        FILE | {"size": 1 << 60},
+        FILE | {"sha256": 3},
+        FILE | {"sha256": SHA + "\n"},
+        FILE | {"sha256": "z" * 64},
+    ],
+)
+def test_a_file_has_a_size_and_a_checksum(facts):
+    with pytest.raises(Damaged):
+        read(DONE | {"files": {"best.pt": facts}}, records.done)
+    with pytest.raises(Damaged):
+        read({"epoch-0001.pt": facts}, records.checkpoints)
+
+
+@pytest.mark.parametrize("name", ["best.pt", "epoch-1.pt.exe", "epoch-x.pt", "more/epoch-0001.pt"])
+def test_a_checkpoint_has_a_checkpoints_name(name):
+    with pytest.raises(Damaged, match="no checkpoint"):
+        read({name: FILE}, records.checkpoints)
+
+
+@pytest.mark.parametrize(
+    "record",
+    [
+        {},
+        {"epoch": 0},
+        {"epoch": "1"},
+        {"epoch": True},
+        {"epoch": 1, "../../x": 1},
+        {"epoch": 1, "train": {"/tmp/x": 1.0}},
+        {"epoch": 1, "train": {"a": {"../b": 1}}},
+    ],
+)
+def test_a_record_has_an_epoch_and_plain_names(record, capsys):
+    """DVCLive makes files of the names; a line that holds no record is left out, and the run goes on."""
+    with pytest.raises(Damaged):
+        read(DONE | {"result": {"history": [record]}}, records.done)
+    seen = []
+    followed = client.Followed(seen.append)
+    followed.take(f"{calls_event()}{json.dumps(record)}")
+    followed.take(f"{calls_event()}{{")
+    followed.take(f"{calls_event()}{json.dumps(RECORD)}")
+    assert seen == [RECORD]
+    assert capsys.readouterr().err.count("warning: an epoch's record in the log is damaged") == 2
+
+
+def calls_event():
+    return client.EVENT
+
+
+@pytest.mark.parametrize("history", [3, {"a": 1}, [3], "abc"])
+def test_a_history_is_a_list_of_records(history):
+    with pytest.raises(Damaged):
+        read(DONE | {"result": {"history": history}}, records.done)
+
+
+def test_what_goes_to_a_terminal_cannot_steer_it(capsys):
+    line = "\x1b]0;title\x07 \x1b[2J\r\x9b31m loss\t0.5 \u202eabc ä"
+    client.Followed(print).take(line)
+    said = capsys.readouterr().out
+    assert said == "\\x1b]0;title\\x07 \\x1b[2J\\r\\x9b31m loss\t0.5 \\u202eabc ä\n"
+    assert shown("x" * 100, 24) == "x" * 23 + "…"
+
+
+def test_a_line_without_an_end_comes_in_pieces(monkeypatch):
+    class Entry:
+        source, timestamp = "stdout", datetime.now(UTC)
+
+        def __init__(self, message):
+            self.message = message
+
+    class Logs:
+        def fetch(self):
+            yield from (Entry("x" * 50_000) for _ in range(6))
+            yield Entry("\nend\n")
+
+    call = type("Call", (), {"logs": Logs()})
+    modal = type(
+        "modal", (), {"FunctionCall": type("C", (), {"from_id": staticmethod(lambda call_id: call)})}
+    )
+    monkeypatch.setattr(calls, "import_modal", lambda: modal)
+    lines = [line for _, line in calls.log_lines("fc-1", follow=False)]
+    assert lines[-1] == "end"
+    assert "".join(lines[:-1]) == "x" * 300_000
+    assert max(map(len, lines)) <= records.LINE
+
+
+@pytest.mark.parametrize("value", [None, 3, "error", [], {"error": 3}, {"other": ["fc-1"]}])
+def test_an_answer_of_another_kind_is_none(value):
+    outcome = Outcome(state="ended", value=value)
+    assert (outcome.answer("error"), outcome.answer("other")) == ("", "")
+
+
+class Served(volume.Volume):
+    """A Volume that has what it is given."""
+
+    def __init__(self, data=b""):
+        self.data = data
+
+    def _ask(self, remote, start):
+        return type("Answer", (), {"len": len(self.data) - start, "get_urls": ["u"]})
+
+
+def test_a_file_of_another_size_is_not_fetched(tmp_path, monkeypatch):
+    monkeypatch.setattr(volume, "_get", lambda url, length: pytest.fail("fetched"))
+    with pytest.raises(RunError, match="holds 9 bytes where 3 are listed"):
+        Served(b"x" * 9).download("k", {"a": File(**FILE)}, "output", tmp_path)
+    huge = File(size=1 << 49, sha256=SHA)
+    with pytest.raises(RunError, match=r"take 562,950\.0 GB but .* GB free: make room"):
+        Served().download("k", {"a": huge}, "output", tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_links_lead_nothing_out_of_the_target(tmp_path, monkeypatch):
+    target, outside = tmp_path / "target", tmp_path / "outside"
+    target.mkdir()
+    outside.mkdir()
+    (target / "folder").symlink_to(outside)
+    with pytest.raises(RunError, match="is a link that leads out of"):
+        Served(b"abc").download("k", {"folder/a": File(**FILE)}, "output", target)
+    (target / "a.part").symlink_to(outside / "a")
+    monkeypatch.setattr(volume, "_get", lambda url, length: [b"abc"])
+    with pytest.raises(RunError, match="does not match its checksum"):
+        Served(b"abc").download("k", {"a": File(**FILE)}, "output", target)
+    assert list(outside.iterdir()) == []
