@@ -23,7 +23,7 @@ def main() -> None:
         "per class": classes,
         "bouts": f"F1 at IoU  {segments}",
         "competition": f"mabe_f {evaluate['mabe_f']:.4f}",
-        "metrics": f"{METRICS}/train.json  {METRICS}/evaluate.json, all of them in {DETAILS}/",
+        "metrics": f"{METRICS}/train.json  {METRICS}/evaluate.json  {DETAILS}/",
         "of the data": "  ".join(f"{METRICS}/{name}.json" for name in ("ingest", "labels", "features")),
         "pictures": f"{LIVE}/curves.png  {PLOTS}/confusion.png  {PLOTS}/per_class.png  {PLOTS}/ethograms/",
         "model": f"{EXPORTED}/model.safetensors  {EXPORTED}/model.json",

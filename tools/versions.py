@@ -141,6 +141,7 @@ def tag_all() -> None:
     """A local tag for every record. Nothing in the working tree or the index changes."""
     head = _git("rev-parse", "HEAD")
     date = _git("show", "-s", "--format=%cI", "HEAD")
+    names = []
     for directory in recorded():
         name = f"{directory.parent.name}-{directory.name}"
         with tempfile.TemporaryDirectory() as folder:
@@ -157,8 +158,8 @@ def tag_all() -> None:
             tree = _git("write-tree", **environment)
             commit = _git("commit-tree", tree, "-p", head, "-m", f"Record of {name}", **environment)
         _git("tag", "--force", name, commit)
-        print(f"tag {name}")
-    print("compare any two:  dvc params diff sample-v5 sample-v6    dvc metrics diff sample-v5 sample-v6")
+        names.append(name)
+    print(f"tags of the recorded versions: {', '.join(names)}")
 
 
 def write_table() -> None:
