@@ -51,9 +51,7 @@ def show() -> None:
     for data, rows in table.groupby("data_dir", sort=False):
         print(f"\n{data}")
         print(_rendered(rows.drop(columns=[*table.columns.intersection(COLUMNS), "data_dir"])))
-    print(
-        "\nall parameters: dvc exp show --only-changed    two in full: dvc metrics diff A B, dvc params diff A B"
-    )
+    print("\nparameters: dvc exp show --only-changed --drop '.*[/.]'    two of them: dvc metrics diff A B")
 
 
 def _rendered(values: pd.DataFrame) -> str:
