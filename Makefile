@@ -9,7 +9,7 @@ A      ?= $(SET)-v5
 B      ?= $(SET)-v6
 
 .DEFAULT_GOAL := help
-.PHONY: help install repro video test lint format versions tags compare bench baseline lock clean
+.PHONY: help install repro video test lint format versions tags compare show bench baseline lock clean
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -49,7 +49,10 @@ tags: install  ## a local git tag per recorded version, for dvc params diff and 
 
 compare: tags  ## parameters and metrics of two recorded versions: make compare A=sample-v5 B=sample-v6
 	dvc params diff $(A) $(B)
-	dvc metrics diff $(A) $(B) --targets metrics/train.json metrics/evaluate.json
+	dvc metrics diff $(A) $(B)
+
+show: tags  ## recorded versions and this commit's experiments, names and headline values
+	@python -m tools.experiments show
 
 bench: install  ## the seven benchmarks, one JSON line each, and the table of docs/performance.md (idle machine)
 	dvc repro --quiet

@@ -22,6 +22,7 @@ PREDICTIONS = Path("data/predictions")
 TRAINED = Path("models/train")
 EXPORTED = Path("models/export")
 METRICS = Path("metrics")
+DETAILS = METRICS / "details"
 LIVE = METRICS / "live"
 PLOTS = METRICS / "plots"
 RUNS = Path(".runs")

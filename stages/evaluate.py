@@ -9,6 +9,7 @@ from mabe import params, plots
 from mabe.evaluate import (
     competition_score,
     evaluate,
+    headline,
     split_rows,
     submission_of,
     take_rows,
@@ -20,7 +21,7 @@ from mabe.recordings import Store
 from mabe.submission import ActionRule, solution_of
 from runs.atomic import atomic_dir
 from runs.hardware import choose_device
-from stages.common import LABELS, METRICS, PLOTS, PREDICTIONS, STORE, TRAINED, run, write_json
+from stages.common import DETAILS, LABELS, METRICS, PLOTS, PREDICTIONS, STORE, TRAINED, run, write_json
 from stages.predict_set import predict_set
 
 
@@ -72,12 +73,14 @@ def main() -> None:
                 "frames": table.ravel(),
             }
         ).to_csv(temporary / "confusion.csv", index=False)
-        f1 = {name: metrics["per_class"][name]["f1"] for name in names}
-        pd.DataFrame({"class": list(f1), "f1": list(f1.values())}).to_csv(
-            temporary / "per_class.csv", index=False
-        )
+        per_class = pd.DataFrame.from_dict(metrics["per_class"], orient="index")
+        per_class.to_csv(temporary / "per_class.csv", index_label="class")
+        per_laboratory = pd.DataFrame.from_dict(metrics["labs"], orient="index")
+        per_laboratory.to_csv(temporary / "per_laboratory.csv", index_label="laboratory")
         plots.confusion(temporary / "confusion.png", table, names)
-        plots.bars(temporary / "per_class.png", f1, [plots.class_colour(c) for c in shown], "F1")
+        plots.bars(
+            temporary / "per_class.png", dict(per_class["f1"]), [plots.class_colour(c) for c in shown], "F1"
+        )
         for i in drawn(rows, settings.ethograms):
             row = rows.iloc[i]
             plots.ethogram(
@@ -88,7 +91,8 @@ def main() -> None:
                 names=scheme.names,
                 title=row["recording"],
             )
-    write_json(METRICS / "evaluate.json", metrics)
+    write_json(DETAILS / "evaluate.json", metrics)
+    write_json(METRICS / "evaluate.json", headline(metrics))
     absent = [name for name, scores in metrics["per_class"].items() if not scores["support"]]
     if absent:
         print(f"no validation frame of {', '.join(absent)}: f1_macro leaves out what does not occur and is not predicted")

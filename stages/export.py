@@ -10,7 +10,7 @@ from mabe.recordings import Store, behaviors
 from mabe.submission import ActionRule, validate
 from runs.atomic import atomic_dir
 from runs.hardware import choose_device
-from stages.common import EXPORTED, METRICS, PREDICTIONS, STORE, TRAINED, read_json, run
+from stages.common import DETAILS, EXPORTED, PREDICTIONS, STORE, TRAINED, read_json, run
 from stages.predict_set import predict_set
 
 
@@ -32,7 +32,7 @@ def main() -> None:
             names=meta["names"],
             scored=meta["scored"],
             rule=rule,
-            metrics=read_json(METRICS / "evaluate.json"),
+            metrics=read_json(DETAILS / "evaluate.json"),
         )
         if "test" not in store.sets():
             print("the data source has no test recordings: no submission.csv")

@@ -19,7 +19,7 @@ from runs.checkpoints import run_key
 from runs.content import contents
 from runs.job import Job
 from runs.launcher import launch, launched, leads
-from stages.common import FEATURES, LABELS, LIVE, METRICS, RUNS, STORE, TRAINED, run, write_json
+from stages.common import DETAILS, FEATURES, LABELS, LIVE, METRICS, RUNS, STORE, TRAINED, run, write_json
 from stages.compute import carry_out
 
 INPUTS = {
@@ -29,6 +29,8 @@ INPUTS = {
     "classes.json": LABELS / "classes.json",
     "manifest.parquet": STORE / "manifest.parquet",
 }
+HEADLINE = ("best_epoch", "seconds", "windows_per_second", "cost_usd")
+"""What of a run DVC shows and compares; cost_usd only if the device has a price."""
 
 
 def main() -> None:
@@ -60,7 +62,9 @@ def main() -> None:
                 for record in result["history"]:
                     log(live, record)
         plots.curves(curves / "curves.png", result["history"], result["best_epoch"])
-    write_json(METRICS / "train.json", summary(result, usd_per_hour))
+    details = summary(result, usd_per_hour)
+    write_json(DETAILS / "train.json", details)
+    write_json(METRICS / "train.json", {name: details[name] for name in HEADLINE if name in details})
     shutil.rmtree(RUNS / key, ignore_errors=True)
 
 
@@ -75,7 +79,7 @@ def log(live: Live, record: job.Record) -> None:
 
 
 def summary(result: dict[str, Any], usd_per_hour: float | None) -> dict[str, float | int | str]:
-    """What `dvc metrics diff` compares; times are wall-clock seconds; usd_per_hour is of one device."""
+    """A run in figures; times are wall-clock seconds; usd_per_hour is of one device."""
     processes = result["processes"]
     best = result["history"][result["best_epoch"] - 1]
     values: dict[str, float | int | str] = {

@@ -159,7 +159,11 @@ def test_missing_data_say_how_to_get_them(tmp_path, failure, source, says):
         ("evaluate", "models/train", "there is no model models/train/best.pt: run `dvc repro train`"),
         ("export", "models/train", "there is no model models/train/best.pt: run `dvc repro train`"),
         ("export", "data/predictions", "there is no data/predictions/action_rule.json: run `dvc repro`"),
-        ("export", "metrics/evaluate.json", "there is no metrics/evaluate.json: run `dvc repro`"),
+        (
+            "export",
+            "metrics/details/evaluate.json",
+            "there is no metrics/details/evaluate.json: run `dvc repro`",
+        ),
         ("export", "data/features/test.npy", "there is no data/features/test.npy: run `dvc repro`"),
     ],
 )
@@ -388,7 +392,7 @@ def test_killed_training_goes_on_and_ends_with_the_same_weights(copy, tmp_path):
         a, b = (torch.load(f / f"models/train/{name}.pt", weights_only=True)["model"] for f in (copy, whole))
         assert a.keys() == b.keys()
         assert all(torch.equal(a[key], b[key]) for key in a)
-    a, b = (json.loads((f / "metrics/train.json").read_text()) for f in (copy, whole))
+    a, b = (json.loads((f / "metrics/details/train.json").read_text()) for f in (copy, whole))
     assert a["epochs_run"] == b["epochs_run"] == 40
     assert {k: v for k, v in a.items() if k == "best_epoch" or k.startswith("val_")} == {
         k: v for k, v in b.items() if k == "best_epoch" or k.startswith("val_")

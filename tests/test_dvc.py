@@ -1,13 +1,14 @@
 """The pipeline under DVC, in a fresh Git repository made of this one's files."""
 
 import json
+import re
 import shutil
 import sys
 
 import pytest
 import yaml
-from repository import ran
-from workspace import FEW_FILES, STAGES, TINY, change
+from repository import ran, settings
+from workspace import FEW_FILES, ROOT, STAGES, TINY, change
 
 pytestmark = pytest.mark.integration
 
@@ -34,11 +35,9 @@ def test_exp_run_executes_every_stage_once(finished):
 
 def test_results_are_committed_and_large_outputs_are_not(finished):
     tracked = finished[0]("git", "ls-files").split()
-    assert {f"metrics/{n}.json" for n in ("ingest", "labels", "features", "train", "evaluate")} <= set(
-        tracked
-    )
-    assert "dvc.lock" in tracked
-    outputs = ("data/store/", "data/features/", "models/train/", "models/export/", "metrics/live/", ".runs/")
+    assert {"dvc.lock", "metrics/train.json", "metrics/evaluate.json"} <= set(tracked)
+    outputs = ("data/store/", "data/features/", "models/train/", "models/export/", ".runs/")
+    outputs += ("metrics/live/", "metrics/plots/", "metrics/ingest.json", "metrics/details/train.json")
     assert [name for name in tracked if name.startswith(outputs)] == []
 
 
@@ -120,8 +119,7 @@ def test_records_of_versions_can_be_compared_by_tags(clone):
         record("v2")
         before = clone("git", "status", "--porcelain")
         output = clone(sys.executable, "-m", "tools.versions", "tags")
-        assert "tag fake-v1" in output
-        assert "tag fake-v2" in output
+        assert "tags of the recorded versions: fake-v1, fake-v2\n" in output
         assert clone("git", "status", "--porcelain") == before  # neither the index nor a file changed
     finally:
         shutil.rmtree(clone.folder / "metrics/versions")
@@ -136,6 +134,75 @@ def test_records_of_versions_can_be_compared_by_tags(clone):
     assert metrics["metrics/evaluate.json"].keys() == {"f1_macro"}
     assert metrics["metrics/evaluate.json"]["f1_macro"]["diff"] == pytest.approx(0.25)
     assert clone("git", "show", "fake-v2:params.yaml").count("batch_size: 384") == 1
+
+
+HEADLINES = {
+    *(f"f1_{name}" for name in ("macro", "background", "social", "mating", "aggressive")),
+    *("accuracy", "bout_f1", "mabe_f", "best_epoch", "seconds", "windows_per_second", "cost_usd"),
+}
+
+
+def test_dvc_compares_headline_values_alone(clone):
+    (revision,) = clone.json("dvc", "metrics", "show", "--json").values()
+    found = [name for file in revision["data"].values() for name in file["data"]]
+    assert sorted(found) == sorted(HEADLINES)
+    shown = clone("dvc", "exp", "show", "--csv").splitlines()[0].split(",")
+    params = yaml.safe_load((clone.folder / "params.yaml").read_text())
+    columns = set(shown[shown.index("parent") + 1 :]) - params.keys()
+    assert {name for name in columns if "/" not in name and name != "params.yaml"} == HEADLINES
+
+
+def test_make_show_prints_versions_and_experiments_within_160_columns(clone):
+    records = clone.folder / "metrics/versions"
+    shutil.copytree(ROOT / "metrics/versions", records)
+    name = "an-experiment-whose-name-is-far-too-long-for-a-table"
+    try:
+        clone("dvc", "exp", "run", "--name", name, "-S", "version=v1", *settings(**FEW_FILES | {"epochs": 1}))
+        clone(sys.executable, "-m", "tools.versions", "tags")
+        lines = clone(sys.executable, "-m", "tools.experiments", "show").splitlines()
+    finally:
+        shutil.rmtree(records)
+        clone("bash", "-c", "git tag --list '*-v?' | xargs git tag --delete")
+        clone("dvc", "exp", "remove", name)
+    assert max(map(len, lines)) <= 160
+    sample, rats = lines.index("data/raw/sample"), lines.index("data/raw/rats")
+    assert set(lines[sample + 1].split()) == HEADLINES - {"windows_per_second"} | {"windows/s"}
+    rows = {line.split()[0]: line.split()[1:] for line in lines if line.startswith(("sample-", "rats-"))}
+    assert rows.keys() == {f"{data}-v{i}" for data in ("sample", "rats") for i in range(1, 7)}
+    best = json.loads((ROOT / "metrics/versions/sample/v5/metrics/evaluate.json").read_text())
+    assert rows["sample-v5"][0] == f"{best['f1_macro']:.3f}"
+    assert "-" not in [value for row in rows.values() for value in row]
+    assert any(line.startswith("  an-experiment-whose-name-i…") for line in lines[sample:rats])
+
+
+def test_the_run_cache_restores_every_stage(clone):
+    """It leaves out a stage with an output that is neither cached nor a metric."""
+    lock = clone("git", "show", "HEAD:dvc.lock")
+    former = {
+        name: (clone.folder / name).read_bytes() for name in ("metrics/train.json", "metrics/evaluate.json")
+    }
+    outs = [out["path"] for stage in yaml.safe_load(lock)["stages"].values() for out in stage["outs"]]
+    (clone.folder / "dvc.lock").unlink()
+    for out in outs:
+        path = clone.folder / out
+        shutil.rmtree(path) if path.is_dir() else path.unlink()
+    output = clone("dvc", "repro")
+    assert ran(output) == []
+    assert output.count("is cached - skipping run, checking out outputs") == len(DVC_STAGES)
+    assert all((clone.folder / out).exists() for out in outs)
+    assert {name: (clone.folder / name).read_bytes() for name in former} == former
+    assert (clone.folder / "dvc.lock").read_text() == lock
+
+
+def test_plots_need_no_network(clone):
+    clone("dvc", "plots", "show")
+    page = (clone.folder / "dvc_plots/index.html").read_text()
+    for title in ("macro-F1 per epoch", "confusion", "F1 per class", "macro-F1 per laboratory"):
+        assert f'"text": "{title}"' in page
+    assert re.findall(r"<script[^>]* src=|<link", page) == []
+    for part in ("vega 5.", "vega-lite 5.", "vega-embed 6."):  # DVC calls vegaEmbed of these
+        assert f"<!-- {part}" in page
+    assert "University of Washington Interactive Data Lab" in page  # the licence asks for it
 
 
 def test_dag_lists_the_stages(clone):

@@ -19,7 +19,7 @@ from modal_site import Site
 from repository import copied, ran
 from workspace import ROOT, TINY, change
 
-from tools.versions import FILES, VERSIONS
+from tools.versions import DETAILED, FILES, VERSIONS
 
 pytestmark = pytest.mark.integration
 
@@ -198,7 +198,7 @@ def test_six_versions_train_at_once(site, clone):
     assert sorted(recorded) == list(VERSIONS)
     for version in VERSIONS:
         record = clone.folder / "metrics/versions/sample" / version
-        assert all((record / file).exists() for file in FILES)
+        assert all((record / file).exists() for file in (*FILES, *DETAILED))
         assert yaml.safe_load((record / "params.yaml").read_text())["version"] == version
     assert set(clone("dvc", "exp", "list", "--name-only").split()) >= {f"sample-{v}" for v in VERSIONS}
 

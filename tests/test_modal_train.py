@@ -42,7 +42,7 @@ def copy(prepared: Path, folder: Path, **changes) -> Path:
 
 
 def metrics(folder: Path) -> dict:
-    return json.loads((folder / "metrics/train.json").read_text())
+    return json.loads((folder / "metrics/details/train.json").read_text())
 
 
 def curves(folder: Path) -> dict[str, list[list[str]]]:

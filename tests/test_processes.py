@@ -89,7 +89,7 @@ def test_the_stage_of_a_batch_that_cannot_be_shared_says_so_once(tmp_path):
 def test_the_stage_trains_in_two_processes(tmp_path):
     folder = make(tmp_path / "copy", batch_size=8, processes=2, device="cpu")
     stages(folder, "simulate", "ingest", "label_expand", "motion_features", "train")
-    result = json.loads((folder / "metrics/train.json").read_text())
+    result = json.loads((folder / "metrics/details/train.json").read_text())
     assert result["device"].startswith("2 x ")
     assert (folder / "models/train/best.pt").exists()
     assert not list((folder / ".runs").glob("*"))

@@ -38,6 +38,10 @@ def metrics(folder, name):
     return json.loads((folder / "metrics" / f"{name}.json").read_text())
 
 
+def details(folder, name):
+    return metrics(folder, f"details/{name}")
+
+
 def test_every_output_of_the_pipeline_exists(done):
     pipeline = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
     assert [name.replace("-", "_") for name in pipeline] == list(STAGES)
@@ -103,8 +107,22 @@ def test_ingest_and_label_metrics_count_the_store(done):
     )
 
 
-def test_train_metrics(done):
-    train = metrics(done, "train")
+def test_metrics_are_a_dozen_headline_values(done):
+    train, evaluate = details(done, "train"), details(done, "evaluate")
+    assert metrics(done, "train") == {
+        name: train[name] for name in ("best_epoch", "seconds", "windows_per_second", "cost_usd")
+    }
+    assert metrics(done, "evaluate") == {
+        "f1_macro": evaluate["f1_macro"],
+        "accuracy": evaluate["accuracy"],
+        **{f"f1_{name}": evaluate["per_class"][name]["f1"] for name in CLASSES},
+        "bout_f1": evaluate["segment_f1"]["0.5"],
+        "mabe_f": evaluate["mabe_f"],
+    }
+
+
+def test_train_details(done):
+    train = details(done, "train")
     numbers = {
         "best_epoch",
         "epochs_run",
@@ -143,8 +161,8 @@ def test_curves_have_a_row_per_epoch(done):
         assert table[path.stem].notna().all()
 
 
-def test_evaluate_metrics(done):
-    evaluate = metrics(done, "evaluate")
+def test_evaluate_details(done):
+    evaluate = details(done, "evaluate")
     rows = Store(done / "data/store").recordings(split="val")
     assert evaluate.keys() == SCORES | {
         "frames",
@@ -178,7 +196,7 @@ def test_accuracy_follows_from_the_saved_predictions_and_the_labels(done):
     np.testing.assert_allclose(probabilities.sum(1), 1, atol=1e-5)
     known = truth >= 0
     right = probabilities.argmax(1)[known] == truth[known]
-    assert metrics(done, "evaluate")["accuracy"] == pytest.approx(right.mean())
+    assert details(done, "evaluate")["accuracy"] == pytest.approx(right.mean())
     listed = pd.read_csv(done / "data/predictions/val.csv")
     assert listed["recording"].tolist() == rows["recording"].tolist()
     assert listed["frames"].sum() == len(truth)
@@ -186,12 +204,22 @@ def test_accuracy_follows_from_the_saved_predictions_and_the_labels(done):
 
 def test_confusion_table_counts_every_labelled_frame(done):
     table = pd.read_csv(done / "metrics/plots/confusion.csv")
-    evaluate = metrics(done, "evaluate")
+    evaluate = details(done, "evaluate")
     assert table["frames"].sum() == evaluate["frames"]
     diagonal = table[table["truth"] == table["predicted"]].set_index("truth")
     assert diagonal["frames"].sum() / evaluate["frames"] == pytest.approx(evaluate["accuracy"])
     for name, scores in evaluate["per_class"].items():
         assert diagonal.loc[name, "share"] == pytest.approx(scores["recall"])
+
+
+@pytest.mark.parametrize(
+    ("file", "named", "part"),
+    [("per_class", "class", "per_class"), ("per_laboratory", "laboratory", "labs")],
+)
+def test_tables_hold_what_the_details_hold(done, file, named, part):
+    table = pd.read_csv(done / f"metrics/plots/{file}.csv").set_index(named)
+    expected = pd.DataFrame.from_dict(details(done, "evaluate")[part], orient="index")
+    pd.testing.assert_frame_equal(table, expected, check_names=False)
 
 
 def test_pictures_show_something(done):
@@ -236,7 +264,7 @@ def test_exported_model_predicts_the_same_from_keypoints(done):
         # The pipeline stores its features as float16.
         np.testing.assert_allclose(probabilities, expected[i], atol=5e-4)
         assert np.ptp(probabilities, axis=0).max() > 0.01  # not a constant, which would agree with anything
-    assert exported.card["metrics"] == metrics(done, "evaluate")
+    assert exported.card["metrics"] == details(done, "evaluate")
     assert set(exported.names) == CLASSES
 
 

@@ -1,5 +1,6 @@
 """The page of versions, and that a copy of the repository runs its own code."""
 
+import hashlib
 import json
 import shutil
 import subprocess
@@ -10,6 +11,8 @@ import pytest
 import yaml
 
 from mabe.errors import InputError
+from mabe.evaluate import headline
+from stages.train import HEADLINE
 from tools import versions
 
 ROOT = Path(__file__).parents[1]
@@ -22,7 +25,7 @@ def records(tmp_path, monkeypatch):
     Path("docs").mkdir()
     for version, batch_size, f1 in (("v1", 32, 0.25), ("v2", 64, 0.75)):
         folder = Path("metrics/versions/toy") / version
-        (folder / "metrics").mkdir(parents=True)
+        (folder / "metrics/details").mkdir(parents=True)
         values = yaml.safe_load((ROOT / "params.yaml").read_text())
         (folder / "params.yaml").write_text(
             yaml.safe_dump(values | {"version": version, "batch_size": batch_size})
@@ -37,8 +40,8 @@ def records(tmp_path, monkeypatch):
         train |= {"precision": "float32", "device": "machine", "cost_usd": 0.5}
         evaluate = {"f1_macro": f1, "accuracy": 0.5, "mabe_f": 0.1, "mabe_f_of_true_classes": 0.2}
         evaluate |= {"per_class": {"a": {"f1": f1}}, "segment_f1": {"0.5": 0.125}}
-        (folder / "metrics/train.json").write_text(json.dumps(train))
-        (folder / "metrics/evaluate.json").write_text(json.dumps(evaluate))
+        (folder / "metrics/details/train.json").write_text(json.dumps(train))
+        (folder / "metrics/details/evaluate.json").write_text(json.dumps(evaluate))
     Path("metrics/versions/toy/findings.yaml").write_text("v2: twice the batch\n")
     return tmp_path
 
@@ -84,6 +87,30 @@ def test_a_copy_of_the_repository_runs_its_own_code(tmp_path):
         assert all(line.startswith(str(tmp_path)) for line in done.stdout.split())
 
 
+@pytest.mark.parametrize("record", versions.recorded(), ids=lambda r: f"{r.parent.name}-{r.name}")
+def test_records_are_whole_and_agree_with_themselves(record):
+    train, evaluate = (
+        json.loads((record / f"metrics/details/{name}.json").read_text()) for name in ("train", "evaluate")
+    )
+    kept = json.loads((record / "metrics/train.json").read_text())
+    assert kept == {name: train[name] for name in HEADLINE if name in train}
+    assert json.loads((record / "metrics/evaluate.json").read_text()) == headline(evaluate)
+    locked = yaml.safe_load((record / "dvc.lock").read_text())["stages"]
+    outs = {out["path"]: out["md5"] for stage in locked.values() for out in stage["outs"]}
+    for file in (*versions.FILES[2:], *versions.DETAILED):
+        assert outs[str(file)] == hashlib.md5((record / file).read_bytes()).hexdigest(), file
+
+
+def test_the_page_shows_the_records(tmp_path, monkeypatch):
+    """What `python -m tools.versions table` writes is what is committed."""
+    shutil.copytree(ROOT / "metrics/versions", tmp_path / "metrics/versions")
+    (tmp_path / "docs").mkdir()
+    shutil.copyfile(ROOT / versions.PAGE, tmp_path / versions.PAGE)
+    monkeypatch.chdir(tmp_path)
+    versions.write_table()
+    assert (tmp_path / versions.PAGE).read_text() == (ROOT / versions.PAGE).read_text()
+
+
 def test_records_are_no_pipelines_of_their_own():
-    """They hold a dvc.yaml each, which DVC would otherwise load."""
+    """They hold a dvc.lock each, which is not of a pipeline there."""
     assert "/metrics/versions" in (ROOT / ".dvcignore").read_text().splitlines()

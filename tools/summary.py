@@ -1,14 +1,13 @@
 """What `make repro` ends with: the main figures and where everything is."""
 
 from mabe import params
-from stages.common import EXPORTED, LIVE, METRICS, PLOTS, read_json, run
+from stages.common import DETAILS, EXPORTED, LIVE, METRICS, PLOTS, read_json, run
 
 
 def main() -> None:
     values = params.read()
-    ingest, train, evaluate = (
-        read_json(METRICS / f"{name}.json") for name in ("ingest", "train", "evaluate")
-    )
+    ingest = read_json(METRICS / "ingest.json")
+    train, evaluate = (read_json(DETAILS / f"{name}.json") for name in ("train", "evaluate"))
     classes = "  ".join(f"{name} {scores['f1']:.3f}" for name, scores in evaluate["per_class"].items())
     segments = "  ".join(f"{iou} {f1:.3f}" for iou, f1 in evaluate["segment_f1"].items())
     cost = f", ${train['cost_usd']:.3f}" if "cost_usd" in train else ""
@@ -24,7 +23,8 @@ def main() -> None:
         "per class": classes,
         "bouts": f"F1 at IoU  {segments}",
         "competition": f"mabe_f {evaluate['mabe_f']:.4f}",
-        "metrics": "  ".join(f"{METRICS}/{n}.json" for n in ("train", "evaluate", "ingest", "labels")),
+        "metrics": f"{METRICS}/train.json  {METRICS}/evaluate.json  {DETAILS}/",
+        "of the data": "  ".join(f"{METRICS}/{name}.json" for name in ("ingest", "labels", "features")),
         "pictures": f"{LIVE}/curves.png  {PLOTS}/confusion.png  {PLOTS}/per_class.png  {PLOTS}/ethograms/",
         "model": f"{EXPORTED}/model.safetensors  {EXPORTED}/model.json",
     }

@@ -5,9 +5,9 @@
     python -m tools.versions table                     docs/versions.md from the records
     python -m tools.versions tags                      a local git tag per record: sample-v1 ... sample-v6
 
-A record is metrics/versions/<set>/<version>/ with the params.yaml, dvc.yaml, dvc.lock and metrics of that run. A tag
-points to a commit made of HEAD with the record's files in their places, so `dvc params diff sample-v5 sample-v6`,
-`dvc metrics diff` and `dvc exp show -T` work from a plain clone.
+A record is metrics/versions/<set>/<version>/ with the params.yaml, dvc.lock, metrics and details of that run. A tag
+points to a commit made of HEAD with all of these but the details in their places, so `dvc params diff sample-v5
+sample-v6`, `dvc metrics diff` and `dvc exp show -T` work from a plain clone.
 """
 
 import argparse
@@ -25,16 +25,14 @@ import yaml
 from mabe import params
 from mabe.errors import InputError
 from runs.atomic import atomic_dir, atomic_file
-from stages.common import METRICS, read_json, run
+from stages.common import DETAILS, METRICS, read_json, run
 
 VERSIONS = ("v1", "v2", "v3", "v4", "v5", "v6")
 RECORDS = METRICS / "versions"
-FILES = (
-    Path("dvc.yaml"),
-    Path("params.yaml"),
-    Path("dvc.lock"),
-    *(METRICS / f"{name}.json" for name in ("ingest", "labels", "features", "train", "evaluate")),
-)
+FILES = (Path("params.yaml"), Path("dvc.lock"), METRICS / "train.json", METRICS / "evaluate.json")
+"""What Git tracks of a run."""
+DETAILED = (DETAILS / "train.json", DETAILS / "evaluate.json")
+"""What DVC's cache holds of it and the page needs."""
 PAGE = Path("docs/versions.md")
 BEGIN, END = "<!-- records of {set}: begin -->", "<!-- records of {set}: end -->"
 
@@ -107,6 +105,9 @@ def record_experiment(name: str, version: str) -> float:
         for file in FILES:
             (temporary / file.parent).mkdir(parents=True, exist_ok=True)
             (temporary / file).write_text(_git("show", f"{commit}:{file}") + "\n")
+        (temporary / DETAILS).mkdir()
+        for file in DETAILED:
+            _dvc("get", ".", str(file), "--rev", commit, "--out", str(temporary / file))
     return read_json(RECORDS / name / version / METRICS / "evaluate.json")["f1_macro"]
 
 
@@ -126,7 +127,7 @@ def _exp_run(experiment: str, version: str, overrides: list[str], *options: str)
 def record(name: str, version: str) -> None:
     """Copies the workspace's parameters and metrics into the record of a version."""
     with atomic_dir(RECORDS / name / version) as temporary:
-        for file in FILES:
+        for file in (*FILES, *DETAILED):
             (temporary / file.parent).mkdir(parents=True, exist_ok=True)
             shutil.copyfile(file, temporary / file)
 
@@ -140,6 +141,7 @@ def tag_all() -> None:
     """A local tag for every record. Nothing in the working tree or the index changes."""
     head = _git("rev-parse", "HEAD")
     date = _git("show", "-s", "--format=%cI", "HEAD")
+    names = []
     for directory in recorded():
         name = f"{directory.parent.name}-{directory.name}"
         with tempfile.TemporaryDirectory() as folder:
@@ -156,8 +158,8 @@ def tag_all() -> None:
             tree = _git("write-tree", **environment)
             commit = _git("commit-tree", tree, "-p", head, "-m", f"Record of {name}", **environment)
         _git("tag", "--force", name, commit)
-        print(f"tag {name}")
-    print("compare any two:  dvc params diff sample-v5 sample-v6    dvc metrics diff sample-v5 sample-v6")
+        names.append(name)
+    print(f"tags of the recorded versions: {', '.join(names)}")
 
 
 def write_table() -> None:
@@ -179,7 +181,7 @@ def _table(directory: Path) -> str:
     versions = sorted(p for p in directory.iterdir() if p.is_dir())
     values = [params.read(v / "params.yaml") for v in versions]
     metrics = [
-        (read_json(v / METRICS / "train.json"), read_json(v / METRICS / "evaluate.json")) for v in versions
+        (read_json(v / DETAILS / "train.json"), read_json(v / DETAILS / "evaluate.json")) for v in versions
     ]
     header = ["", *(v.name.upper() for v in versions)]
     differing = [k for k in values[0] if k != "version" and any(v[k] != values[0][k] for v in values)]

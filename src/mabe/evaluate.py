@@ -48,6 +48,19 @@ def evaluate(
     return metrics, total
 
 
+def headline(metrics: dict[str, Any]) -> dict[str, float]:
+    """The few scores to compare runs by, without nesting, from those of `evaluate` with `mabe_f`.
+
+    bout_f1 is at an IoU of 0.5; accuracy is there if it is among the eval_metrics.
+    """
+    return {
+        **{name: metrics[name] for name in ("f1_macro", "accuracy") if name in metrics},
+        **{f"f1_{name}": scores["f1"] for name, scores in metrics["per_class"].items()},
+        "bout_f1": metrics["segment_f1"]["0.5"],
+        "mabe_f": metrics["mabe_f"],
+    }
+
+
 def submission_of(
     rows: pd.DataFrame,
     predicted: Sequence[np.ndarray],
