@@ -1,4 +1,4 @@
-"""Every parameter of the video pipeline: one frozen dataclass per stage, read from params.yaml of the pipeline's folder.
+"""Every parameter of the video pipeline: one frozen dataclass per stage, read from params.yaml of its folder.
 
 It is composed from conf/: `config.yaml` holds all keys, a preset replaces some of them. dvc.yaml lists the same keys
 for each stage (a test compares them).
