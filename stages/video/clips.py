@@ -2,7 +2,7 @@
 
 from runs.atomic import atomic_dir
 from stages.common import run, write_json
-from stages.video.common import CLIP_FIGURES
+from stages.video.common import METRICS
 from taehv import params
 from taehv.clips import clips
 
@@ -10,7 +10,7 @@ from taehv.clips import clips
 def main() -> None:
     with atomic_dir(params.CLIPS) as temporary:
         figures = clips(params.load(params.ClipsParams), temporary)
-    write_json(CLIP_FIGURES, figures)
+    write_json(METRICS / "clips.json", figures)
 
 
 if __name__ == "__main__":

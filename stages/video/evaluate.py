@@ -5,11 +5,11 @@ import pandas as pd
 from runs.atomic import atomic_dir
 from runs.hardware import choose_device, device_name, tune
 from stages.common import run, write_json
-from stages.video.common import ANNOTATION, EVALUATION, METRICS, PLOTS, RECONSTRUCTED, TRAINED
+from stages.video.common import ANNOTATION, DETAILS, METRICS, PLOTS, RECONSTRUCTED, TRAINED
 from taehv import annotations, evaluate, figures, initial, params, weights
 
 HEADLINE = ("psnr", "ssim", "temporal_psnr", "lpips", "bicubic_psnr", "encode_fps", "decode_fps")
-"""What `dvc metrics diff` compares, as far as it was computed; the others are in EVALUATION."""
+"""What of an evaluation DVC shows and compares; lpips only where its package is installed."""
 
 
 def main() -> None:
@@ -22,7 +22,7 @@ def main() -> None:
     clips = annotations.read(ANNOTATION).val
     result = evaluate.evaluate(model, untrained, clips, settings)
     facts = {"height": settings.height, "width": settings.width, "device": device_name(device)}
-    found = result.summary() | evaluate.costs(model, settings) | facts
+    details = result.summary() | evaluate.costs(model, settings) | facts
 
     by_clip, by_frame = evaluate.tables(result.scored)
     with atomic_dir(PLOTS) as temporary:
@@ -35,11 +35,11 @@ def main() -> None:
         )
         if result.shown:
             figures.grid(temporary / "grid.png", result.shown)
-        write_json(temporary / EVALUATION.name, found)
     with atomic_dir(RECONSTRUCTED) as temporary:
         for clip in result.shown:
             figures.abreast(temporary / f"{clip.name}.mp4", clip)
-    headline = {name: found[name] for name in HEADLINE if found[name] is not None}
+    write_json(DETAILS / "evaluate.json", details)
+    headline = {name: details[name] for name in HEADLINE if details[name] is not None}
     write_json(METRICS / "evaluate.json", headline)
 
 

@@ -2,7 +2,7 @@
 
 from runs.atomic import atomic_dir
 from stages.common import read_json, run
-from stages.video.common import EVALUATION, EXPORTED, TRAINED, TRAINING
+from stages.video.common import DETAILS, EXPORTED, TRAINED
 from taehv import export, params, weights
 
 
@@ -14,8 +14,8 @@ def main() -> None:
             weights.read(TRAINED / "best.safetensors", trained.variant),
             params=params.load(params.ExportParams),
             trained=trained,
-            metrics=read_json(EVALUATION),
-            training=read_json(TRAINED / TRAINING),
+            metrics=read_json(DETAILS / "evaluate.json"),
+            training=read_json(DETAILS / "train.json"),
         )
     print(f"{EXPORTED}: {card['parameters']:,} parameters, variant {card['variant']}")
 

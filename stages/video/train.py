@@ -17,7 +17,7 @@ from runs.atomic import atomic_dir
 from runs.checkpoints import run_key
 from runs.launcher import launched, leads
 from stages.common import RUNS, run, write_json
-from stages.video.common import ANNOTATION, LIVE, METRICS, TRAINED, TRAINING
+from stages.video.common import ANNOTATION, DETAILS, LIVE, METRICS, TRAINED
 from taehv import annotations, curves, launch, params
 from taehv.progress import TENSORBOARD, Record
 from taehv.train import fingerprint, train
@@ -25,7 +25,7 @@ from taehv.train import fingerprint, train
 LATENTS = RUNS / "latents"  # a run with another learning rate, say, asks for the same
 KEPT = ("best.safetensors", "last.safetensors")
 HEADLINE = ("best_step", "steps", "seconds", "steps_per_second")
-"""What `dvc metrics diff` compares; the others are in TRAINING."""
+"""What of a run DVC shows and compares."""
 
 
 def main() -> None:
@@ -62,9 +62,9 @@ def main() -> None:
             shutil.copyfile(work / name, trained / name)
         (trained / "history.json").write_text(json.dumps(result["history"], indent=1) + "\n")
         (trained / "params.json").write_text(json.dumps(values, indent=1) + "\n")
-        figures = summary(result)
-        write_json(trained / TRAINING, figures)
-    write_json(METRICS / "train.json", {name: figures[name] for name in HEADLINE})
+    details = summary(result)
+    write_json(DETAILS / "train.json", details)
+    write_json(METRICS / "train.json", {name: details[name] for name in HEADLINE})
     shutil.rmtree(work)
 
 
