@@ -3,12 +3,12 @@
 import json
 import re
 import shutil
-import sys
 
 import pytest
 import taehv_small as small
 import yaml
 from repository import Clone, ran, scratch, settings
+from workspace import files
 
 pytestmark = pytest.mark.integration
 
@@ -169,7 +169,7 @@ def test_experiments_elsewhere_run_the_code_of_their_copy(both, video):
     params.write_text(params.read_text() + "\nprint(f'code of {__file__}')\n")
     output = video("dvc", "exp", "run", "--temp", "--name", "aside", "check", *settings(**TINY | {"seed": 7}))
     assert ran(quiet(output, OF_POSES)) == ["check"]
-    assert re.search(r"code of \S*/video/\.dvc/tmp/exps/\w+/src/taehv/params\.py", output)
+    assert re.search(r"code of \S*/video/\.dvc/tmp/exps/\S+/src/taehv/params\.py", output)
 
     output = video(
         "dvc", "exp", "run", "--queue", "--name", "queued", "check", *settings(**TINY | {"seed": 8})
@@ -229,17 +229,26 @@ def test_the_root_has_no_stage_and_no_parameter_of_this_one(root):
 
 def test_git_is_offered_no_output(both):
     """Of either pipeline: large files and what a run leaves beside them are ignored."""
-    assert both[0]("git", "status", "--porcelain") == ""
+    assert both[0]("git", "status", "--porcelain", "video") == ""
     tracked = both[0]("git", "ls-files", "video").split()
     assert {"video/dvc.lock", "video/metrics/train.json", "video/metrics/evaluate.json"} <= set(tracked)
     outputs = ("video/data/", "video/models/", "video/metrics/details/", "video/metrics/live", "video/.runs")
     assert all(name.endswith(".gitignore") for name in tracked if name.startswith(outputs))
 
 
-def test_the_model_is_registered(video):
-    shown = video.json(
-        sys.executable,
-        "-c",
-        "import dvc.api, json; print(json.dumps(dvc.api.artifacts_show('video-autoencoder')))",
+def test_the_model_is_registered(both, video, tmp_path):
+    """In the registry it goes by its folder: `video=` in the tag, `video:` in the name."""
+    clone, _ = both
+    clone("git", "tag", "--annotate", "--message", "register", "video=video-autoencoder@v1.0.0")
+    video(
+        "dvc",
+        "artifacts",
+        "get",
+        ".",
+        "video:video-autoencoder",
+        "--rev",
+        "v1.0.0",
+        "--out",
+        str(tmp_path / "m"),
     )
-    assert shown["path"] == "models/export"
+    assert files(tmp_path / "m") == files(video.folder / "models/export")
