@@ -26,8 +26,8 @@ repro: install  ## the pipeline on params.yaml, then the main figures
 	@python -m tools.summary
 
 video: install  ## the video pipeline: TAEHV, preset `test`
-	dvc repro video/dvc.yaml
-	dvc metrics show metrics/video/evaluate.json
+	cd video && dvc repro
+	cd video && dvc metrics show
 
 test: install  ## the whole test suite, on up to four cores
 	OMP_NUM_THREADS=1 python -m pytest --numprocesses logical --maxprocesses 4 --dist loadfile --no-loadscope-reorder
@@ -75,4 +75,4 @@ lock: $(VENV)/.installed  ## write requirements.lock anew from pyproject.toml, a
 	rm -rf $(VENV)/lock
 
 clean:  ## remove the environment and unfinished runs
-	rm -rf $(VENV) .runs
+	rm -rf $(VENV) .runs video/.runs

@@ -8,7 +8,7 @@ from runs.parameters import parse
 from taehv import params
 from taehv.annotations import Clip
 
-CONF = Path(__file__).parents[1] / "conf" / "video"
+FOLDER = Path(__file__).parents[1] / "video"
 REAL = Path(__file__).parents[2] / "shared" / "data" / "videos"
 
 
@@ -18,7 +18,7 @@ WHOLE = {"crop_height": None, "crop_width": None, "min_scale": 0.5, "max_frame_d
 
 def settings(cls, **changes):
     """Parameters of a stage: those of the preset `test` but for WHOLE and `changes`."""
-    return parse(cls, params.preset("test", CONF) | WHOLE | changes)
+    return parse(cls, params.preset("test", FOLDER) | WHOLE | changes)
 
 
 def moving(count, height=48, width=64, seed=0):

@@ -1,5 +1,6 @@
 """A Git repository made of this one's files, in which tests run git and dvc."""
 
+import copy
 import json
 import os
 import shutil
@@ -53,6 +54,12 @@ class Clone:
         """Names somebody as the author of commits and tags."""
         self("git", "config", "user.name", "Test")
         self("git", "config", "user.email", "test@localhost")
+
+    def inside(self, name):
+        """The same repository, its commands run in a sub-folder."""
+        found = copy.copy(self)
+        found.folder = self.folder / name
+        return found
 
     def commit(self, message):
         self("git", "add", "--all")

@@ -50,7 +50,7 @@ ENVIRONMENT = os.environ | {
 
 
 def values(**changes: Any) -> dict[str, Any]:
-    found = params.preset("test", ROOT / "conf/video") | SMALL | changes
+    found = params.preset("test", ROOT / "video") | SMALL | changes
     params.check(found)
     return found
 

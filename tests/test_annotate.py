@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import yaml
-from filmed import CONF, REAL, clip, film, moving, settings, spoil
+from filmed import FOLDER, REAL, clip, film, moving, settings, spoil
 
 from runs import InputError
 from taehv import annotate as annotation_of
@@ -299,10 +299,10 @@ def test_files_are_decoded_in_parallel(tmp_path, monkeypatch):
 def test_the_stages(tmp_path):
     """clips, then annotate, as DVC runs them; and one sentence if data_root is wrong."""
     changes = {"clips_count": 5, "clips_frames": 13, "height": 64, "width": 96}
-    values = params.preset("test", CONF) | changes
+    values = params.preset("test", FOLDER) | changes
 
     def stage(name):
-        (tmp_path / "params.yaml").write_text(yaml.safe_dump({"video": values}))
+        (tmp_path / "params.yaml").write_text(yaml.safe_dump(values))
         environment = os.environ | {"PYTHONPATH": f"{ROOT / 'src'}{os.pathsep}{ROOT}"}
         command = [sys.executable, "-m", f"stages.video.{name}"]
         return subprocess.run(
@@ -310,17 +310,17 @@ def test_the_stages(tmp_path):
         )
 
     assert stage("clips").returncode == 0
-    figures = json.loads((tmp_path / "metrics/video/clips.json").read_text())
+    figures = json.loads((tmp_path / "metrics/clips.json").read_text())
     assert figures["frames"] == 65
     assert {f"bicubic_psnr_{kind}" for kind in KINDS} < set(figures)
-    assert len(list((tmp_path / "data/video/clips").iterdir())) == 5
+    assert len(list((tmp_path / "data/clips").iterdir())) == 5
 
     done = stage("annotate")
     assert done.returncode == 0
     assert done.stdout == "4 clips to train on (52 frames), 1 held out (13 frames), 0 not used\n"
-    found = read(tmp_path / "data/video/annotation.json")
+    found = read(tmp_path / "data/annotation.json")
     assert np.all([one.path.exists() for one in found.train])
-    assert json.loads((tmp_path / "metrics/video/annotate.json").read_text()) == summary(found)
+    assert json.loads((tmp_path / "metrics/annotate.json").read_text()) == summary(found)
 
     values["data_root"] = "nowhere"
     done = stage("annotate")
@@ -330,7 +330,7 @@ def test_the_stages(tmp_path):
 
 
 @pytest.mark.integration
-@pytest.mark.skipif(not REAL.exists(), reason="the real clips are not at ../shared/data/videos")
+@pytest.mark.skipif(not REAL.exists(), reason="the real clips are not at ../shared/datas")
 def test_the_tails_of_real_clips():
     found = annotate(settings(AnnotateParams, data_root=str(REAL), val_split="tail"))
     assert not found.rejected

@@ -77,7 +77,7 @@ def test_where_a_run_executes_invalidates_nothing(clone):
 )
 def test_parameter_invalidates_its_stage(clone, key, value, stage):
     change(clone.folder, **{key: value})
-    assert set(clone.json("dvc", "status", "dvc.yaml", "--json")) == {"check", stage}
+    assert set(clone.json("dvc", "status", "--json")) == {"check", stage}
 
 
 def test_queue_takes_a_sweep(clone):

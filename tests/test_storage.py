@@ -114,9 +114,9 @@ def test_without_a_bucket_only_storage_commands_fail(copy, fresh):
     for clone in (copy, fresh):
         clone.environment["AWS_ENDPOINT_URL"] = "http://127.0.0.1:1"  # where nobody listens
     assert "Data and pipelines are up to date." in copy("dvc", "repro")
-    assert "Data and pipelines are up to date." in copy("dvc", "status", "dvc.yaml")
+    assert "Data and pipelines are up to date." in copy("dvc", "status")
     assert ran(copy("dvc", "exp", "run", "--no-hydra", "--force", "--single-item", "check")) == ["check"]
-    for done in (copy("dvc", "push", fails=True), fresh("dvc", "pull", "dvc.yaml", fails=True)):
+    for done in (copy("dvc", "push", fails=True), fresh("dvc", "pull", fails=True)):
         assert 'Invalid bucket name "<no bucket set - see storage.md in docs>"' in done
         assert "Traceback" not in done
     done = copy(sys.executable, "-m", "tools.share", fails=True)
@@ -127,7 +127,7 @@ def test_without_a_bucket_only_storage_commands_fail(copy, fresh):
 
 
 def test_a_fresh_clone_pulls_and_has_nothing_to_do(server, origin, stored, fresh):
-    connected(fresh, server, stored)("dvc", "pull", "dvc.yaml")
+    connected(fresh, server, stored)("dvc", "pull")
     output = fresh("dvc", "repro")
     assert ran(output) == []
     assert "Data and pipelines are up to date." in output
@@ -137,10 +137,10 @@ def test_a_fresh_clone_pulls_and_has_nothing_to_do(server, origin, stored, fresh
 
 
 def test_a_fresh_clone_restores_another_version_without_training(server, origin, stored, fresh):
-    connected(fresh, server, stored)("dvc", "pull", "dvc.yaml")
+    connected(fresh, server, stored)("dvc", "pull")
     first = yaml.safe_load(fresh("git", "show", "first:params.yaml"))
     change(fresh.folder, dropout=first["dropout"])  # HEAD is the second version
-    assert set(fresh.json("dvc", "status", "dvc.yaml", "--json")) == {"check", "train"}
+    assert set(fresh.json("dvc", "status", "--json")) == {"check", "train"}
     output = fresh("dvc", "repro", "--pull")
     assert set(ran(output)) <= {"check"}
     for stage in ("train", "evaluate", "export"):
@@ -161,7 +161,7 @@ def test_a_wrong_secret_is_refused_and_changes_nothing(server, stored, copy, fre
     commands = [
         (copy, ("dvc", "push")),
         (copy, (sys.executable, "-m", "tools.share")),
-        (fresh, ("dvc", "pull", "dvc.yaml")),
+        (fresh, ("dvc", "pull")),
     ]
     for clone, command in commands:
         output = clone(*command, fails=True)
@@ -186,7 +186,7 @@ def test_a_server_that_stops_during_a_push_loses_nothing(server, copy, fresh):
     assert arrived >= 5
     assert "files pushed" in copy("dvc", "push")  # the rest
     assert server.objects() - count > arrived
-    connected(fresh, server, "half")("dvc", "pull", "dvc.yaml")
+    connected(fresh, server, "half")("dvc", "pull")
     assert ran(fresh("dvc", "repro")) == []
 
 
@@ -198,7 +198,6 @@ def test_a_server_that_stops_during_a_pull_leaves_no_damaged_file(server, stored
         server,
         "dvc",
         "pull",
-        "dvc.yaml",
         "--jobs",
         "32",
         enough=lambda: len(_whole_files(folder)) >= 5,
@@ -209,7 +208,7 @@ def test_a_server_that_stops_during_a_pull_leaves_no_damaged_file(server, stored
     for path in _whole_files(folder):
         assert hashlib.md5(path.read_bytes()).hexdigest() == path.parent.name + path.name.split(".")[0]
     assert fresh("git", "status", "--porcelain") == ""
-    fresh("dvc", "pull", "dvc.yaml")  # the rest
+    fresh("dvc", "pull")  # the rest
     assert ran(fresh("dvc", "repro")) == []
 
 

@@ -10,9 +10,11 @@ import numpy as np
 import pytest
 import torch
 import yaml
+from filmed import FOLDER
 from workspace import ENVIRONMENT
 
 from runs import InputError
+from stages.video import evaluate as stage
 from taehv import annotations, evaluate, export, figures, metrics, params, stream, video, weights
 from taehv.annotations import Annotation, Clip
 from taehv.model import FRAMES_TO_TRIM, TAEHV
@@ -202,14 +204,14 @@ def test_the_side_by_side_video_has_all_frames(tmp_path):
 @pytest.mark.integration
 def test_the_stages_write_metrics_tables_pictures_videos_and_the_model(clips, model, tmp_path):
     tiny = {"height": 32, "width": 48, "eval_frames": 9, "n_frames": 5, "device": "cpu", "grid_clips": 2}
-    values = params.preset("test") | tiny
-    (tmp_path / "params.yaml").write_text(yaml.safe_dump({"video": values}))
-    weights.save(model, tmp_path / "models/video/train/best.safetensors")
+    values = params.preset("test", FOLDER) | tiny
+    (tmp_path / "params.yaml").write_text(yaml.safe_dump(values))
+    weights.save(model, tmp_path / "models/train/best.safetensors")
     annotations.write(
-        Annotation(train=tuple(clips), val=tuple(clips), rejected={}), tmp_path / "data/video/annotation.json"
+        Annotation(train=tuple(clips), val=tuple(clips), rejected={}), tmp_path / "data/annotation.json"
     )
-    (tmp_path / "metrics/video").mkdir(parents=True)
-    (tmp_path / "metrics/video/train.json").write_text('{"best_step": 3, "history": [1, 2]}')
+    (tmp_path / "metrics/details").mkdir(parents=True)
+    (tmp_path / "metrics/details/train.json").write_text('{"best_step": 3}')
     for name in ("evaluate", "export"):
         done = subprocess.run(
             [sys.executable, "-m", f"stages.video.{name}"],
@@ -219,15 +221,18 @@ def test_the_stages_write_metrics_tables_pictures_videos_and_the_model(clips, mo
             text=True,
         )
         assert done.returncode == 0, done.stderr
-    found = json.loads((tmp_path / "metrics/video/evaluate.json").read_text())
+    found = json.loads((tmp_path / "metrics/details/evaluate.json").read_text())
     assert (found["clips"], found["frames"]) == (3, 6 + 9 + 9)
     assert found["encode_fps"] > 0
     assert found["psnr"] < found["bicubic_psnr"]  # nobody trained it
     made = {str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*") if path.is_file()}
-    plots = {f"metrics/video/plots/{name}" for name in ("clips.csv", "frames.csv", "grid.png", "psnr.png")}
+    plots = {f"metrics/plots/{name}" for name in ("clips.csv", "frames.csv", "grid.png", "psnr.png")}
     assert plots <= made
-    assert {f"data/video/reconstructed/{name}.mp4" for name in ("x-0", "y")} <= made
-    exported, card = export.read(tmp_path / "models/video/export")
+    assert {f"data/reconstructed/{name}.mp4" for name in ("x-0", "y")} <= made
+    exported, card = export.read(tmp_path / "models/export")
     assert card["metrics"] == found
+    headline = json.loads((tmp_path / "metrics/evaluate.json").read_text())
+    assert headline == {name: found[name] for name in stage.HEADLINE if found[name] is not None}
+    assert all(isinstance(value, float) for value in headline.values())
     assert card["training"] == {"best_step": 3}
     assert torch.equal(exported.encoder[0].weight, model.encoder[0].weight)

@@ -6,6 +6,7 @@ from dataclasses import replace
 import pytest
 import safetensors.torch
 import torch
+from filmed import FOLDER
 
 from runs import InputError, RunError
 from runs.parameters import parse
@@ -19,7 +20,7 @@ TRAINING = {"best_step": 750, "device": "a processor"}
 
 @pytest.fixture(scope="module")
 def trained():
-    return parse(params.TrainParams, params.preset("test"))
+    return parse(params.TrainParams, params.preset("test", FOLDER))
 
 
 @pytest.fixture(scope="module")

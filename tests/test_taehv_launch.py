@@ -19,10 +19,10 @@ from taehv.launch import Request, address, plan
 
 @pytest.fixture(autouse=True)
 def folder(tmp_path, monkeypatch):
-    """An empty working directory with conf/."""
+    """An empty working directory with video/conf/."""
     torch.set_num_threads(1)
     small.shrink(monkeypatch)
-    shutil.copytree(small.ROOT / "conf/video", tmp_path / "conf/video")
+    shutil.copytree(small.ROOT / "video/conf", tmp_path / "video/conf")
     monkeypatch.chdir(tmp_path)
     return tmp_path
 
@@ -83,11 +83,11 @@ def test_presets_of_the_write_up(gpus, name, nodes, file, batch):
     assert found == file
     assert values["gpus"] == gpus
     assert values["batch_size"] * values["accumulation_steps"] * gpus * nodes == batch
-    written = yaml.safe_load(Path(f"conf/video/{file}.yaml").read_text())
-    assert all(values[key] == value for key, value in written.items() if key not in ("defaults", "gpus"))
+    written = yaml.safe_load(Path(f"video/conf/preset/{file}.yaml").read_text())
+    assert all(values[key] == value for key, value in written.items() if key != "gpus")
 
 
-@pytest.mark.parametrize("name", ["base", "h200", "../test", ""])
+@pytest.mark.parametrize("name", ["config", "h200", "../test", ""])
 def test_unknown_preset_names_those_there_are(name):
     with pytest.raises(
         InputError, match=r"there is no preset .* choose 1gpu_h100, h100, a800, test, or one of"
@@ -96,8 +96,8 @@ def test_unknown_preset_names_those_there_are(name):
 
 
 def test_outside_the_repository_it_says_where_to_run(monkeypatch, tmp_path):
-    monkeypatch.chdir(tmp_path / "conf")
-    with pytest.raises(InputError, match="run from the repository's root"):
+    monkeypatch.chdir(tmp_path / "video/conf")
+    with pytest.raises(InputError, match="run from the repository's root or from video/"):
         plan(1, "test")
 
 
@@ -123,12 +123,15 @@ def test_defaults_are_those_of_the_preset(trained):
     cli.main(["train", "1", "test", *small.settings(), "--data", str(small.videos())])
     (call,) = trained
     assert (call["profile"], call["debug"], call["resume"]) == (False, False, None)
-    assert call["output"] == Path("models/video/test")
+    assert call["output"] == Path("video/models/test")
 
 
-@pytest.mark.parametrize("path", [launch.OUTPUTS / "test/checkpoint-1/state.pt", "data/video/clips.lock"])
+@pytest.mark.parametrize(
+    "path",
+    ["models/test/checkpoint-1/state.pt", "data/clips.lock", ".runs/latents/a", "dvc_plots/index.html"],
+)
 def test_what_the_command_writes_is_not_offered_to_git(path):
-    subprocess.run(["git", "check-ignore", "--quiet", path], cwd=small.ROOT, check=True)
+    subprocess.run(["git", "check-ignore", "--quiet", path], cwd=small.ROOT / "video", check=True)
 
 
 def test_an_annotation_is_data_too(trained):
@@ -159,20 +162,25 @@ def test_videos_are_decoded_again_only_when_something_changed(trained, capsys, m
     assert decodes("--set", "seed=7") == 5
     next(Path(clips).glob("*.mp4")).touch()
     assert [decodes("--set", "seed=7"), decodes("--set", "seed=7")] == [5, 0]
-    Path("models/video/test").rename("moved")
+    Path("video/models/test").rename("moved")
     assert decodes("--set", "seed=7", "--output", "moved") == 0
     assert all(clip.path.exists() for clip in trained[-1]["annotation"].train)
     Path("moved/annotation-0.json").write_text("{")
     assert decodes("--set", "seed=7", "--output", "moved") == 5
 
 
-def test_built_in_clips_are_made_when_they_are_absent(trained, capsys):
-    for _ in range(2):
+def test_built_in_clips_and_output_are_the_same_from_the_root_and_from_the_folder(
+    folder, trained, capsys, monkeypatch
+):
+    for directory in (folder, folder / "video"):
+        monkeypatch.chdir(directory)
         cli.main(["train", "1", "test", *small.settings()])
     assert capsys.readouterr().out.count("making the built-in clips") == 1
-    assert len(list(Path("data/video/clips").glob("*.mp4"))) == 5
-    assert not list(Path("data/video").glob("*.lock"))
-    assert len(trained) == 2
+    assert sorted(path.name for path in folder.iterdir()) == ["video"]
+    assert len(list(Path("data/clips").glob("*.mp4"))) == 5
+    assert not list(Path("data").glob("*.lock"))
+    assert [call["output"] for call in trained] == [Path("video/models/test"), Path("models/test")]
+    assert len({str(call["annotation"].train[0].path.resolve()) for call in trained}) == 1
 
 
 def test_one_process_trains_without_torchrun(capsys):

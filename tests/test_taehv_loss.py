@@ -7,6 +7,7 @@ from types import ModuleType
 import pytest
 import torch
 import torch.nn.functional as F
+from filmed import FOLDER
 from torch import Tensor, nn
 
 from runs import InputError
@@ -16,7 +17,7 @@ from taehv.model import TAEHV
 from taehv.params import TrainParams, preset
 
 CPU = torch.device("cpu")
-BASE = replace(parse(TrainParams, preset("test")), amp="off")
+BASE = replace(parse(TrainParams, preset("test", FOLDER)), amp="off")
 
 
 def loss(**changes) -> Loss:

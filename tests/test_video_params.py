@@ -1,4 +1,4 @@
-"""The section `video`: presets, what is checked before a stage runs, and that conf/ and video/dvc.yaml agree."""
+"""video/params.yaml: presets, what is checked before a stage runs, and that conf/ and dvc.yaml agree with it."""
 
 import re
 from pathlib import Path
@@ -9,28 +9,52 @@ from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
 from runs import InputError
-from runs.parameters import parse
+from runs.parameters import parse, read_yaml
+from stages.video import check
 from taehv import params
 
 ROOT = Path(__file__).parents[1]
+FOLDER = ROOT / "video"
+STAGES = yaml.safe_load((FOLDER / "dvc.yaml").read_text())["stages"]
 PRESETS = ("test", "h100_1gpu", "h100_8gpu", "h100_16gpu", "a800_8gpu")
-TEST = params.preset("test", ROOT / params.PRESETS)
+TEST = params.preset("test", FOLDER)
+
+
+def composition(*overrides):
+    with initialize_config_dir(str(FOLDER / "conf"), version_base=None):
+        return OmegaConf.to_object(compose("config", overrides=list(overrides)))
 
 
 @pytest.mark.parametrize("name", PRESETS)
 def test_a_preset_is_valid_and_what_dvc_composes(name):
-    with initialize_config_dir(str(ROOT / "conf"), version_base=None):
-        composed = OmegaConf.to_object(compose("config", overrides=[f"video={name}"]))
-    values = params.preset(name, ROOT / params.PRESETS)
+    composed = composition(f"preset={name}")
+    values = params.preset(name, FOLDER)
     params.check(values)
-    assert composed[params.SECTION] == values
+    assert composed == values
+    assert list(composed) == list(composition())  # or params.yaml would change in every line
+    assert values["preset"] == name
+
+
+def test_params_yaml_is_the_composition_of_the_defaults():
+    assert read_yaml(FOLDER / "params.yaml") == composition() == TEST
 
 
 def test_there_are_no_other_presets():
-    found = {path.stem for path in (ROOT / params.PRESETS).glob("*.yaml")}
-    assert found == {*PRESETS, params.BASE}
-    with pytest.raises(InputError, match="there is no preset 'base'"):
-        params.preset("base", ROOT / params.PRESETS)
+    assert params.presets(FOLDER) == sorted(PRESETS)
+    with pytest.raises(InputError, match=r"there is no preset 'config' in .*: choose one of a800_8gpu, "):
+        params.preset("config", FOLDER)
+
+
+def test_the_pipelines_folder_is_found_from_the_root_and_from_itself(monkeypatch, tmp_path):
+    monkeypatch.chdir(ROOT)
+    assert params.preset("test", params.home()) == TEST
+    monkeypatch.chdir(FOLDER)
+    assert params.preset("test", params.home()) == TEST
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(
+        InputError, match=r"no video/conf/preset: run from the repository's root or from video/"
+    ):
+        params.preset("test", params.home())
 
 
 PUBLISHED = {
@@ -54,7 +78,7 @@ OURS = {
 
 @pytest.mark.parametrize("number", range(5))
 def test_presets_are_the_published_ones(number):
-    values = params.preset(PRESETS[number], ROOT / params.PRESETS)
+    values = params.preset(PRESETS[number], FOLDER)
     found = values | {
         "effective_batch": values["batch_size"] * values["accumulation_steps"] * values["gpus"],
         "seraena": values["seraena_weight"] > 0,
@@ -97,10 +121,23 @@ def test_a_wrong_parameter_is_one_clear_sentence(changes, says):
     assert "\n" not in str(error.value)
 
 
-def test_a_file_without_the_section(tmp_path):
-    (tmp_path / "params.yaml").write_text("seed: 1\n")
-    with pytest.raises(InputError, match="has no section video"):
-        params.load(params.TrainParams, tmp_path / "params.yaml")
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        ({"batchsize": 1}, "unknown parameter 'batchsize'; did you mean batch_size?"),
+        ({"data_root": "nowhere"}, "there is no data_root nowhere: set data_root to"),
+        ({"data_root": "data/clips"}, None),  # which the next stage makes
+    ],
+)
+def test_the_check_stage(monkeypatch, tmp_path, changes, says):
+    monkeypatch.chdir(tmp_path)
+    Path("params.yaml").write_text(yaml.safe_dump(TEST | changes))
+    if says is None:
+        check.main()
+    else:
+        with pytest.raises(InputError, match=re.escape(says)):
+            check.main()
+    assert check.CHECKED.exists() == (says is None)
 
 
 def test_height_and_width_are_two_parameters():
@@ -109,18 +146,15 @@ def test_height_and_width_are_two_parameters():
 
 
 def test_every_stage_depends_on_exactly_the_parameters_it_reads():
-    stages = yaml.safe_load((ROOT / "video/dvc.yaml").read_text())["stages"]
-    assert stages.keys() == {"check", *params.STAGES} - {"compute"}
+    assert STAGES.keys() == {"check", *params.STAGES} - {"compute"}
     for name, cls in params.STAGES.items():
         if name != "compute":
-            listed = sorted(stages[name].get("params", []))
+            listed = sorted(STAGES[name].get("params", []))
             read = {*params.keys(cls), "gpus"} if name == "train" else params.keys(cls)
-            assert listed == sorted(f"{params.SECTION}.{key}" for key in read), name
+            assert listed == sorted(read), name
 
 
 def test_where_a_run_executes_is_no_dependency_of_any_stage():
     """Except the number of GPUs, of which the effective batch is a multiple: another number is another result."""
-    stages = yaml.safe_load((ROOT / "video/dvc.yaml").read_text())["stages"]
-    used = {key for stage in stages.values() for key in stage.get("params", [])}
-    found = used & {f"{params.SECTION}.{key}" for key in params.keys(params.ComputeParams)}
-    assert found == {f"{params.SECTION}.gpus"}
+    used = {key for stage in STAGES.values() for key in stage.get("params", [])}
+    assert used & set(params.keys(params.ComputeParams)) == {"gpus"}

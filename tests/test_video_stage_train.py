@@ -14,7 +14,7 @@ import yaml
 
 from runs import InputError
 from stages.video import train as stage
-from stages.video.common import ANNOTATION, LIVE, METRICS, TRAINED
+from stages.video.common import ANNOTATION, DETAILS, LIVE, METRICS, TRAINED
 from taehv import annotations, weights
 
 RUN = {"max_steps": 6, "validate_every": 3, "save_every": 2}
@@ -31,7 +31,7 @@ def folder(tmp_path, monkeypatch):
 
 
 def write(changes):
-    Path("params.yaml").write_text(yaml.safe_dump({"video": small.values(**changes)}))
+    Path("params.yaml").write_text(yaml.safe_dump(small.values(**changes)))
     annotations.write(small.annotation(), ANNOTATION)
 
 
@@ -43,7 +43,7 @@ def test_a_teachers_latents_stay_for_the_next_run(folder, tmp_path_factory, monk
         write(RUN | taught | {"learning_rate": learning_rate})
         stage.main()
         assert sum(asked) == asks
-        assert [path.name for path in Path(".runs").iterdir()] == ["video-latents"]
+        assert [path.name for path in Path(".runs").iterdir()] == ["latents"]
 
 
 def test_outputs(folder):
@@ -57,13 +57,16 @@ def test_outputs(folder):
     assert weights.read(TRAINED / "best.safetensors", "taecvx").latent_channels == 16
     history = json.loads((TRAINED / "history.json").read_text())
     assert [record["step"] for record in history] == list(range(7))
-    metrics = json.loads((METRICS / "train.json").read_text())
+    metrics = json.loads((DETAILS / "train.json").read_text())
     assert metrics["steps"] == 6
     assert metrics["best_psnr"] == pytest.approx(
         max(r["val_psnr"] for r in history if "val_psnr" in r), abs=1e-3
     )
     assert metrics["effective_batch"] == 2
     assert metrics["precision"] == "float32"
+    headline = json.loads((METRICS / "train.json").read_text())
+    assert headline == {name: metrics[name] for name in stage.HEADLINE}
+    assert all(isinstance(value, int | float) for value in headline.values())
     assert (LIVE / "curves.png").read_bytes().startswith(b"\x89PNG")
     assert len(list((LIVE / "tensorboard").glob("events.out.tfevents.*"))) == 1
     rows = (LIVE / "plots/metrics/val_psnr.tsv").read_text().splitlines()
@@ -84,7 +87,7 @@ def test_interrupted_stage_goes_on_and_logs_all(folder, monkeypatch):
     monkeypatch.setattr(stage, "log", cut)
     with pytest.raises(KeyboardInterrupt):
         stage.main()
-    assert len(list(Path(".runs").glob("video-*/checkpoint-3"))) == 1
+    assert len(list(Path(".runs").glob("*/checkpoint-3"))) == 1
     monkeypatch.setattr(stage, "log", log)
     stage.main()
     assert whole == {name: (TRAINED / name).read_bytes() for name in stage.KEPT}
@@ -125,7 +128,7 @@ def test_another_strategy_does_not_go_on_from_it(folder, monkeypatch):
 
 def test_without_an_annotation_it_says_what_to_run(folder):
     ANNOTATION.unlink()
-    with pytest.raises(InputError, match=r"there is no data/video/annotation\.json"):
+    with pytest.raises(InputError, match=r"there is no data/annotation\.json"):
         stage.main()
     assert not TRAINED.exists()
 

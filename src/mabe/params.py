@@ -31,7 +31,6 @@ DATA_SOURCES = ("sample", "kaggle", "rats")
 MODEL_TYPES = ("basic", "conv_bilstm", "tcn", "hybrid", "transformer")
 FEATURE_SETS = ("coords", "engineered", "motion")
 FEEDS = ("auto", "device", "coordinates", "stream")
-VIDEO = "video"  # the second pipeline's section, which taehv.params checks
 METRIC_NAMES = ("accuracy", "f1_macro", "precision", "recall")
 
 
@@ -248,7 +247,7 @@ def read(path: Path | str = "params.yaml") -> dict[str, Any]:
 
 def check(values: dict[str, Any]) -> None:
     """Checks all keys, types, ranges and the rules between keys; InputError on the first fault."""
-    check_names(values, {name for cls in STAGES.values() for name in keys(cls)} | {VIDEO})
+    check_names(values, {name for cls in STAGES.values() for name in keys(cls)})
     for cls in STAGES.values():
         parse(cls, values)
     _check_together(values)

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from runs import InputError, RunError
 from taehv import commands, launch
+from taehv.params import PRESETS
 
 EXAMPLES = """examples:
   taehv train 1 test                        on the built-in clips; without a GPU some minutes
@@ -37,7 +38,7 @@ def add_train(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]")
     command.add_argument(
         "preset",
         metavar="PRESET",
-        help=f"{', '.join(launch.NAMES)}, or the name of a file in {launch.PRESETS}",
+        help=f"{', '.join(launch.NAMES)}, or the name of a file in video/{PRESETS}",
     )
     machines = command.add_argument_group("several machines")
     machines.add_argument(
@@ -56,7 +57,7 @@ def add_train(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]")
     command.add_argument(
         "--data", metavar="DIR|JSON", help="videos to train on (default: the preset's data_root)"
     )
-    command.add_argument("--output", metavar="DIR", help=f"default: {launch.OUTPUTS}/PRESET")
+    command.add_argument("--output", metavar="DIR", help=f"default: video/{launch.OUTPUTS}/PRESET")
     command.set_defaults(handler=train)
 
 

@@ -22,8 +22,9 @@ from runs.hardware import choose_device, device_name, tune
 from taehv import export, figures, metrics, speed, stream, video, weights
 from taehv.latent_file import Header, LatentReader, LatentWriter
 from taehv.model import FRAMES_PER_LATENT, FRAMES_TO_TRIM, TAEHV, VARIANTS
+from taehv.params import home
 
-WEIGHTS = Path("models/video/export") / export.WEIGHTS
+WEIGHTS = Path("models/export") / export.WEIGHTS  # in the pipeline's folder
 SIZES = {"cpu": ("128x128", "256x384"), "cuda": ("128x128", "256x384", "480x720")}  # what bench measures
 
 
@@ -33,9 +34,8 @@ def add(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> No
     model.add_argument(
         "--weights",
         type=Path,
-        default=WEIGHTS,
         metavar="FILE",
-        help=".safetensors or .pth (default: %(default)s)",
+        help=f".safetensors or .pth (default: video/{WEIGHTS})",
     )
     model.add_argument(
         "--variant", choices=VARIANTS, help="of the weights (default: what the file or its tensors say)"
@@ -222,18 +222,15 @@ def _open_source(args: argparse.Namespace) -> Source:
 
 def _open_model(args: argparse.Namespace) -> tuple[TAEHV, float | None]:
     """The model on its device, and the scale of its latents if a card beside the weights says it."""
-    if not args.weights.exists():
-        how = (
-            "run `dvc repro video/dvc.yaml`, or give --weights"
-            if args.weights == WEIGHTS
-            else "check --weights"
-        )
-        raise InputError(f"there is no {args.weights}: {how}")
+    path = home() / WEIGHTS if args.weights is None else args.weights
+    if not path.exists():
+        how = "run `dvc repro` in video/, or give --weights" if args.weights is None else "check --weights"
+        raise InputError(f"there is no {path}: {how}")
     device = choose_device(args.device)
     tune(device)
-    model = weights.read(args.weights, args.variant).eval().to(device)
-    exported = args.weights.name == export.WEIGHTS and (args.weights.parent / export.CARD).exists()
-    return model, export.read_card(args.weights.parent)["latent_scale"] if exported else None
+    model = weights.read(path, args.variant).eval().to(device)
+    exported = path.name == export.WEIGHTS and (path.parent / export.CARD).exists()
+    return model, export.read_card(path.parent)["latent_scale"] if exported else None
 
 
 def encoded(model: TAEHV, frames: Iterable[np.ndarray], amp: str) -> Iterator[Tensor]:

@@ -82,7 +82,7 @@ def read_card(directory: Path) -> dict[str, Any]:
         if not isinstance(card["variant"], str):
             raise TypeError("variant is no text")
     except FileNotFoundError:
-        raise InputError(f"there is no {path}: run `dvc repro video/dvc.yaml`") from None
+        raise InputError(f"there is no {path}: run `dvc repro` in video/") from None
     except (ValueError, KeyError, TypeError) as error:
         raise InputError(f"{path} is no card of a model ({error}): export the model again") from None
     return card

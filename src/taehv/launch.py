@@ -29,21 +29,23 @@ from runs.parameters import check_names, keys, parse, yaml_value
 from taehv import annotate, annotations
 from taehv.clips import clips
 from taehv.params import (
-    BASE,
-    PRESETS,
+    CLIPS,
     AnnotateParams,
     ClipsParams,
     ComputeParams,
     TrainParams,
     check,
+    home,
     preset,
+    presets,
 )
 from taehv.train import train
 
 NAMES = {"1gpu_h100": "h100_1gpu", "h100": "h100_8gpu", "a800": "a800_8gpu", "test": "test"}
 PORT = 29500
 INTERRUPTED = 130
-OUTPUTS = Path("models/video")
+OUTPUTS = Path("models")
+"""Where runs go, within the pipeline's folder."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,21 +73,20 @@ class Request:
 def plan(gpus: int, preset_name: str, nodes: int = 1) -> tuple[str, dict[str, Any]]:
     """The configuration file's name for a preset on `gpus` GPUs of each of `nodes` machines, and all its values.
 
+    Its data_root, which is relative to the pipeline's folder, becomes one that is relative to the working directory.
     Presets go by the names of the write-up (1gpu_h100, h100, a800, test) or by those of the files. Any number of GPUs
     will do; the effective batch follows it. InputError for an unknown preset.
     """
     name = NAMES.get(preset_name, preset_name)
     if preset_name == "h100" and gpus * nodes == 16:
         name = "h100_16gpu"
-    if not (PRESETS / f"{name}.yaml").is_file() or name == BASE:
-        files = sorted(path.stem for path in PRESETS.glob("*.yaml") if path.stem != BASE)
-        where = (
-            f"choose {', '.join(NAMES)}, or one of {', '.join(files)}"
-            if files
-            else "run from the repository's root"
+    files = presets(home())
+    if name not in files:
+        raise InputError(
+            f"there is no preset {preset_name!r}: choose {', '.join(NAMES)}, or one of {', '.join(files)}"
         )
-        raise InputError(f"there is no preset {preset_name!r}: {where}")
-    return name, preset(name) | {"gpus": gpus}
+    values = preset(name, home())
+    return name, values | {"gpus": gpus, "data_root": str(home() / values["data_root"])}
 
 
 def values_of(request: Request) -> tuple[str, dict[str, Any]]:
@@ -116,7 +117,7 @@ def run(request: Request) -> None:
     name, values = values_of(request)
     check_gpus(values["device"], request.gpus)
     check_machines(request)
-    directory = OUTPUTS / (f"{name}-debug" if request.debug else name)
+    directory = home() / OUTPUTS / (f"{name}-debug" if request.debug else name)
     output = Path(request.output) if request.output else directory
     output.mkdir(parents=True, exist_ok=True)
     annotation = annotated(values, output / f"annotation-{request.rank}.json")
@@ -166,7 +167,7 @@ def annotated(values: dict[str, Any], path: Path) -> Path:
     Makes the built-in clips if they are wanted and absent.
     """
     root = Path(values["data_root"])
-    if values["data_root"] == preset("test")["data_root"] and not root.exists():
+    if root == home() / CLIPS and not root.exists():
         with locked(root.with_name(root.name + ".lock")):  # several machines may share the storage
             if not root.exists():
                 print(f"making the built-in clips in {root}", flush=True)

@@ -1,7 +1,7 @@
-"""Every parameter of the video pipeline: one frozen dataclass per stage, read from the section `video`.
+"""Every parameter of the video pipeline: one frozen dataclass per stage, read from params.yaml of its folder.
 
-The section is composed from conf/video/: `base.yaml` holds all keys, a preset replaces some of them. video/dvc.yaml
-lists the same keys for each stage (a test compares them).
+It is composed from conf/: `config.yaml` holds all keys, a preset replaces some of them. dvc.yaml lists the same keys
+for each stage (a test compares them).
 """
 
 from dataclasses import dataclass
@@ -13,9 +13,11 @@ from runs.parameters import check_names, keys, not_negative, one_of, parse, posi
 from taehv.model import FRAMES_PER_LATENT, STRIDE, VARIANTS
 
 T = TypeVar("T")
-SECTION = "video"
-PRESETS = Path("conf/video")
-BASE = "base"  # all keys; no preset
+CONFIG = Path("conf/config.yaml")
+"""All keys; in the pipeline's folder, as PRESETS are."""
+PRESETS = Path("conf/preset")
+CLIPS = Path("data/clips")
+"""The built-in clips, there as well; the presets' data_root."""
 
 
 def _side() -> Any:
@@ -165,21 +167,33 @@ STAGES: dict[str, type] = {
 
 
 def load(cls: type[T], path: Path | str = "params.yaml") -> T:
-    """The parameters of one stage from the section `video` of `path`, after the whole section has been checked."""
-    section = read_yaml(path).get(SECTION)
-    if not isinstance(section, dict):
-        raise InputError(f"{path} has no section {SECTION}: compose it with `dvc exp run video/dvc.yaml`")
-    check(section)
-    return parse(cls, section)
+    """The parameters of one stage from `path`, after the whole file has been checked."""
+    values = read_yaml(path)
+    check(values)
+    return parse(cls, values)
 
 
-def preset(name: str, directory: Path = PRESETS) -> dict[str, Any]:
-    """All values of the preset `name`, as DVC composes them."""
-    names = sorted(path.stem for path in directory.glob("*.yaml") if path.stem != BASE)
+def home() -> Path:
+    """The pipeline's folder: the working directory if the presets are there, else video/ in it."""
+    return Path() if PRESETS.is_dir() else Path("video")
+
+
+def presets(folder: Path) -> list[str]:
+    """The presets' names, in a pipeline's folder; InputError if there are none."""
+    names = sorted(path.stem for path in (folder / PRESETS).glob("*.yaml"))
+    if not names:
+        raise InputError(f"there is no {folder / PRESETS}: run from the repository's root or from video/")
+    return names
+
+
+def preset(name: str, folder: Path) -> dict[str, Any]:
+    """All values of the preset `name` in a pipeline's folder, as DVC composes them there."""
+    names = presets(folder)
     if name not in names:
-        where = f"choose one of {', '.join(names)}" if names else "run from the repository's root"
-        raise InputError(f"there is no preset {name!r} in {directory}: {where}")
-    values = read_yaml(directory / f"{BASE}.yaml") | read_yaml(directory / f"{name}.yaml")
+        raise InputError(
+            f"there is no preset {name!r} in {folder / PRESETS}: choose one of {', '.join(names)}"
+        )
+    values = read_yaml(folder / CONFIG) | read_yaml(folder / PRESETS / f"{name}.yaml")
     values.pop("defaults")
     return values
 

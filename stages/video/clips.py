@@ -2,13 +2,13 @@
 
 from runs.atomic import atomic_dir
 from stages.common import run, write_json
-from stages.video.common import CLIPS, METRICS
+from stages.video.common import METRICS
 from taehv import params
 from taehv.clips import clips
 
 
 def main() -> None:
-    with atomic_dir(CLIPS) as temporary:
+    with atomic_dir(params.CLIPS) as temporary:
         figures = clips(params.load(params.ClipsParams), temporary)
     write_json(METRICS / "clips.json", figures)
 

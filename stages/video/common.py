@@ -1,12 +1,12 @@
-"""Where the video pipeline's files are."""
+"""Where the video pipeline's files are in its folder, video/, from which its stages are run."""
 
 from pathlib import Path
 
-CLIPS = Path("data/video/clips")
-ANNOTATION = Path("data/video/annotation.json")
-RECONSTRUCTED = Path("data/video/reconstructed")
-TRAINED = Path("models/video/train")
-EXPORTED = Path("models/video/export")
-METRICS = Path("metrics/video")
+ANNOTATION = Path("data/annotation.json")
+RECONSTRUCTED = Path("data/reconstructed")
+TRAINED = Path("models/train")
+EXPORTED = Path("models/export")
+METRICS = Path("metrics")
+DETAILS = METRICS / "details"
 LIVE = METRICS / "live"
 PLOTS = METRICS / "plots"

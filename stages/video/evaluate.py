@@ -5,8 +5,11 @@ import pandas as pd
 from runs.atomic import atomic_dir
 from runs.hardware import choose_device, device_name, tune
 from stages.common import run, write_json
-from stages.video.common import ANNOTATION, METRICS, PLOTS, RECONSTRUCTED, TRAINED
+from stages.video.common import ANNOTATION, DETAILS, METRICS, PLOTS, RECONSTRUCTED, TRAINED
 from taehv import annotations, evaluate, figures, initial, params, weights
+
+HEADLINE = ("psnr", "ssim", "temporal_psnr", "lpips", "bicubic_psnr", "encode_fps", "decode_fps")
+"""What of an evaluation DVC shows and compares; lpips only where its package is installed."""
 
 
 def main() -> None:
@@ -18,7 +21,8 @@ def main() -> None:
     untrained = initial.untrained(trained).eval().to(device)
     clips = annotations.read(ANNOTATION).val
     result = evaluate.evaluate(model, untrained, clips, settings)
-    speed = evaluate.costs(model, settings)
+    facts = {"height": settings.height, "width": settings.width, "device": device_name(device)}
+    details = result.summary() | evaluate.costs(model, settings) | facts
 
     by_clip, by_frame = evaluate.tables(result.scored)
     with atomic_dir(PLOTS) as temporary:
@@ -34,8 +38,9 @@ def main() -> None:
     with atomic_dir(RECONSTRUCTED) as temporary:
         for clip in result.shown:
             figures.abreast(temporary / f"{clip.name}.mp4", clip)
-    facts = {"height": settings.height, "width": settings.width, "device": device_name(device)}
-    write_json(METRICS / "evaluate.json", result.summary() | speed | facts)
+    write_json(DETAILS / "evaluate.json", details)
+    headline = {name: details[name] for name in HEADLINE if details[name] is not None}
+    write_json(METRICS / "evaluate.json", headline)
 
 
 if __name__ == "__main__":

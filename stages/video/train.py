@@ -1,6 +1,6 @@
 """train: the tiny autoencoder on the annotated clips. A killed run goes on from its newest checkpoint.
 
-Checkpoints live outside the outputs, in .runs/video-<key>, where the key is a hash of the parameters, the clips and the
+Checkpoints live outside the outputs, in .runs/<key>, where the key is a hash of the parameters, the clips and the
 library's code; a finished run removes its directory. Only a teacher's latents stay, for the next run.
 """
 
@@ -17,13 +17,15 @@ from runs.atomic import atomic_dir
 from runs.checkpoints import run_key
 from runs.launcher import launched, leads
 from stages.common import RUNS, run, write_json
-from stages.video.common import ANNOTATION, LIVE, METRICS, TRAINED
+from stages.video.common import ANNOTATION, DETAILS, LIVE, METRICS, TRAINED
 from taehv import annotations, curves, launch, params
 from taehv.progress import TENSORBOARD, Record
 from taehv.train import fingerprint, train
 
-LATENTS = RUNS / "video-latents"  # a run with another learning rate, say, asks for the same
+LATENTS = RUNS / "latents"  # a run with another learning rate, say, asks for the same
 KEPT = ("best.safetensors", "last.safetensors")
+HEADLINE = ("best_step", "steps", "seconds", "steps_per_second")
+"""What of a run DVC shows and compares."""
 
 
 def main() -> None:
@@ -37,7 +39,7 @@ def main() -> None:
     code = sorted(Path(taehv.__file__).parent.rglob("*.py"))
     where = {"gpus": compute.gpus, "strategy": compute.strategy}  # a checkpoint is of these
     key = run_key({"params": values, "clips": fingerprint(annotation), **where}, code)
-    work = RUNS / f"video-{key}"
+    work = RUNS / key
     if not leads():  # trains along; the first process writes
         train(settings, annotation, work, compute=compute, resume="auto", latents=LATENTS)
         return
@@ -60,7 +62,9 @@ def main() -> None:
             shutil.copyfile(work / name, trained / name)
         (trained / "history.json").write_text(json.dumps(result["history"], indent=1) + "\n")
         (trained / "params.json").write_text(json.dumps(values, indent=1) + "\n")
-    write_json(METRICS / "train.json", summary(result))
+    details = summary(result)
+    write_json(DETAILS / "train.json", details)
+    write_json(METRICS / "train.json", {name: details[name] for name in HEADLINE})
     shutil.rmtree(work)
 
 
@@ -74,7 +78,7 @@ def log(live: Live, record: Record) -> None:
 
 
 def summary(result: dict[str, Any]) -> dict[str, float | int | str]:
-    """What `dvc metrics diff` compares; times are wall-clock seconds, of the steps alone where per second."""
+    """A run's figures; times are wall-clock seconds, of the steps alone where per second."""
     many = result["processes"] > 1
     return {
         "best_psnr": round(result["best_psnr"], 3),
