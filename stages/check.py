@@ -13,6 +13,7 @@ from runs.atomic import atomic_file
 from stages.common import PRICES, SAMPLE, run
 
 CHECKED = Path("data/checked.txt")
+BY_LOT = Path("conf/split_by_lot.csv")
 
 
 def main() -> None:
@@ -50,6 +51,10 @@ def check_data(settings: params.IngestParams) -> None:
             f"there is no split_file {settings.split_file}: name a CSV with the columns recording, split, or "
             "conf/split_by_lot.csv for a split by lot"
         )
+    if Path(settings.split_file) != BY_LOT:
+        from mabe import splits  # pandas, as above
+
+        splits.read(Path(settings.split_file))
 
 
 def check_machine(compute: params.ComputeParams, amp: str) -> None:

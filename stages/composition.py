@@ -83,7 +83,9 @@ def composed(conf: Path, overrides: list[str]) -> dict[str, Any]:
             raise InputError(
                 f"there is no {group} {name!r}: choose one of {', '.join(error.options)}"
             ) from None
-        except (HydraException, OmegaConfBaseException) as error:
+        except InputError:
+            raise
+        except (HydraException, OmegaConfBaseException, ValueError) as error:
             raise InputError(one_line(error.__cause__ or error)) from None
     values = OmegaConf.to_container(config)
     assert isinstance(values, dict)

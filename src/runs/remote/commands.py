@@ -25,6 +25,7 @@ from runs.remote.client import known_runs, notes, running_call, state_path, stop
 from runs.remote.container import END, EVENT, INTERRUPTED
 from runs.remote.faults import import_modal, sentences
 from runs.remote.volume import Volume
+from runs.signals import reader_may_leave
 
 GRACE = 30  # seconds for a container to save a checkpoint when its call is cancelled
 
@@ -206,7 +207,7 @@ def main(arguments: list[str] | None = None) -> None:
     """Runs a command; what goes wrong is one line and a non-zero status."""
     chosen = parse(arguments)
     try:
-        with sentences():
+        with sentences(), reader_may_leave():
             volume = Volume()
             if chosen.command == "status":
                 status(volume)
