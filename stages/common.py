@@ -47,7 +47,7 @@ BACK = "git restore --staged --worktree params.yaml dvc.lock metrics"
 
 
 def run(main: Callable[[], None]) -> None:
-    """Runs a stage. Wrong input, a failed write, too little memory and Ctrl-C end it with one line and a status above 0.
+    """Runs a stage. Wrong input, a failed write, too little memory, Ctrl-C: one line and a status above 0.
 
     Under `dvc exp run` params.yaml is by then the experiment's, so the line names the way back.
     """
