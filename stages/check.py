@@ -4,32 +4,69 @@ The output never changes, so a changed parameter runs this stage again and, thro
 """
 
 from pathlib import Path
+from typing import Any
 
 from mabe import params
 from mabe.errors import InputError
-from mabe.readers import open_source
 from runs import cost
 from runs.atomic import atomic_file
 from stages.common import PRICES, SAMPLE, run
 
 CHECKED = Path("data/checked.txt")
+BY_LOT = Path("conf/split_by_lot.csv")
 
 
 def main() -> None:
-    settings = params.load(params.IngestParams)
+    check(params.read())
+    with atomic_file(CHECKED) as temporary:
+        temporary.write_text("params.yaml is complete and valid\n")
+
+
+def check(values: dict[str, Any]) -> None:
+    """InputError or RunError on the first fault of `values` that is known before anything is computed.
+
+    The stage calls it with params.yaml, and `dvc exp run` with what it is about to write there.
+    """
+    params.check(values)
+    check_data(params.parse(params.IngestParams, values))
+    check_machine(
+        params.parse(params.ComputeParams, values), amp=params.parse(params.TrainParams, values).amp
+    )
+
+
+def check_data(settings: params.IngestParams) -> None:
+    """The data set and the file of the split must be there."""
+    for name, path in (("data_dir", settings.data_dir), ("split_file", settings.split_file)):
+        if path is not None and path.startswith("~"):
+            raise InputError(
+                f"{name} is {path}, but only the shell knows {path.split('/')[0]}: write $HOME or the whole path"
+            )
     directory = Path(settings.data_dir)
     if directory != SAMPLE and not directory.exists():  # the simulate stage is about to make the sample
+        from mabe.readers import open_source  # a second that only this fault costs
+
         open_source(settings).entries()  # says how to get it
     if settings.split_file is None or not Path(settings.split_file).exists():
         raise InputError(
             f"there is no split_file {settings.split_file}: name a CSV with the columns recording, split, or "
             "conf/split_by_lot.csv for a split by lot"
         )
-    compute = params.load(params.ComputeParams)
+    if Path(settings.split_file) != BY_LOT:
+        from mabe import splits  # pandas, as above
+
+        splits.read(Path(settings.split_file))
+
+
+def check_machine(compute: params.ComputeParams, amp: str) -> None:
+    """The machine must have what the run is told to use."""
     if compute.compute == "modal":
         cost.price_of_modal(compute.gpu, cost.usd_per_hour(PRICES))  # an unknown GPU has none
-    with atomic_file(CHECKED) as temporary:
-        temporary.write_text("params.yaml is complete and valid\n")
+    elif compute.device in ("cuda", "mps") or compute.processes > 1 or amp == "bf16":
+        from runs import hardware, processes  # torch: seconds that the other runs do not need
+
+        device = hardware.choose_device(compute.device)
+        hardware.use_bf16(amp, device)
+        processes.check_count(device, compute.processes)
 
 
 if __name__ == "__main__":

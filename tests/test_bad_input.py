@@ -14,6 +14,7 @@ import torch
 from workspace import ENVIRONMENT, ROOT, STAGES, change, command, files, make, stage, stages, unfinished
 
 from mabe.recordings import Store
+from stages.common import BACK
 
 OUTPUTS = ("data", "metrics", "models")
 
@@ -420,7 +421,7 @@ def test_ctrl_c_ends_training_with_130_and_a_checkpoint(copy):
         process.kill()
         process.communicate()
     assert process.returncode == 130
-    assert last_line(stderr) == "interrupted; the same command goes on or starts again"
+    assert last_line(stderr) == f"interrupted: to go on, `dvc repro`; to go back to the last commit, `{BACK}`"
     (name,) = checkpoints(copy)
     assert 3 <= int(name.removeprefix("epoch-").removesuffix(".pt")) < 100_000
     assert outputs(copy) == before

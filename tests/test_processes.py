@@ -139,5 +139,5 @@ def test_more_processes_than_gpus_are_refused(monkeypatch):
     assert launched()
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
-    with pytest.raises(RunError, match="3 processes were started but this machine has 2 GPUs"):
+    with pytest.raises(RunError, match="3 processes need a GPU each, but this machine has 2"):
         join("cuda")

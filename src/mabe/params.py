@@ -12,6 +12,8 @@ from mabe.errors import InputError
 from mabe.ethogram import SCHEMES, ClassScheme, class_scheme
 from mabe.skeleton import MAX_MICE, SKELETONS
 from runs.parameters import (
+    any_seed,
+    between,
     check_names,
     keys,
     not_negative,
@@ -38,12 +40,12 @@ METRIC_NAMES = ("accuracy", "f1_macro", "precision", "recall")
 class SimulateParams:
     """The built-in sample: a simulated data set in the competition's layout."""
 
-    sim_seed: int = not_negative()
-    sim_videos: int = rule(lambda v: v >= 4, "4 or more")
+    sim_seed: int = any_seed()
+    sim_videos: int = between(4, 10_000)
     """Labelled recordings."""
-    sim_test_videos: int = positive()
+    sim_test_videos: int = positive(10_000)
     """Recordings without labels, for the submission."""
-    sim_seconds: float = positive()
+    sim_seconds: float = between(1, 3600, "s")
     """Mean duration of a recording (s)."""
 
 
@@ -57,10 +59,10 @@ class IngestParams:
     split is drawn. The pipeline depends on the file, so there it is a path (conf/split_by_lot.csv has no rows)."""
     val_fraction: float = rule(lambda v: 0 < v < 1, "between 0 and 1")
     """Share of labelled recordings that are held out for validation."""
-    seed: int = not_negative()
+    seed: int = any_seed()
     on_error: str = one_of("stop", "quarantine")
     """What a recording that cannot be read does: end the stage, or be left out and listed."""
-    max_gap_s: float = not_negative()
+    max_gap_s: float = not_negative(3600, "s")
     """Missing stretches of a keypoint up to this long (s) are interpolated linearly."""
     include_unlabelled: bool
     """Whether recordings without annotations enter the store's train set."""
@@ -86,7 +88,7 @@ class FeatureParams:
     features: str = one_of(*FEATURE_SETS)
     num_mice: int = rule(lambda v: 1 <= v <= MAX_MICE, f"from 1 to {MAX_MICE}")
     num_keypoints: int = one_of(*SKELETONS)
-    motion_fps: float | None = positive()
+    motion_fps: float | None = between(1, 10_000, "Hz")
     """Forces one frame rate (Hz) on every recording; null means each recording's own, which is right."""
 
 
@@ -104,49 +106,51 @@ class TrainParams:
     hybrid_temporal: str = one_of("bilstm", "transformer")
     """hybrid only: what follows the PointNet."""
     # windows
-    sequence_length: int = positive()
+    sequence_length: int = positive(100_000, "frames")
     """Frames in a window."""
-    frame_gap: int = positive()
+    frame_gap: int = positive(100_000, "frames")
     """Step between neighbouring frames of a window, in frames."""
-    train_stride: int | None = positive()
+    train_stride: int | None = positive(100_000, "frames")
     """Frames between the starts of training windows; null means a quarter of the window."""
-    val_stride: int | None = positive()
+    val_stride: int | None = positive(100_000, "frames")
     """Frames between the starts of validation windows; null means a whole window."""
-    windows_per_epoch: int | None = positive()
+    windows_per_epoch: int | None = positive(10_000_000)
     """Training windows drawn anew each epoch; null means all of them."""
     # optimisation
-    seed: int = not_negative()
-    epochs: int = positive()
-    max_epochs: int | None = positive()
+    seed: int = any_seed()
+    epochs: int = positive(1_000_000)
+    max_epochs: int | None = positive(1_000_000)
     """A bound on epochs that a data set may set for small machines; null means none."""
-    batch_size: int = positive()
+    batch_size: int = positive(1_000_000)
     """Windows per optimiser step."""
-    accumulation_steps: int = positive()
+    accumulation_steps: int = positive(1_000_000)
     """Parts that a batch is cut into, for machines with less memory; batch_size stays the effective one."""
-    learning_rate: float = positive()
-    weight_decay: float = not_negative()
+    learning_rate: float = positive(10)
+    weight_decay: float = not_negative(100)
     optimizer: str = one_of("adam", "adamw")
     scheduler: str = one_of("none", "plateau", "cosine")
-    plateau_patience: int = not_negative()
+    plateau_patience: int = not_negative(1_000_000)
     plateau_factor: float = rule(lambda v: 0 < v < 1, "between 0 and 1")
-    min_lr: float = not_negative()
-    warmup_epochs: int = not_negative()
+    min_lr: float = not_negative(10)
+    warmup_epochs: int = not_negative(1_000_000)
     loss: str = one_of("cross_entropy")
-    class_weights: tuple[float, ...] = rule(lambda v: all(w > 0 for w in v), "numbers greater than 0")
+    class_weights: tuple[float, ...] = rule(
+        lambda v: all(1e-6 <= w <= 1e6 for w in v), "numbers from 0.000001 to 1,000,000"
+    )
     label_smoothing: float = share()
-    mixup_alpha: float = not_negative()
-    grad_clip: float = not_negative()
+    mixup_alpha: float = rule(lambda v: v == 0 or 0.001 <= v <= 1000, "0, or from 0.001 to 1,000")
+    grad_clip: float = not_negative(1_000_000)
     """Largest gradient norm; 0 means no clipping."""
-    early_stopping_patience: int | None = positive()
-    save_freq: int = positive()
+    early_stopping_patience: int | None = positive(1_000_000)
+    save_freq: int = positive(1_000_000)
     """Epochs between checkpoints: what a crash costs at most."""
     amp: str = one_of("auto", "bf16", "off")
     """bf16 autocast: auto takes it where the hardware computes in bf16."""
     # augmentation
     use_augmentation: bool
-    noise_std: float = not_negative()
+    noise_std: float = not_negative(100)
     """Gaussian noise on the normalised features, in standard deviations."""
-    temporal_jitter: int = not_negative()
+    temporal_jitter: int = not_negative(100_000, "frames")
     """Largest shift of a training window, in frames."""
     flip_horizontal: bool
     flip_vertical: bool
@@ -174,7 +178,7 @@ class ComputeParams:
 
     compute: str = one_of("local", "modal")
     device: str = one_of("auto", "cpu", "cuda", "mps")
-    processes: int = positive()
+    processes: int = positive(1024)
     """Processes that train together, a GPU each. Which random numbers are drawn depends on it, as on a seed."""
     feed: str = one_of(*FEEDS)
     """Where the frames are kept while training, see `mabe.feeds`."""
@@ -184,9 +188,9 @@ class ComputeParams:
     """On Modal: its name for the GPU; null means none."""
     timeout_s: int | None = rule(lambda v: v is None or 1 <= v <= 24 * 3600, "from 1 to 86400")
     """On Modal: of one attempt (s); null means 24 hours."""
-    memory_mb: int | None = positive()
+    memory_mb: int | None = positive(4 * 2**20, "MiB")
     """On Modal: at least this much (MiB); null leaves it to Modal."""
-    cores: float | None = positive()
+    cores: float | None = positive(1024)
     """On Modal: processor cores; null leaves it to Modal (an eighth of one)."""
     retries: int = rule(lambda v: 0 <= v <= 10, "from 0 to 10")
     """On Modal: attempts after a crash or a timeout, each from the newest checkpoint."""
@@ -194,21 +198,21 @@ class ComputeParams:
 
 @dataclass(frozen=True, kw_only=True)
 class PredictParams:
-    predict_stride: int | None = positive()
+    predict_stride: int | None = positive(100_000, "frames")
     """Frames between overlapping windows when whole recordings are predicted; null means half a window."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class SubmissionParams:
-    min_bout_s: float = not_negative()
+    min_bout_s: float = not_negative(3600, "s")
     """Shorter predicted bouts are dropped from a submission (s)."""
-    merge_gap_s: float = not_negative()
+    merge_gap_s: float = not_negative(3600, "s")
     """Gaps up to this long between two predicted bouts of a class are filled (s)."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class EvaluateParams(SchemeParams, PredictParams, SubmissionParams):
-    ethograms: int = not_negative()
+    ethograms: int = not_negative(1000)
     """Validation recordings that are drawn."""
     eval_metrics: tuple[str, ...] = rule(
         lambda v: "f1_macro" in v and set(v) <= set(METRIC_NAMES),
@@ -284,7 +288,11 @@ def _check_together(values: dict[str, Any]) -> None:
             f"class_scheme {labels.class_scheme} is not of data_source {source}: choose both with -S data={source}"
         )
     if train.warmup_epochs >= train.epochs_at_most and train.warmup_epochs > 0:
-        raise InputError(f"warmup_epochs {train.warmup_epochs} must be below epochs {train.epochs_at_most}")
+        name = "max_epochs" if train.epochs_at_most < train.epochs else "epochs"
+        raise InputError(
+            f"warmup_epochs {train.warmup_epochs} must be below {name} {train.epochs_at_most}: raise {name}, "
+            "or lower warmup_epochs"
+        )
     compute = parse(ComputeParams, values)
     if compute.compute == "modal" and compute.processes > 1:
         raise InputError(

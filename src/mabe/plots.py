@@ -62,10 +62,12 @@ def curves(path: Path, history: Sequence[dict[str, Any]], best_epoch: int) -> No
     history: the records of mabe.train, one per epoch.
     """
     epochs = [record["epoch"] for record in history]
+    marker = "o" if len(epochs) == 1 else None  # a line through one point cannot be seen
     figure, axes = plt.subplots(1, 2, figsize=(10, 3.2), layout="constrained")
     for ax, name, label in zip(axes, ("loss", "f1_macro"), ("loss", "macro-F1"), strict=True):
         for part, colour in (("train", COLOURS[1]), ("val", COLOURS[3])):
-            ax.plot(epochs, [record[part][name] for record in history], color=colour, label=part)
+            values = [record[part][name] for record in history]
+            ax.plot(epochs, values, color=colour, label=part, marker=marker)
         ax.axvline(best_epoch, color="#888888", linewidth=1, linestyle=":", label="best epoch")
         ax.set_xlabel("epoch")
         ax.set_ylabel(label)

@@ -9,6 +9,7 @@ from pathlib import Path
 import pandas as pd
 
 from mabe.metrics.competition import ignored, score_table
+from runs.signals import reader_may_leave
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -100,4 +101,5 @@ def _read(path: Path) -> pd.DataFrame:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    with reader_may_leave():
+        sys.exit(main())

@@ -29,7 +29,7 @@ def assign(
     and may name those of `left_out` (ids that could not be read). A file without rows decides nothing.
     """
     labelled = recordings[recordings["labelled"]]
-    table = None if split_file is None else _read(Path(split_file))
+    table = None if split_file is None else read(Path(split_file))
     if table is None or table.empty:
         held_out = _draw(labelled, val_fraction, seed)
     else:
@@ -62,7 +62,7 @@ def _lot(seed: int, recording: str) -> bytes:
     return hashlib.blake2b(f"{seed}/{recording}".encode(), digest_size=16).digest()
 
 
-def _read(path: Path) -> pd.DataFrame:
+def read(path: Path) -> pd.DataFrame:
     try:
         table = pd.read_csv(path, dtype=str)
     except FileNotFoundError:

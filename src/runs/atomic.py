@@ -24,7 +24,7 @@ def atomic_file(path: Path | str) -> Iterator[Path]:
     temporary = _prepare(path)
     try:
         yield temporary
-        _sync(temporary)
+        _finish(temporary)
         os.replace(temporary, path)
         _sync(path.parent)
     finally:
@@ -47,7 +47,7 @@ def atomic_dir(path: Path | str) -> Iterator[Path]:
         yield temporary
         for folder, _, names in os.walk(temporary):
             for name in names:
-                _sync(Path(folder) / name)
+                _finish(Path(folder) / name)
             _sync(Path(folder))
         if os.path.lexists(path):
             os.rename(path, aside)
@@ -72,6 +72,22 @@ def _prepare(path: Path) -> Path:
         else:
             _remove(left)
     return path.with_name(f".{path.name}.tmp-{os.getpid()}")
+
+
+def _finish(path: Path) -> None:
+    """Syncs a written file and lets others read it, as the umask says: safetensors writes for its owner alone."""
+    found = os.lstat(path)
+    if (
+        stat.S_ISREG(found.st_mode) and found.st_nlink == 1
+    ):  # not a hard link, whose mode is that of the other name
+        os.chmod(path, found.st_mode | (0o444 & ~_umask()))
+    _sync(path)
+
+
+def _umask() -> int:
+    mask = os.umask(0o077)
+    os.umask(mask)
+    return mask
 
 
 def _sync(path: Path) -> None:

@@ -4,6 +4,7 @@ A pipeline's own module names the keys; this one reads the file, says which key 
 """
 
 import difflib
+import math
 import re
 import types
 import typing
@@ -22,15 +23,46 @@ T = TypeVar("T")
 class _Loader(yaml.SafeLoader):
     """YAML with floats as DVC writes them: PyYAML alone reads 1e-05 (no dot) as text."""
 
+    def construct_object(self, node: yaml.Node, deep: bool = False) -> Any:
+        """Text that is not of its tag (`!!int abc`, a 13th month, 5000 digits) is a YAMLError with its place."""
+        try:
+            return super().construct_object(node, deep=deep)
+        except (ValueError, OverflowError, KeyError, AttributeError, IndexError) as error:
+            kind = node.tag.rpartition(":")[2]
+            raise yaml.constructor.ConstructorError(
+                None, None, f"what stands there is no valid {kind} ({error})", node.start_mark
+            ) from None
+
 
 _Loader.add_implicit_resolver(
     "tag:yaml.org,2002:float", re.compile(r"[-+]?\d+(\.\d*)?[eE][-+]?\d+$"), list("-+0123456789")
 )
 
 
+def _unique_mapping(loader: yaml.SafeLoader, node: yaml.MappingNode) -> dict[Any, Any]:
+    """A mapping in which no key stands twice: YAML would take the last one and drop the others silently."""
+    loader.flatten_mapping(node)
+    values = loader.construct_mapping(node, deep=True)
+    seen: set[Any] = set()
+    for key_node, _ in node.value:
+        key = loader.construct_object(key_node, deep=True)
+        if key in seen:
+            raise yaml.constructor.ConstructorError(
+                None, None, f"the key {key} stands there twice", key_node.start_mark
+            )
+        seen.add(key)
+    return values
+
+
+_Loader.add_constructor(yaml.resolver.BaseResolver.DEFAULT_MAPPING_TAG, _unique_mapping)
+
+
 def yaml_value(text: str) -> Any:
     """`text` as the YAML of a parameter file; yaml.YAMLError if it is none."""
-    return yaml.load(text, Loader=_Loader)
+    try:
+        return yaml.load(text, Loader=_Loader)
+    except RecursionError:
+        raise yaml.YAMLError("it is nested too deep") from None
 
 
 def rule(rule: Callable[[Any], bool], says: str) -> Any:
@@ -42,12 +74,22 @@ def one_of(*choices: Any) -> Any:
     return rule(lambda v: v in choices, f"one of {', '.join(map(str, choices))}")
 
 
-def positive() -> Any:
-    return rule(lambda v: v is None or v > 0, "greater than 0")
+def positive(at_most: float, unit: str = "") -> Any:
+    """A field above 0. Every number has an upper bound: past it a stage would overflow, or run out of memory."""
+    says = f"greater than 0 and at most {at_most:,} {unit}".rstrip()
+    return rule(lambda v: v is None or 0 < v <= at_most, says)
 
 
-def not_negative() -> Any:
-    return rule(lambda v: v is None or v >= 0, "0 or more")
+def not_negative(at_most: float, unit: str = "") -> Any:
+    return between(0, at_most, unit)
+
+
+def between(low: float, high: float, unit: str = "") -> Any:
+    return rule(lambda v: v is None or low <= v <= high, f"from {low:,} to {high:,} {unit}".rstrip())
+
+
+def any_seed() -> Any:
+    return between(0, 2**32 - 1)  # what numpy, torch and scikit-learn all take
 
 
 def share() -> Any:
@@ -63,14 +105,35 @@ def read_yaml(path: Path | str) -> dict[str, Any]:
     """The `key: value` lines of `path`; InputError if it is none such file."""
     path = Path(path)
     try:
-        values = yaml_value(path.read_text())
+        text = path.read_bytes().decode("utf-8-sig")
+        values = yaml_value(text)
     except FileNotFoundError:
         raise InputError(f"there is no {path}: run from the repository's root") from None
+    except UnicodeDecodeError as error:
+        line = error.object[: error.start].count(b"\n") + 1
+        raise InputError(f"{path} is not UTF-8 in line {line}: save it as UTF-8") from None
+    except yaml.MarkedYAMLError as error:
+        raise InputError(f"{path} is not valid YAML: {_place(error, text)}") from None
     except yaml.YAMLError as error:
         raise InputError(f"{path} is not valid YAML: {' '.join(str(error).split())}") from None
     if not isinstance(values, dict):
         raise InputError(f"{path} must hold `key: value` lines, found {type(values).__name__}")
     return values
+
+
+def _place(error: yaml.MarkedYAMLError, text: str) -> str:
+    """What is wrong with the YAML of `text`, and the line that says it."""
+    what = " ".join(filter(None, (error.context, error.problem)))
+    if error.problem_mark is None:
+        return what
+    number = error.problem_mark.line
+    lines = text.splitlines()
+    line = lines[number].strip() if number < len(lines) else "its end"
+    return f"line {number + 1} (`{_shortened(line)}`): {what}"
+
+
+def _shortened(text: str) -> str:
+    return text if len(text) <= 60 else f"{text[:40]}...{text[-10:]}"
 
 
 def check_names(values: Iterable[str], known: Iterable[str]) -> None:
@@ -79,8 +142,8 @@ def check_names(values: Iterable[str], known: Iterable[str]) -> None:
     for name in values:
         if name not in known:
             near = difflib.get_close_matches(str(name), known, n=1)
-            hint = f"; did you mean {near[0]}?" if near else ""
-            raise InputError(f"unknown parameter {name!r}{hint}")
+            hint = f"did you mean {near[0]}?" if near else "params.yaml lists all that there are"
+            raise InputError(f"unknown parameter {_shortened(repr(name))}; {hint}")
 
 
 def parse(cls: type[T], values: dict[str, Any]) -> T:
@@ -95,7 +158,8 @@ def parse(cls: type[T], values: dict[str, Any]) -> T:
         value = _convert(f.name, values[f.name], hints[f.name])
         holds = f.metadata.get("rule")
         if holds is not None and not holds(value):
-            raise InputError(f"parameter {f.name} is {values[f.name]!r} but must be {f.metadata['says']}")
+            shown = _shortened(repr(values[f.name]))
+            raise InputError(f"parameter {f.name} is {shown} but must be {f.metadata['says']}")
         arguments[f.name] = value
     return cls(**arguments)
 
@@ -114,12 +178,16 @@ def _convert(name: str, value: Any, hint: Any) -> Any:
     if origin is tuple and isinstance(value, list | tuple):
         return tuple(_convert(f"{name}[{i}]", v, args[0]) for i, v in enumerate(value))
     if hint is float and isinstance(value, int | float) and not isinstance(value, bool):
-        if value != value or value in (float("inf"), float("-inf")):
-            raise InputError(f"parameter {name} is {value!r} but must be a finite number")
-        return float(value)
+        try:
+            number = float(value)
+        except OverflowError:
+            number = math.inf
+        if not math.isfinite(number):
+            raise InputError(f"parameter {name} is {_shortened(repr(value))} but must be a finite number")
+        return number
     if hint in (int, str, bool) and type(value) is hint:
         return value
-    raise InputError(f"parameter {name} is {value!r} but must be {wanted}")
+    raise InputError(f"parameter {name} is {_shortened(repr(value))} but must be {wanted}")
 
 
 def _type_name(hint: Any) -> str:

@@ -62,12 +62,7 @@ def join(device_name: str = "auto") -> Processes:
     if not launched():
         return Processes(choose_device(device_name))
     device = choose_device(device_name)
-    local = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
-    if device.type == "cuda" and local > torch.cuda.device_count():
-        raise RunError(
-            f"{local} processes were started but this machine has {torch.cuda.device_count()} GPUs: "
-            "start one process per GPU"
-        )
+    check_count(device, int(os.environ.get("LOCAL_WORLD_SIZE", "1")))
     from accelerate import Accelerator, DistributedDataParallelKwargs
 
     # Buffers (running statistics) are computed from all processes' batches, so they need no broadcast.
@@ -80,3 +75,12 @@ def join(device_name: str = "auto") -> Processes:
         step_scheduler_with_optimizer=False,
     )
     return Processes(accelerator.device, accelerator)
+
+
+def check_count(device: torch.device, count: int) -> None:
+    """RunError if `count` processes of this machine would have to share its GPUs."""
+    if device.type == "cuda" and count > torch.cuda.device_count():
+        raise RunError(
+            f"{count} processes need a GPU each, but this machine has {torch.cuda.device_count()}: "
+            "set processes to at most that"
+        )

@@ -5,6 +5,7 @@ import sys
 from collections.abc import Sequence
 
 from runs import InputError, RunError
+from runs.signals import reader_may_leave
 from taehv import commands, launch
 from taehv.params import PRESETS
 
@@ -84,7 +85,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     status."""
     arguments = parser().parse_args(argv)
     try:
-        arguments.handler(arguments)
+        with reader_may_leave():
+            arguments.handler(arguments)
     except (InputError, RunError, OSError) as error:
         sys.exit(f"error: {' '.join(str(error).split())}")
     except ModuleNotFoundError as error:

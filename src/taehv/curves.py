@@ -17,7 +17,8 @@ def draw(path: Path, history: Sequence[Mapping[str, float]], best_step: int) -> 
     values = [(record["step"], record["val_psnr"]) for record in history if "val_psnr" in record]
     figure, (above, below) = plt.subplots(2, 1, figsize=(7, 5.5), sharex=True, layout="constrained")
     if losses:
-        above.plot(*zip(*losses, strict=True), color=LOSS_COLOUR, linewidth=1.2)
+        marker = "o" if len(losses) == 1 else None  # a line through one point cannot be seen
+        above.plot(*zip(*losses, strict=True), color=LOSS_COLOUR, linewidth=1.2, marker=marker)
         above.set_yscale("log")
     above.set_ylabel("training loss")
     if values:

@@ -9,7 +9,19 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from runs import InputError
-from runs.parameters import check_names, keys, not_negative, one_of, parse, positive, read_yaml, rule, share
+from runs.parameters import (
+    any_seed,
+    between,
+    check_names,
+    keys,
+    not_negative,
+    one_of,
+    parse,
+    positive,
+    read_yaml,
+    rule,
+    share,
+)
 from taehv.model import FRAMES_PER_LATENT, STRIDE, VARIANTS
 
 T = TypeVar("T")
@@ -21,16 +33,16 @@ CLIPS = Path("data/clips")
 
 
 def _side() -> Any:
-    return rule(lambda v: v is None or v >= STRIDE, f"{STRIDE} or more")
+    return between(STRIDE, 8192, "px")
 
 
 @dataclass(frozen=True, kw_only=True)
 class ClipsParams:
     """The built-in clips."""
 
-    clips_seed: int = not_negative()
-    clips_count: int = rule(lambda v: v >= 5, "5 or more")
-    clips_frames: int = positive()
+    clips_seed: int = any_seed()
+    clips_count: int = between(5, 10_000)
+    clips_frames: int = positive(100_000)
     """Frames of each."""
     height: int = _side()
     width: int = _side()
@@ -43,8 +55,8 @@ class AnnotateParams:
     val_split: str = one_of("clips", "tail")
     """What is held out: some of the clips, or the last part of each. A JSON whose entries have a split keeps theirs."""
     val_fraction: float = rule(lambda v: 0 < v < 1, "between 0 and 1")
-    n_frames: int = positive()
-    seed: int = not_negative()
+    n_frames: int = positive(10_000)
+    seed: int = any_seed()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,64 +70,64 @@ class TrainParams:
     # clips
     height: int = _side()
     width: int = _side()
-    n_frames: int = positive()
+    n_frames: int = positive(10_000)
     """Frames of a sample; 4 * ceil(n_frames / 4) - 3 of them are reconstructed."""
     crop_height: int | None = _side()
     """Height of the window that is trained on; null means the whole frame."""
     crop_width: int | None = _side()
-    max_frame_delta: int = positive()
+    max_frame_delta: int = positive(10_000)
     """A sample takes every d-th frame, d drawn from 1 to this."""
-    min_scale: float = rule(lambda v: 0 < v <= 1, "above 0 and at most 1")
+    min_scale: float = between(0.01, 1)
     """Sides of the random crop, as a share of the largest that fits; 1 means that one."""
     flip: bool
-    workers: int = not_negative()
+    workers: int = not_negative(256)
     """Processes per GPU that decode videos; 0 decodes in the training process."""
     max_bad_share: float = share()
     """Share of samples that may have been replaced because their file could not be decoded; more stop the run."""
     # teacher
     teacher: str | None
     """AutoencoderKLCogVideoX: a directory or a hub id; null means none: the decoder gets the encoder's latents."""
-    teacher_scale: float = positive()
+    teacher_scale: float = between(0.001, 1000)
     """Latents are the teacher's times this, as the diffusion model sees them."""
-    cached_views: int = not_negative()
+    cached_views: int = not_negative(1_000_000)
     """Different samples per clip, whose teacher latents are kept on disk; 0 draws anew each time, caching nothing."""
     # loss
-    encoder_weight: float = not_negative()
-    recon_weight: float = not_negative()
-    l1_weight: float = not_negative()
-    lpips_weight: float = not_negative()
-    seraena_weight: float = not_negative()
+    encoder_weight: float = not_negative(1_000_000)
+    recon_weight: float = not_negative(1_000_000)
+    l1_weight: float = not_negative(1_000_000)
+    lpips_weight: float = not_negative(1_000_000)
+    seraena_weight: float = not_negative(1_000_000)
     """Weight of the adversarial correction; 0 builds no discriminator."""
-    seraena_buffer_mb: int = positive()
+    seraena_buffer_mb: int = positive(4 * 2**20, "MiB")
     """Largest size of the replay buffer (MiB)."""
     seraena_crop: int = _side()
     """Side of the crops that the discriminator sees (px)."""
     # optimisation
-    seed: int = not_negative()
-    batch_size: int = positive()
+    seed: int = any_seed()
+    batch_size: int = positive(65_536)
     """Samples per GPU and pass."""
-    accumulation_steps: int = positive()
+    accumulation_steps: int = positive(65_536)
     """Passes per optimiser step: batch_size * accumulation_steps * GPUs is the effective batch."""
-    max_steps: int = positive()
+    max_steps: int = positive(10**9)
     """Optimiser steps."""
-    warmup_steps: int = not_negative()
-    learning_rate: float = positive()
+    warmup_steps: int = not_negative(10**9)
+    learning_rate: float = positive(10)
     scheduler: str = one_of("cosine", "constant")
-    weight_decay: float = not_negative()
-    grad_clip: float = not_negative()
+    weight_decay: float = not_negative(100)
+    grad_clip: float = not_negative(1_000_000)
     """Largest gradient norm; 0 means no clipping."""
     ema_decay: float = share()
     """Of the averaged weights, which are validated and exported; 0 means the weights themselves."""
     amp: str = one_of("auto", "bf16", "off")
     """bf16 autocast: auto takes it where the hardware computes in bf16."""
     # checkpoints
-    save_every: int = positive()
+    save_every: int = positive(10**9)
     """Optimiser steps between checkpoints: what a crash costs at most."""
-    save_total_limit: int = positive()
+    save_total_limit: int = positive(1_000_000)
     """Newest checkpoints kept; the best one is kept besides."""
-    validate_every: int = positive()
+    validate_every: int = positive(10**9)
     """Optimiser steps between validations; the best by PSNR is the one exported."""
-    val_clips: int = positive()
+    val_clips: int = positive(1_000_000)
     """Held-out clips that a validation looks at."""
 
     def crop(self) -> tuple[int, int]:
@@ -129,7 +141,7 @@ class ComputeParams:
 
     preset: str = rule(bool, "a name")
     device: str = one_of("auto", "cpu", "cuda")
-    gpus: int = positive()
+    gpus: int = positive(1024)
     """Processes on this machine, a GPU each (on a CPU: processes)."""
     strategy: str = one_of("ddp", "zero1", "zero2")
     """DDP, or DeepSpeed's ZeRO with optimiser states (1) and gradients (2) shared out."""
@@ -139,11 +151,11 @@ class ComputeParams:
 class EvaluateParams:
     height: int = _side()
     width: int = _side()
-    eval_frames: int = rule(lambda v: v >= FRAMES_PER_LATENT, f"{FRAMES_PER_LATENT} or more")
+    eval_frames: int = between(FRAMES_PER_LATENT, 100_000)
     """Frames of each held-out clip that are scored, from its first."""
     lpips: bool
     """Whether to compute LPIPS, if the package and its weights are there."""
-    grid_clips: int = not_negative()
+    grid_clips: int = not_negative(1000)
     """Clips drawn as pictures."""
 
 
@@ -151,7 +163,7 @@ class EvaluateParams:
 class ExportParams:
     height: int = _side()
     width: int = _side()
-    n_frames: int = positive()
+    n_frames: int = positive(10_000)
     onnx: bool
     """Whether to export encoder and decoder as ONNX for height x width and n_frames."""
 

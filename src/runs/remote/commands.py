@@ -27,6 +27,7 @@ from runs.remote.container import END, EVENT, INTERRUPTED
 from runs.remote.faults import import_modal, sentences
 from runs.remote.records import Damaged, File, Note, shown
 from runs.remote.volume import Volume
+from runs.signals import reader_may_leave
 
 T = TypeVar("T")
 DAMAGED = "damaged"
@@ -241,7 +242,7 @@ def main(arguments: list[str] | None = None) -> None:
     """Runs a command; what goes wrong is one line and a non-zero status."""
     chosen = parse(arguments)
     try:
-        with sentences():
+        with sentences(), reader_may_leave():
             volume = Volume()
             if chosen.command == "status":
                 status(volume)

@@ -1,0 +1,96 @@
+"""Refusals while `dvc exp run` composes params.yaml: a run that is refused has changed no file.
+
+DVC composes before it writes, and Hydra then calls each plugin that it finds under `hydra.plugins_path` of .dvc/config
+(stages/hydra_plugins). A pipeline's plugin is a class of two lines: its root and its check.
+"""
+
+import argparse
+import sys
+from abc import abstractmethod
+from pathlib import Path
+from typing import Any, ClassVar
+
+from dvc.exceptions import DvcException
+from dvc.utils.cli_parse import to_path_overrides
+from dvc.utils.hydra import get_hydra_sweeps, to_hydra_overrides
+from hydra import compose, initialize_config_dir
+from hydra.core.config_search_path import ConfigSearchPath
+from hydra.errors import HydraException, MissingConfigException
+from hydra.plugins.search_path_plugin import SearchPathPlugin
+from omegaconf import OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from runs import InputError, RunError
+from runs.parameters import check_names
+
+PARAMS = "params.yaml"
+
+
+class Refused(DvcException):
+    """A run that would fail. DVC prints the message as its error, and ends with 255."""
+
+
+class Refusals(SearchPathPlugin):
+    """Composes what the command line asks for, before DVC does, and raises Refused if it is no valid params.yaml."""
+
+    root: ClassVar[Path]
+    """Directory of the pipeline's .dvc, params.yaml and conf/."""
+    _done = False  # Hydra calls the plugin again for each composition, also for those that it makes itself
+
+    @abstractmethod
+    def check(self, values: dict[str, Any]) -> None:
+        """InputError or RunError if `values`, all of a params.yaml, are not valid."""
+
+    def manipulate_search_path(self, search_path: ConfigSearchPath) -> None:
+        if type(self)._done:
+            return
+        type(self)._done = True
+        if Path.cwd().resolve() != self.root:
+            raise Refused(
+                f"`dvc exp run` writes {PARAMS} into the folder that it is called from, but the pipeline reads "
+                f"{self.root / PARAMS}: call it from {self.root}"
+            )
+        try:
+            for overrides in combinations(sys.argv[1:]):
+                self.check(composed(self.root / "conf", overrides))
+        except (InputError, RunError) as error:
+            raise Refused(str(error)) from None
+
+
+def combinations(arguments: list[str]) -> list[list[str]]:
+    """The overrides of params.yaml in `dvc exp run`'s arguments, a list for each combination of a sweep."""
+    parser = argparse.ArgumentParser(add_help=False)
+    parser.add_argument("-S", "--set-param", action="append", default=[])
+    by_file = to_path_overrides(parser.parse_known_args(arguments)[0].set_param)
+    return [sweep[PARAMS] for sweep in get_hydra_sweeps({PARAMS: by_file.get(PARAMS, [])})]
+
+
+def composed(conf: Path, overrides: list[str]) -> dict[str, Any]:
+    """The values that conf/ composes to; InputError in one line if Hydra cannot."""
+    groups = {path.name for path in conf.iterdir() if path.is_dir()}
+    with initialize_config_dir(str(conf), version_base=None):
+        try:
+            known = {str(name) for name in compose("config")} | groups | {"hydra"}
+            for override in to_hydra_overrides(overrides):
+                if not override.is_add():  # a key that conf/ does not have: the check of the values says it
+                    check_names([override.key_or_group.partition(".")[0]], known)
+            config = compose("config", overrides=list(overrides))
+            OmegaConf.resolve(config)
+        except MissingConfigException as error:
+            group, _, name = str(error.missing_cfg_file).rpartition("/")
+            if not error.options:
+                raise InputError(one_line(error)) from None
+            raise InputError(
+                f"there is no {group} {name!r}: choose one of {', '.join(error.options)}"
+            ) from None
+        except InputError:
+            raise
+        except (HydraException, OmegaConfBaseException, ValueError) as error:
+            raise InputError(one_line(error.__cause__ or error)) from None
+    values = OmegaConf.to_container(config)
+    assert isinstance(values, dict)
+    return {str(name): value for name, value in values.items()}
+
+
+def one_line(error: BaseException) -> str:
+    return " ".join(str(error).split())
