@@ -95,7 +95,9 @@ def main() -> None:
     write_json(METRICS / "evaluate.json", headline(metrics))
     absent = [name for name, scores in metrics["per_class"].items() if not scores["support"]]
     if absent:
-        print(f"no validation frame of {', '.join(absent)}: f1_macro leaves out what does not occur and is not predicted")
+        print(
+            f"no validation frame of {', '.join(absent)}: f1_macro leaves out what neither occurs nor is predicted"
+        )
 
 
 def training_bouts(store: Store) -> pd.DataFrame:
