@@ -8,6 +8,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
+import yaml
 from workspace import ENVIRONMENT, ROOT
 
 
@@ -77,8 +78,18 @@ def settings(**values):
     return [option for name, value in text.items() for option in ("-S", f"{name}={value}")]
 
 
-def copied(folder):
-    """`folder` as a repository of this one's files, in one commit: without tests, records, and locks."""
+def edit(path, **changes):
+    """Changes keys of a YAML file; the package line at its top stays."""
+    package = [line for line in path.read_text().splitlines() if line.startswith("# @package")]
+    values = yaml.safe_load(path.read_text()) | changes
+    path.write_text("\n".join([*package, yaml.safe_dump(values, sort_keys=False)]))
+
+
+def copied(folder, plain=False):
+    """`folder` as a repository of this one's files, in one commit: without tests, records, and locks.
+
+    With `plain` nothing is left out: the files are those that `git clone` gives.
+    """
     if shutil.which("git") is None:
         pytest.skip("git is not installed")
     listed = subprocess.run(
@@ -92,12 +103,13 @@ def copied(folder):
         pytest.skip("the tests do not run from a Git working tree")
     for name in filter(None, listed.stdout.split("\0")):
         source, target = ROOT / name, folder / name
-        if source.is_file() and Path(name).parts[0] != "tests":
+        if source.is_file() and (plain or Path(name).parts[0] != "tests"):
             target.parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(source, target)
-    shutil.rmtree(folder / "metrics/versions", ignore_errors=True)
-    for pipeline in ("", "video"):
-        (folder / pipeline / "dvc.lock").unlink(missing_ok=True)
+    if not plain:
+        shutil.rmtree(folder / "metrics/versions", ignore_errors=True)
+        for pipeline in ("", "video"):
+            (folder / pipeline / "dvc.lock").unlink(missing_ok=True)
     clone = Clone(folder)
     clone("git", "init", "--quiet")
     clone.identify()
