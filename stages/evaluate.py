@@ -38,6 +38,9 @@ def main() -> None:
     truth = take_rows(np.load(LABELS / "labels.npy"), rows)
 
     metrics, matrix = evaluate(rows, truth, predicted, scheme, settings.eval_metrics)
+    absent = [name for name, scores in metrics["per_class"].items() if not scores["support"]]
+    if absent:
+        print(f"no validation frame of {', '.join(absent)}: f1_macro leaves out what is not predicted either")
     rule = ActionRule.fit(training_bouts(store), scheme)
     smoothing = {"min_bout_s": settings.min_bout_s, "merge_gap_s": settings.merge_gap_s}
     # The competition's score, of the prediction and of the true classes: the ceiling of the rule from classes
@@ -93,11 +96,6 @@ def main() -> None:
             )
     write_json(DETAILS / "evaluate.json", metrics)
     write_json(METRICS / "evaluate.json", headline(metrics))
-    absent = [name for name, scores in metrics["per_class"].items() if not scores["support"]]
-    if absent:
-        print(
-            f"no validation frame of {', '.join(absent)}: f1_macro leaves out what neither occurs nor is predicted"
-        )
 
 
 def training_bouts(store: Store) -> pd.DataFrame:

@@ -117,16 +117,36 @@ def ingest(
     manifest.to_parquet(out / "manifest.parquet", index=False)
     bouts, bout_metrics = _bouts(written)
     bouts.to_parquet(out / "bouts.parquet", index=False)
-    findings = _findings(source, listed, params, written, manifest) | {
+    stops = {
+        w.row["recording"]: int(w.bouts["stop_frame"].max())
+        for w in written
+        if w.bouts is not None and len(w.bouts)
+    }
+    findings = {
+        **{name: dict.fromkeys(getattr(source, name), "") for name in report.OF_SOURCE},
+        "unlabelled": dict.fromkeys(
+            (e.id for e in listed if e.set == "train" and not e.labelled),
+            "" if params.include_unlabelled else "left out",
+        ),
+        **report.of_recordings({w.row["recording"]: w.notes for w in written}),
+        "labels_end_early": report.labels_end_early(manifest, stops),
         "bouts_clipped_in": dict.fromkeys(bout_metrics.pop("bouts_clipped_in"), ""),
         "quarantined": dict(sorted(quarantined.items())),
     }
     (out / "report.json").write_text(report.in_full(findings))
-    metrics = {"source": params.data_source, **_metrics(manifest, written, bout_metrics)}
+    tracked, missing, interpolated = (
+        sum(getattr(w, n) for w in written) for n in ("tracked", "missing", "interpolated")
+    )
+    metrics = {
+        "source": params.data_source,
+        **report.describe(manifest, missing / max(tracked, 1), interpolated / max(tracked, 1)),
+        **bout_metrics,
+        **report.in_short(findings),
+    }
     if tell is not None:
         for line in report.lines(metrics, findings):
             tell(line)
-    return metrics | report.in_short(findings)
+    return metrics
 
 
 def _check_video_ids(entries: list[Entry]) -> None:
@@ -332,57 +352,3 @@ def _bouts(written: list[Written]) -> tuple[pd.DataFrame, dict[str, Any]]:
         "bouts_clipped_in": list(ids[np.unique(of[clipped])]),
         "bouts_empty": int(empty.sum()),
     }
-
-
-def _findings(
-    source: Source, listed: list[Entry], params: IngestParams, written: list[Written], manifest: pd.DataFrame
-) -> report.Findings:
-    """All but those that are known already; written: in the manifest's order."""
-    findings: report.Findings = {
-        name: dict.fromkeys(getattr(source, name), "")
-        for name in (
-            "labelled_without_annotation",
-            "annotated_without_behaviors",
-            "annotation_without_tracking",
-            "unused_files",
-        )
-    }
-    left_out = "" if params.include_unlabelled else "left out"
-    findings["unlabelled"] = {e.id: left_out for e in listed if e.set == "train" and not e.labelled}
-    stops = {
-        w.row["recording"]: int(w.bouts["stop_frame"].max())
-        for w in written
-        if w.bouts is not None and len(w.bouts)
-    }
-    findings["labels_end_early"] = report.labels_end_early(manifest, stops)
-    for w in written:
-        for name, note in w.notes.items():
-            findings.setdefault(name, {})[w.row["recording"]] = note
-    return findings
-
-
-def _metrics(manifest: pd.DataFrame, written: list[Written], bouts: dict[str, Any]) -> dict[str, Any]:
-    tracked = sum(w.tracked for w in written)
-    return {
-        "recordings": len(manifest),
-        "frames": int(manifest["frames"].sum()),
-        "hours": _rounded((manifest["frames"] / manifest["fps"]).sum() / 3600),
-        "missing_share": _rounded(sum(w.missing for w in written) / max(tracked, 1)),
-        "interpolated_share": _rounded(sum(w.interpolated for w in written) / max(tracked, 1)),
-        **{f"{name}_recordings": int((manifest["split"] == name).sum()) for name in ("train", "val", "test")},
-        **bouts,
-        "labs": {
-            str(lab): {
-                "recordings": len(rows),
-                "frames": int(rows["frames"].sum()),
-                "fps": sorted(_rounded(fps) for fps in rows["fps"].unique()),
-                "missing_share": _rounded(np.average(rows["missing_share"], weights=rows["frames"])),
-                "individuals": sorted(int(n) for n in rows["individuals"].unique()),
-            }
-            for lab, rows in manifest.groupby("lab")
-        },
-    }
-
-
-def _rounded(value: float) -> float:
-    return round(float(value), 6)

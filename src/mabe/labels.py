@@ -105,7 +105,7 @@ def check_classes(params: LabelParams, frames: Mapping[str, Mapping[str, int]]) 
     absent = [name for name in scored if name not in present]
     if not absent:
         return None
-    return f"no validation frame of {', '.join(absent)}: macro-F1 leaves out what does not occur and is not predicted"
+    return f"no validation frame of {', '.join(absent)}: macro-F1 leaves out what is not predicted either"
 
 
 def _frames_by_split(

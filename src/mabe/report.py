@@ -27,10 +27,52 @@ FINDINGS: dict[str, str] = {
     "annotated_without_behaviors": "annotation file but no behaviours listed",
 }
 """In the order in which they are told."""
+OF_SOURCE = (
+    "annotation_without_tracking",
+    "unused_files",
+    "labelled_without_annotation",
+    "annotated_without_behaviors",
+)
+"""Those that a Source lists, under the same names."""
 _WITHIN_UNLABELLED = ("labelled_without_annotation", "annotated_without_behaviors")
 LISTED, TOLD = 20, 3  # how many the metrics and the terminal name
 _REASON, _WIDTH = 300, 240  # characters of a reason in the metrics and on the terminal
 LEAST_COVERED = 0.9  # of a recording's frames
+
+
+def of_recordings(notes: Mapping[str, Mapping[str, str]]) -> Findings:
+    """The notes of each recording, by finding."""
+    findings: Findings = {}
+    for recording, noted in notes.items():
+        for name, what in noted.items():
+            findings.setdefault(name, {})[recording] = what
+    return findings
+
+
+def describe(manifest: pd.DataFrame, missing_share: float, interpolated_share: float) -> dict[str, Any]:
+    """The metrics of what is in the store, over all of it and per laboratory. manifest: MANIFEST_COLUMNS."""
+    return {
+        "recordings": len(manifest),
+        "frames": int(manifest["frames"].sum()),
+        "hours": _rounded((manifest["frames"] / manifest["fps"]).sum() / 3600),
+        "missing_share": _rounded(missing_share),
+        "interpolated_share": _rounded(interpolated_share),
+        **{f"{name}_recordings": int((manifest["split"] == name).sum()) for name in ("train", "val", "test")},
+        "labs": {
+            str(lab): {
+                "recordings": len(rows),
+                "frames": int(rows["frames"].sum()),
+                "fps": sorted(_rounded(fps) for fps in rows["fps"].unique()),
+                "missing_share": _rounded(np.average(rows["missing_share"], weights=rows["frames"])),
+                "individuals": sorted(int(n) for n in rows["individuals"].unique()),
+            }
+            for lab, rows in manifest.groupby("lab")
+        },
+    }
+
+
+def _rounded(value: float) -> float:
+    return round(float(value), 6)
 
 
 def in_short(findings: Findings) -> dict[str, Any]:
