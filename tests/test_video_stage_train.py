@@ -143,7 +143,7 @@ def test_two_processes(folder, changes, says):
     )  # fmt: skip
     if says is None:
         assert done.returncode == 0, done.stderr
-        assert json.loads((METRICS / "train.json").read_text())["device"].startswith("2 x ")
+        assert json.loads((DETAILS / "train.json").read_text())["device"].startswith("2 x ")
         assert (TRAINED / "best.safetensors").exists()
     else:
         assert done.returncode == 1
