@@ -21,7 +21,7 @@ from mabe.train import train
 from runs.checkpoints import Checkpoints
 from runs.hardware import choose_device
 
-TURNS = 3
+TURNS = 2
 EPOCHS = 3
 WINDOWS = 64  # of an epoch, in one batch
 SIDES: dict[str, dict[str, str]] = {"sleeping": {}, "spinning": {"GOMP_SPINCOUNT": "300000"}}

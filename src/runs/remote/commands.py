@@ -65,7 +65,7 @@ def state_of(volume: Volume, key: str, known: list[Note]) -> str:
 
 def logs(volume: Volume, key: str, follow: bool) -> None:
     """What the run's newest call printed; to its end if `follow`."""
-    called = calls_of(notes(key, volume))
+    called = calls_of(notes(key, volume)) or calls_of(notes(key, volume, certain=True))
     if not called:
         raise RunError(f"run {key[:12]} has not been started: its log is empty")
     for _, line in log_lines(called[-1], follow):
