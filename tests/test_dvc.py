@@ -7,7 +7,7 @@ import sys
 
 import pytest
 import yaml
-from repository import ran, settings
+from repository import ran
 from workspace import FEW_FILES, ROOT, STAGES, TINY, change
 
 pytestmark = pytest.mark.integration
@@ -157,7 +157,7 @@ def test_make_show_prints_versions_and_experiments_within_160_columns(clone):
     shutil.copytree(ROOT / "metrics/versions", records)
     name = "an-experiment-whose-name-is-far-too-long-for-a-table"
     try:
-        clone("dvc", "exp", "run", "--name", name, "-S", "version=v1", *settings(**FEW_FILES | {"epochs": 1}))
+        clone("dvc", "exp", "save", "--name", name)
         clone(sys.executable, "-m", "tools.versions", "tags")
         lines = clone(sys.executable, "-m", "tools.experiments", "show").splitlines()
     finally:
