@@ -10,6 +10,7 @@ from omegaconf import OmegaConf
 
 from mabe import params
 from mabe.errors import InputError
+from runs import parameters
 
 ROOT = Path(__file__).parents[1]
 
@@ -93,6 +94,13 @@ def test_a_file_that_is_no_parameters(tmp_path, text, says):
     path.write_text(text)
     with pytest.raises(InputError, match=says):
         params.read(path)
+
+
+def test_words_are_text_where_dvc_writes_them_as_text(tmp_path):
+    """DVC follows YAML 1.2, where only true and false are booleans; `amp: off` was read as false."""
+    path = tmp_path / "params.yaml"
+    path.write_text("amp: off\nname: yes\nflip: true\nturn: False\n")
+    assert parameters.read_yaml(path) == {"amp": "off", "name": "yes", "flip": True, "turn": False}
 
 
 def test_a_missing_file(tmp_path):

@@ -34,6 +34,14 @@ class _Loader(yaml.SafeLoader):
             ) from None
 
 
+# As DVC, which follows YAML 1.2: of on, off, yes and no PyYAML alone makes true and false (`amp: off`).
+_Loader.yaml_implicit_resolvers = {
+    first: [(tag, text) for tag, text in resolvers if tag != "tag:yaml.org,2002:bool"]
+    for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
+}
+_Loader.add_implicit_resolver(
+    "tag:yaml.org,2002:bool", re.compile(r"(true|True|TRUE|false|False|FALSE)$"), list("tTfF")
+)
 _Loader.add_implicit_resolver(
     "tag:yaml.org,2002:float", re.compile(r"[-+]?\d+(\.\d*)?[eE][-+]?\d+$"), list("-+0123456789")
 )
