@@ -14,6 +14,7 @@ from dvclive import Live
 
 import mabe
 from mabe import job, params, plots
+from runs import RunError
 from runs.atomic import atomic_dir
 from runs.checkpoints import run_key
 from runs.content import contents
@@ -57,6 +58,12 @@ def main() -> None:
                 log(live, record)
 
             result, usd_per_hour = carry_out(work, compute, trained, on_epoch)
+            fault = job.fault_of(result, settings)  # from Modal comes what is on its Volume
+            if fault is not None:
+                raise RunError(
+                    f"the result of run {key[:12]} is none of a training ({fault}): "
+                    f"`python -m runs clean {key[:12]}` removes it from Modal"
+                )
         if streamed != result["history"]:  # an epoch was trained twice, after a crash, or its record was lost
             with Live(str(curves), save_dvc_exp=False, dvcyaml=None) as live:
                 for record in result["history"]:
