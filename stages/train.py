@@ -58,12 +58,7 @@ def main() -> None:
                 log(live, record)
 
             result, usd_per_hour = carry_out(work, compute, trained, on_epoch)
-            fault = job.fault_of(result, settings)  # from Modal comes what is on its Volume
-            if fault is not None:
-                raise RunError(
-                    f"the result of run {key[:12]} is none of a training ({fault}): "
-                    f"`python -m runs clean {key[:12]}` removes it from Modal"
-                )
+            check_result(result, settings, key)
         if streamed != result["history"]:  # an epoch was trained twice, after a crash, or its record was lost
             with Live(str(curves), save_dvc_exp=False, dvcyaml=None) as live:
                 for record in result["history"]:
@@ -73,6 +68,16 @@ def main() -> None:
     write_json(DETAILS / "train.json", details)
     write_json(METRICS / "train.json", {name: details[name] for name in HEADLINE if name in details})
     shutil.rmtree(RUNS / key, ignore_errors=True)
+
+
+def check_result(result: dict[str, Any], settings: dict[str, Any], key: str) -> None:
+    """RunError if `result` is none that this run can have: from Modal comes what others may have written there."""
+    fault = job.fault_of(result, settings)
+    if fault is not None:
+        raise RunError(
+            f"the result of run {key[:12]} is none of a training ({fault}): "
+            f"`python -m runs clean {key[:12]}` removes it from Modal"
+        )
 
 
 def log(live: Live, record: job.Record) -> None:

@@ -12,6 +12,7 @@ from runs import RunError
 from runs.job import Job
 from runs.parameters import keys
 from stages import compute
+from stages.train import check_result
 
 ROOT = Path(__file__).parents[1]
 JOB = Job(key="k", label="v1", target="mabe.job:run", params={}, inputs={})
@@ -72,7 +73,7 @@ def test_cost_is_of_the_gpu_that_trained(asked):
     assert (machine.gpu, paid) == ("H200", 1.10)
 
 
-def test_a_result_that_is_none_of_a_training_is_refused(monkeypatch):
+def test_a_result_that_is_none_of_a_training_is_refused():
     """It comes from the Volume, where others may write."""
     with initialize_config_dir(str(ROOT / "conf"), version_base=None):
         values = OmegaConf.to_object(compose("config", overrides=["compute=modal"]))
@@ -100,10 +101,6 @@ def test_a_result_that_is_none_of_a_training_is_refused(monkeypatch):
         result | {"device": None},
     ]
     assert [bad for bad in wrong if fault_of(bad, settings) is None] == []
-    monkeypatch.chdir(ROOT)
-    monkeypatch.setattr(compute.client, "carry_out", lambda *a, **k: (wrong[-1], "A10"))
-    job = Job(key="k" * 32, label="v1", target="mabe.job:run", params=settings, inputs={})
-    with pytest.raises(
-        RunError, match=r"the result of run k{12} on Modal is none of a training .*runs clean k{12}"
-    ):
-        compute.carry_out(job, params.parse(params.ComputeParams, values), Path("nowhere"), print)
+    check_result(result, settings, "k" * 32)
+    with pytest.raises(RunError, match=r"the result of run k{12} is none of a training .*runs clean k{12}"):
+        check_result(wrong[-1], settings, "k" * 32)
