@@ -34,7 +34,6 @@ def asked(monkeypatch):
                 found.append((job, machine)) or ({}, trained_on or machine.gpu)
             ),
         )
-        monkeypatch.setattr(compute, "fault_of", lambda result, params: None)
         settings = params.parse(params.ComputeParams, values)
         _, price = compute.carry_out(JOB, settings, Path("nowhere"), print)
         ((job, machine),) = found
