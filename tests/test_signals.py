@@ -1,6 +1,9 @@
 """A run that is asked to end, and what it still does."""
 
+import os
 import signal
+import subprocess
+import sys
 
 import pytest
 import torch
@@ -82,5 +85,7 @@ def test_sigterm_is_an_interruption():
         "try:\n    os.kill(os.getpid(), signal.SIGTERM)\n    signal.pause()\n"
         "except KeyboardInterrupt:\n    print('interrupted')"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60
+    )
     assert done.stdout == "interrupted\n"
