@@ -10,7 +10,7 @@ from typing import Any
 from safetensors import SafetensorError
 
 from mabe.errors import InputError
-from runs import RunError
+from runs import RunError, memory
 from runs.atomic import atomic_file
 from runs.launcher import leads
 from runs.signals import reader_may_leave, terminated_as_interrupted
@@ -34,15 +34,6 @@ OUTPUTS = ("data/", "models/", "metrics/")
 # How numpy, torch (twice) and safetensors tell of a write that the system refused.
 WRITE_REFUSED = ("requested and", "unexpected pos", "PytorchStreamWriter", "I/O error")
 
-# How torch (CPU, GPU), the operating system, threading and C++ tell of memory that was refused.
-MEMORY_REFUSED = (
-    "can't allocate memory",
-    "out of memory",
-    "Cannot allocate memory",
-    "can't start new thread",
-    "Resource temporarily unavailable",
-    "bad_alloc",
-)
 # What DVC keeps in Git, staged while an experiment runs.
 BACK = "git restore --staged --worktree params.yaml dvc.lock metrics"
 
@@ -67,7 +58,7 @@ def run(main: Callable[[], None]) -> None:
             )
         sys.exit(130)
     except Exception as error:
-        fault = fault_of_memory(error) or fault_of_files(error)
+        fault = memory.sentence(error) if memory.refused(error) else fault_of_files(error)
         if fault is None or os.environ.get("MABE_TRACEBACK"):
             raise
         sys.exit(f"error: {fault} (MABE_TRACEBACK=1 shows where)")
@@ -76,17 +67,6 @@ def run(main: Callable[[], None]) -> None:
 def in_experiment() -> bool:
     """Whether `dvc exp run` works on the user's own files; DVC_ROOT is the repository, also for a run in a copy."""
     return os.environ.get("DVC_EXP_NAME") is not None and os.environ.get("DVC_ROOT") == str(Path.cwd())
-
-
-def fault_of_memory(error: Exception) -> str | None:
-    """One line on memory or threads that the system refused; None for any other error."""
-    text = " ".join(str(error).split())
-    if isinstance(error, MemoryError) or any(sign in text for sign in MEMORY_REFUSED):
-        return (
-            f"the memory does not suffice ({text or 'MemoryError'}): close other programs, raise the limit "
-            "(`ulimit -v`), or set batch_size lower or accumulation_steps higher"
-        )
-    return None
 
 
 def fault_of_files(error: Exception) -> str | None:

@@ -200,3 +200,25 @@ def test_what_another_live_process_writes_is_left_alone(tmp_path):
     with atomic_file(tmp_path / "x.txt") as temporary:
         temporary.write_text("mine")
     assert other.read_text() == "half"
+
+
+@pytest.mark.parametrize(("mask", "mode"), [(0o022, 0o644), (0o077, 0o600), (0o027, 0o640)])
+def test_others_may_read_what_the_umask_lets_them(tmp_path, mask, mode):
+    """safetensors and tempfile write files for their owner alone."""
+    before = os.umask(mask)
+    try:
+        with atomic_file(tmp_path / "file") as temporary:
+            temporary.touch(mode=0o600)
+        with atomic_dir(tmp_path / "folder") as temporary:
+            (temporary / "weights").touch(mode=0o600)
+    finally:
+        os.umask(before)
+    for path in (tmp_path / "file", tmp_path / "folder/weights"):
+        assert path.stat().st_mode & 0o777 == mode
+
+
+def test_the_mode_of_a_hard_link_is_left_alone(tmp_path):
+    (tmp_path / "cache").touch(mode=0o400)
+    with atomic_dir(tmp_path / "folder") as temporary:
+        os.link(tmp_path / "cache", temporary / "linked")
+    assert (tmp_path / "cache").stat().st_mode & 0o777 == 0o400

@@ -1,6 +1,9 @@
 """A run that is asked to end, and what it still does."""
 
+import os
 import signal
+import subprocess
+import sys
 
 import pytest
 import torch
@@ -59,3 +62,30 @@ def test_ctrl_c_while_a_checkpoint_is_written_does_not_lose_it(tmp_path, monkeyp
     with pytest.raises(KeyboardInterrupt):
         checkpoints.save({"epoch": 5}, 5)
     assert checkpoints.latest() == {"epoch": 5}
+
+
+@pytest.mark.parametrize(
+    "body",
+    ["for i in range(100000): print(i)", "print('a')"],
+    ids=["while it prints", "at its end"],
+)
+def test_a_reader_that_leaves_ends_the_command_without_a_word(body):
+    code = f"from runs.signals import reader_may_leave\nwith reader_may_leave():\n    {body}\n"
+    reader, writer = os.pipe()
+    os.close(reader)
+    done = subprocess.run([sys.executable, "-c", code], stdout=writer, stderr=subprocess.PIPE, check=False)
+    os.close(writer)
+    assert done.stderr == b""
+    assert done.returncode == 128 + signal.SIGPIPE
+
+
+def test_sigterm_is_an_interruption():
+    code = (
+        "import os, signal\nfrom runs.signals import terminated_as_interrupted\nterminated_as_interrupted()\n"
+        "try:\n    os.kill(os.getpid(), signal.SIGTERM)\n    signal.pause()\n"
+        "except KeyboardInterrupt:\n    print('interrupted')"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60
+    )
+    assert done.stdout == "interrupted\n"

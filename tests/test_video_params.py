@@ -112,7 +112,7 @@ def test_presets_are_the_published_ones(number):
         ),
         ({"recon_weight": 0.0}, "no loss trains the decoder"),
         ({"val_fraction": 1.0}, "val_fraction is 1.0 but must be between 0 and 1"),
-        ({"eval_frames": 3}, "eval_frames is 3 but must be 4 or more"),
+        ({"eval_frames": 3}, "eval_frames is 3 but must be from 4 to 100,000"),
     ],
 )
 def test_a_wrong_parameter_is_one_clear_sentence(changes, says):

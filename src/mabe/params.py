@@ -80,7 +80,7 @@ class SchemeParams:
 
 @dataclass(frozen=True, kw_only=True)
 class LabelParams(SchemeParams):
-    num_classes: int = rule(lambda v: v >= 2, "2 or more")
+    num_classes: int = between(2, 1000)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -99,7 +99,7 @@ class TrainParams:
     features: str = one_of(*FEATURE_SETS)
     num_mice: int = rule(lambda v: 1 <= v <= MAX_MICE, f"from 1 to {MAX_MICE}")
     num_keypoints: int = one_of(*SKELETONS)
-    num_classes: int = rule(lambda v: v >= 2, "2 or more")
+    num_classes: int = between(2, 1000)
     dropout: float = share()
     conv_pool: int = one_of(1, 2)
     """conv_bilstm only: 2 halves time after each convolution, as in the network that was really trained."""

@@ -1,0 +1,28 @@
+"""Memory or threads that the system refused (`ulimit -v`, a container's limit): how each library tells of it."""
+
+# torch (CPU, GPU), the operating system, threading, Arrow, C++ and the loader of shared libraries.
+SIGNS = (
+    "can't allocate memory",
+    "out of memory",
+    "Cannot allocate memory",
+    "can't start new thread",
+    "Resource temporarily unavailable",
+    "malloc of size",
+    "realloc of size",
+    "bad_alloc",
+    "failed to map segment",
+)
+
+
+def refused(error: BaseException) -> bool:
+    """Whether `error` says that memory or a thread was refused: then no file and no parameter is wrong."""
+    return isinstance(error, MemoryError) or any(sign in str(error) for sign in SIGNS)
+
+
+def sentence(error: BaseException) -> str:
+    """What to do about it, in one line."""
+    text = " ".join(str(error).split()) or type(error).__name__
+    return (
+        f"the memory does not suffice ({text}): close other programs, raise the limit (`ulimit -v`), or set "
+        "batch_size lower or accumulation_steps higher"
+    )
