@@ -53,7 +53,7 @@ def defaults():
         return OmegaConf.to_object(compose("config"))
 
 
-PIPELINES = {"mabe": (mabe, defaults()), "taehv": (taehv, taehv.preset("test", ROOT / taehv.PRESETS))}
+PIPELINES = {"mabe": (mabe, defaults()), "taehv": (taehv, taehv.preset("test", ROOT / "video"))}
 
 
 def numeric(pipeline):

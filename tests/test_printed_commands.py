@@ -123,8 +123,10 @@ class Reader:
         self.block: Block | None = None
         self.queue = False
         self.before = clone.folder.parent / "before.sh"
+        self.printed = clone.folder.parent / "printed.txt"
 
-    def types(self, block: Block, command: str) -> subprocess.CompletedProcess[str]:
+    def types(self, block: Block, command: str) -> tuple[int, str]:
+        """The command's status and what it prints, on both streams."""
         if block != self.block:
             self.wait_for_the_queue()
             self.block = block
@@ -138,17 +140,19 @@ class Reader:
         script = (
             f". {state}\n{command}\nstatus=$?\n{{ export -p; echo cd $(pwd); }} > {state}\nexit $status\n"
         )
-        return subprocess.run(
-            ["bash", "-c", script],
-            cwd=self.clone.folder,
-            env=self.clone.environment,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            check=False,
-            timeout=600,
-        )
+        # Into a file: the workers of DVC's queue keep the output open after the command has ended.
+        with self.printed.open("w+") as printed:
+            done = subprocess.run(
+                ["bash", "-c", script],
+                cwd=self.clone.folder,
+                env=self.clone.environment,
+                stdin=subprocess.DEVNULL,
+                stdout=printed,
+                stderr=subprocess.STDOUT,
+                check=False,
+                timeout=600,
+            )
+        return done.returncode, self.printed.read_text()
 
     def wait_for_the_queue(self) -> None:
         """Until no experiment is queued or runs; all must have succeeded."""
@@ -199,12 +203,12 @@ def bring_data(reader: Reader, command: str) -> None:
 )
 def test_it_works_as_printed(reader, block, command):
     bring_data(reader, command)
-    done = reader.types(block, command)
-    assert done.returncode == 0, done.stdout
-    assert not re.search(r"\b(WARNING|ERROR)\b|Traceback|^error:", done.stdout, re.MULTILINE), done.stdout
+    status, output = reader.types(block, command)
+    assert status == 0, output
+    assert not re.search(r"\b(WARNING|ERROR)\b|Traceback|^error:", output, re.MULTILINE), output
     for pattern, holds in TABLES.items():
         if re.fullmatch(pattern, command):
-            holds(done.stdout, reader.clone)
+            holds(output, reader.clone)
 
 
 def row(output: str, *names: str) -> None:
