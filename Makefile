@@ -47,11 +47,13 @@ versions: install  ## run V1-V6 on SET (sample), record them, write docs/version
 tags: install  ## a local git tag per recorded version, for dvc params diff and dvc metrics diff
 	python -m tools.versions tags
 
-compare: tags  ## parameters and metrics of two recorded versions: make compare A=sample-v5 B=sample-v6
+compare: install  ## parameters and metrics of two recorded versions: make compare A=sample-v5 B=sample-v6
+	@python -m tools.versions tags > /dev/null
 	dvc params diff $(A) $(B)
 	dvc metrics diff $(A) $(B)
 
-show: tags  ## recorded versions and this commit's experiments, names and headline values
+show: install  ## recorded versions and this commit's experiments, names and headline values
+	@python -m tools.versions tags > /dev/null
 	@python -m tools.experiments show
 
 bench: install  ## the seven benchmarks, one JSON line each, and the table of docs/performance.md (idle machine)

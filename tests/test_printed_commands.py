@@ -13,6 +13,7 @@ import subprocess
 import sys
 import time
 import venv
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -165,19 +166,26 @@ class Reader:
             time.sleep(2 * self.queue)
 
 
-@pytest.fixture(scope="module")
-def reader(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("reader") / "clone"
-    clone = copied(folder, plain=True)
-    small(clone)
-    clone.commit("settings of seconds")
-    environment(folder)
+SAYS_WRONG = re.compile(r"\b(WARNING|ERROR)\b|Traceback|^error:", re.MULTILINE)
+
+
+def settled(clone: Clone) -> Reader:
+    """A reader who has followed `make install` and `source .venv/bin/activate` in the clone."""
+    environment(clone.folder)
     del clone.environment["PYTHONPATH"]  # nobody sets it
     clone.environment |= {
-        "PATH": f"{folder / '.venv/bin'}{os.pathsep}{clone.environment['PATH']}",
-        "VIRTUAL_ENV": str(folder / ".venv"),
+        "PATH": f"{clone.folder / '.venv/bin'}{os.pathsep}{clone.environment['PATH']}",
+        "VIRTUAL_ENV": str(clone.folder / ".venv"),
     }
-    reader = Reader(clone)
+    return Reader(clone)
+
+
+@pytest.fixture(scope="module")
+def reader(tmp_path_factory):
+    clone = copied(tmp_path_factory.mktemp("reader") / "clone", plain=True)
+    small(clone)
+    clone.commit("settings of seconds")
+    reader = settled(clone)
     yield reader
     clone("dvc", "queue", "stop", "--kill")
 
@@ -205,30 +213,156 @@ def test_it_works_as_printed(reader, block, command):
     bring_data(reader, command)
     status, output = reader.types(block, command)
     assert status == 0, output
-    assert not re.search(r"\b(WARNING|ERROR)\b|Traceback|^error:", output, re.MULTILINE), output
+    assert not SAYS_WRONG.search(output), output
     for pattern, holds in TABLES.items():
         if re.fullmatch(pattern, command):
             holds(output, reader.clone)
 
 
-def row(output: str, *names: str) -> None:
-    """Each name begins a line, or follows a file's name in it, and the line holds a figure."""
-    for name in names:
-        lines = [line for line in output.splitlines() if re.search(rf"(^|\s){re.escape(name)}\s", line)]
-        assert any(re.search(r"\d", line.split(name, 1)[1]) for line in lines), (
-            f"no figure of {name}:\n{output}"
-        )
+def row(output: str, name: str, *cells: str) -> None:
+    """A line begins with `name`, or has it as a cell, and then has the cells, or else a figure."""
+    lines = [line.replace("│", " ").split() for line in output.splitlines()]
+    rests = [line[line.index(name) + 1 :] for line in lines if name in line]
+    wanted = [rest for rest in rests if set(cells) <= set(rest) and re.search(r"\d", " ".join(rest))]
+    assert wanted, f"no line of {name} with {cells or 'a figure'}:\n{output}"
+
+
+RECORDS = [f"{data}-v{n}" for data in ("sample", "rats") for n in range(1, 7)]
+CLASSES = [f"f1_{name}" for name in ("background", "social", "mating", "aggressive")]
+
+
+def rows(*names: str) -> Callable[[str, Clone], None]:
+    def holds(output: str, clone: Clone) -> None:
+        for name in names:
+            row(output, name)
+
+    return holds
+
+
+def changed_batch(output: str, clone: Clone) -> None:
+    row(output, "batch_size", "64", "384")
+
+
+def batch_is(size: int) -> Callable[[str, Clone], None]:
+    def holds(output: str, clone: Clone) -> None:
+        assert yaml.safe_load((clone.folder / "params.yaml").read_text())["batch_size"] == size
+
+    return holds
+
+
+def shown(output: str, clone: Clone) -> None:
+    """Every record with figures, in columns named by headline values, within 160 characters."""
+    for name in RECORDS:
+        row(output, name)
+    assert all(name in output for name in ("f1_macro", "bout_f1", "mabe_f", "best_epoch", "seconds"))
+    assert max(map(len, output.splitlines())) <= 160
+
+
+def compared(output: str, clone: Clone) -> None:
+    row(output, "batch_size", "32", "384")
+    for name in ("f1_macro", *CLASSES):
+        row(output, name)
 
 
 def page_of_plots(output: str, clone: Clone) -> None:
     (address,) = re.findall(r"file://(\S+)", output)
-    assert "vega" in Path(address).read_text()
+    page = Path(address).read_text()
+    assert '"f1_macro"' in page
+    assert not re.search(r"<script[^>]+src=", page)
 
 
-TABLES = {
-    r"dvc metrics diff.*": lambda output, clone: row(output, "f1_macro", "mabe_f"),
-    r"dvc plots (diff|show).*": page_of_plots,
+def tagged(output: str, clone: Clone) -> None:
+    assert set(RECORDS) <= set(clone("git", "tag").split())
+
+
+def branched(output: str, clone: Clone) -> None:
+    assert "batch_size: 384" in clone("git", "show", "try-batch-384:params.yaml")
+
+
+def as_committed(output: str, clone: Clone) -> None:
+    assert clone("git", "status", "--porcelain", "params.yaml", "dvc.lock", "metrics") == ""
+
+
+def up_to_date(output: str, clone: Clone) -> None:
+    assert "Data and pipelines are up to date." in output
+
+
+def spread(output: str, clone: Clone) -> None:
+    for rate in ("0.0003", "0.0004"):
+        row(output, rate, "3")
+
+
+def kept_outputs(output: str, clone: Clone) -> None:
+    """The weights of every experiment are still in the cache."""
+    names = clone("git", "for-each-ref", "--format=%(refname)", "refs/exps").split()
+    experiments = [name for name in names if not name.startswith(("refs/exps/exec", "refs/exps/celery"))]
+    assert len(experiments) >= 6
+    for name in experiments:
+        lock = yaml.safe_load(clone("git", "show", f"{name}:dvc.lock"))["stages"]
+        (md5,) = [out["md5"] for out in lock["train"]["outs"] if out["path"] == "models/train"]
+        assert (clone.folder / ".dvc/cache/files/md5" / md5[:2] / md5[2:]).exists(), name
+
+
+TABLES: dict[str, Callable[[str, Clone], None]] = {
+    r"dvc exp run -S batch_size=384|dvc exp run --name batch-384 .*|dvc exp apply batch-384": batch_is(384),
+    r"dvc metrics diff( sample-v5 sample-v6)?": rows("f1_macro", *CLASSES, "bout_f1", "mabe_f", "seconds"),
+    r"dvc params diff( sample-v5 sample-v6)?": changed_batch,
+    r"dvc plots diff.*": page_of_plots,
+    r"dvc exp show --all-tags .*": rows(*RECORDS),
+    r"dvc exp show --only-changed .*": rows("batch-384", "augmentation-off"),
+    r"dvc exp diff .*": rows("f1_macro"),
+    r"dvc exp branch .*": branched,
+    r"git restore .*": as_committed,
+    r"dvc status": up_to_date,
+    r"dvc queue status": lambda output, clone: row(output.replace("Running", "Success"), "Success"),
+    r"dvc gc .*": kept_outputs,
+    r"make tags": tagged,
+    r"make compare.*": compared,
+    r"make show": shown,
+    r"python -m tools.experiments spread": spread,
+    r"python -m mabe.score .*": rows("score"),
 }
+"""What the output of a command must hold, or what must hold after it."""
+
+
+@pytest.mark.parametrize("pattern", TABLES)
+def test_what_is_looked_at_is_printed(pattern):
+    assert any(re.fullmatch(pattern, command) for _, _, command in RUN)
+
+
+FIRST = {
+    "dvc status": None,
+    "dvc metrics diff": None,
+    "dvc params diff": None,
+    "make tags": tagged,
+    "dvc metrics diff sample-v5 sample-v6": TABLES[r"dvc metrics diff( sample-v5 sample-v6)?"],
+    "dvc params diff sample-v5 sample-v6": changed_batch,
+    "dvc exp show -T --only-changed --drop '.*[/.]'": rows(*RECORDS),
+    "make show": shown,
+    "make compare A=sample-v1 B=sample-v6": compared,
+    "dvc exp run dvc.yaml:check -S batch_size=384": batch_is(384),
+    "cd video && dvc status": None,
+    "cd video && dvc metrics show": rows("metrics/evaluate.json"),
+    "cd video && dvc exp run dvc.yaml:check -S learning_rate=0.0005": None,
+}
+"""Commands that a plain clone can take before anything has run in it, one after the other."""
+
+
+@pytest.fixture(scope="module")
+def newcomer(tmp_path_factory):
+    """A reader in a clone as it comes from Git: real settings, nothing ever ran."""
+    clone = copied(tmp_path_factory.mktemp("newcomer") / "clone", plain=True)
+    return settled(clone)
+
+
+@pytest.mark.parametrize("command", FIRST)
+def test_it_works_first_in_a_plain_clone(newcomer, command):
+    status, output = newcomer.types(Block("a terminal", 1, "sh", (command,)), command)
+    assert status == 0, output
+    assert not SAYS_WRONG.search(output), output
+    holds = FIRST[command]
+    if holds is not None:
+        holds(output, newcomer.clone)
 
 
 def test_every_block_says_what_it_is():

@@ -6,13 +6,13 @@ python -m tools.experiments spread    mean and standard deviation of experiments
 
 import argparse
 import io
-import subprocess
 
 import pandas as pd
 
 from mabe import params
 from mabe.errors import InputError
 from stages.common import run
+from tools.commands import output
 
 FORMATS = {
     "accuracy": "{:.3f}",
@@ -30,11 +30,8 @@ NAME_WIDTH = 28
 
 def exp_show(*options: str) -> pd.DataFrame:
     """The table of `dvc exp show`, a row per commit and experiment, as text; "" where there is no value."""
-    command = ["dvc", "exp", "show", "--csv", "--hide-workspace", *options]
-    done = subprocess.run(command, capture_output=True, text=True)
-    if done.returncode:
-        raise InputError(f"`{' '.join(command)}` failed: {' '.join(done.stderr.split())}")
-    return pd.read_csv(io.StringIO(done.stdout), dtype=str, keep_default_na=False)
+    table = output("dvc", "exp", "show", "--csv", "--hide-workspace", *options)
+    return pd.read_csv(io.StringIO(table), dtype=str, keep_default_na=False)
 
 
 def show() -> None:

@@ -11,7 +11,6 @@ sample-v6`, `dvc metrics diff` and `dvc exp show -T` work from a plain clone.
 """
 
 import argparse
-import os
 import shutil
 import subprocess
 import tempfile
@@ -26,6 +25,7 @@ from mabe import params
 from mabe.errors import InputError
 from runs.atomic import atomic_dir, atomic_file
 from stages.common import DETAILS, METRICS, read_json, run
+from tools.commands import output
 
 VERSIONS = ("v1", "v2", "v3", "v4", "v5", "v6")
 RECORDS = METRICS / "versions"
@@ -234,19 +234,11 @@ def _text(value: Any) -> str:
 
 
 def _git(*arguments: str, **environment: str) -> str:
-    return _output("git", *arguments, environment=environment)
+    return output("git", *arguments, **environment)
 
 
 def _dvc(*arguments: str) -> str:
-    return _output("dvc", *arguments, environment={})
-
-
-def _output(*command: str, environment: dict[str, str]) -> str:
-    """What a command prints; InputError with what it says if it fails."""
-    done = subprocess.run(command, capture_output=True, text=True, env=os.environ | environment)
-    if done.returncode:
-        raise InputError(f"`{' '.join(command)}` failed: {' '.join(done.stderr.split())}")
-    return done.stdout.strip()
+    return output("dvc", *arguments)
 
 
 def main() -> None:
