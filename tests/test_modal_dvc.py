@@ -4,7 +4,6 @@ Commands are those of docs/modal.md and of the README's part on Modal, taken fro
 """
 
 import os
-import re
 import shutil
 import signal
 import subprocess
@@ -16,7 +15,8 @@ import yaml
 pytest.importorskip("modal", reason="the package modal is not installed (extra `modal`)")
 
 from modal_site import Site
-from repository import copied, ran
+from printed import blocks
+from repository import copied, edit, ran
 from workspace import ROOT, TINY, change
 
 from tools.versions import DETAILED, FILES, VERSIONS
@@ -27,6 +27,10 @@ GPUS = {"v1": "", "v2": "", "v3": "T4", "v4": "A10", "v5": "A10", "v6": "H100"}
 # Every printed command: the test that runs it, or why none does.
 COMMANDS = {
     "modal token set --token-id ak-... --token-secret as-...": "test_setting_up",
+    "modal token set --token-id ak-... --token-secret as-... --profile lab": "test_setting_up",
+    "modal profile activate lab": "test_setting_up",
+    "modal profile list": "test_setting_up",
+    "modal token new": "not run: opens a browser to log in at Modal",
     "cd tests && python -m loopback": "test_setting_up",
     "dvc exp run -S compute=modal -S version=v6 -S gpu=H200": "test_attaching",
     "dvc repro": "test_attaching",
@@ -51,12 +55,9 @@ COMMANDS = {
 
 def printed() -> list[str]:
     """The commands of docs/modal.md and of the README's block on Modal, in their order, without comments."""
-    blocks = re.findall(r"^```\n(.*?)^```$", (ROOT / "docs/modal.md").read_text(), re.DOTALL | re.MULTILINE)
-    (readme,) = re.findall(
-        r"^```\n(modal token .*?)^```$", (ROOT / "README.md").read_text(), re.DOTALL | re.MULTILINE
-    )
-    lines = "".join([*blocks, readme]).splitlines()
-    return list(dict.fromkeys(line.split("  #")[0].strip() for line in lines))
+    (readme,) = [block for block in blocks("README.md") if block.lines[0].startswith("modal token")]
+    shown = [block for block in (*blocks("docs/modal.md"), readme) if block.language == "sh"]
+    return list(dict.fromkeys(command for block in shown for _, command in block.commands()))
 
 
 def commands(runs: str) -> list[str]:
@@ -94,13 +95,6 @@ def clone(tmp_path_factory):
     return clone
 
 
-def edit(path, **changes):
-    """Changes keys of a YAML file; the package line at its top stays."""
-    package = [line for line in path.read_text().splitlines() if line.startswith("# @package")]
-    values = yaml.safe_load(path.read_text()) | changes
-    path.write_text("\n".join([*package, yaml.safe_dump(values, sort_keys=False)]))
-
-
 @pytest.fixture
 def site(tmp_path, clone):
     with Site(tmp_path, time_scale=0.1) as site:
@@ -127,8 +121,8 @@ def test_every_printed_command_is_run_or_says_why_not():
 
 
 def test_setting_up(tmp_path):
-    """The server as it is started by hand, and a token in Modal's own file."""
-    token, server = commands("test_setting_up")
+    """The server as it is started by hand, and tokens in Modal's own file."""
+    (*logins, server) = sorted(commands("test_setting_up"), key=lambda command: "loopback" in command)
     kept = {k: v for k, v in os.environ.items() if not k.startswith("MODAL_")}
     process = subprocess.Popen(
         ["bash", "-ec", server.replace("python", f"exec {sys.executable}")],
@@ -142,12 +136,13 @@ def test_setting_up(tmp_path):
         given = dict(process.stdout.readline().split()[1].split("=", 1) for _ in range(6))
         secrets = {"ak-...": given.pop("MODAL_TOKEN_ID"), "as-...": given.pop("MODAL_TOKEN_SECRET")}
         given["MODAL_CONFIG_PATH"] = str(tmp_path / "modal.toml")
+        shell = "".join(f"{sys.executable} -m {login}\n" for login in (*logins, "runs status"))
         for placeholder, value in secrets.items():
-            token = token.replace(placeholder, value)
-        shell = f"{sys.executable} -m {token}; {sys.executable} -m runs status"
+            shell = shell.replace(placeholder, value)
         says = subprocess.run(
             ["bash", "-ec", shell], cwd=ROOT, env=kept | given, capture_output=True, text=True, check=True
         )
+        assert "lab" in says.stdout
         assert "no run on the Volume" in says.stdout
     finally:
         process.send_signal(signal.SIGTERM)

@@ -395,7 +395,7 @@ def test_run_that_cannot_fit_is_refused_before_it_starts(tmp_path):
     with pytest.raises(
         RunError, match=r"a step needs about .* GiB of memory but .* GiB is free: lower batch_size"
     ):
-        small.run(tmp_path / "out", batch_size=100_000_000)
+        small.run(tmp_path / "out", batch_size=65_536)
     assert not (tmp_path / "out").exists()
 
 

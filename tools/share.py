@@ -26,7 +26,8 @@ def push_runs(repo: Repo, remote: str | None) -> tuple[int, int]:
     """
     records = sorted(p for p in Path(repo.stage_cache.cache_dir).glob("*/*/*") if len(p.name) == 64)
     used = repo.stage_cache.get_used_objs([(p.parent.name, p.name) for p in records])
-    objects = set().union(*used.values())
+    # What `dvc gc` has removed here cannot be sent; DVC would warn of each.
+    objects = {each for each in set().union(*used.values()) if repo.cache.local.exists(each.value)}
     try:
         done = repo.cloud.push(objects, remote=remote)
         if done.failed:
