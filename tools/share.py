@@ -11,6 +11,7 @@ import argparse
 import warnings
 from pathlib import Path
 
+import yaml
 from botocore.exceptions import BotoCoreError
 from dvc.exceptions import DvcException
 from dvc.repo import Repo
@@ -25,9 +26,8 @@ def push_runs(repo: Repo, remote: str | None) -> tuple[int, int]:
     InputError if the remote cannot be reached, refuses, or stops half-way.
     """
     records = sorted(p for p in Path(repo.stage_cache.cache_dir).glob("*/*/*") if len(p.name) == 64)
-    used = repo.stage_cache.get_used_objs([(p.parent.name, p.name) for p in records])
-    # What `dvc gc` has removed here cannot be sent; DVC would warn of each.
-    objects = {each for each in set().union(*used.values()) if repo.cache.local.exists(each.value)}
+    whole = [(p.parent.name, p.name) for p in records if has_outputs(repo, p)]
+    objects = set().union(*repo.stage_cache.get_used_objs(whole).values())
     try:
         done = repo.cloud.push(objects, remote=remote)
         if done.failed:
@@ -44,7 +44,13 @@ def push_runs(repo: Repo, remote: str | None) -> tuple[int, int]:
         raise InputError(
             f"only {len(pushed)} of {len(records)} records of runs could be pushed: run it again"
         )
-    return len(done.transferred), len(records)
+    return len(done.transferred), len(whole)
+
+
+def has_outputs(repo: Repo, record: Path) -> bool:
+    """Whether the cache has what a run left: `dvc gc` removes outputs and leaves the record."""
+    outs = yaml.safe_load(record.read_text())["outs"]
+    return all(repo.cache.local.exists(out["md5"]) for out in outs)
 
 
 def main() -> None:
