@@ -40,7 +40,14 @@ def main() -> None:
     code = sorted(Path(mabe.__file__).parent.rglob("*.py"))
     digests = {name: content.digest for name, content in contents(INPUTS).items()}
     key = run_key({"params": settings, "inputs": digests}, code)
-    work = Job(key=key, label=compute.version, target="mabe.job:run", params=settings, inputs=INPUTS, outputs=job.OUTPUTS)
+    work = Job(
+        key=key,
+        label=compute.version,
+        target="mabe.job:run",
+        params=settings,
+        inputs=INPUTS,
+        outputs=job.OUTPUTS,
+    )
 
     if compute.processes > 1 and not launched():
         launch(compute.processes, "stages.train")

@@ -318,7 +318,7 @@ class Finished(Served):
         self.names = names
 
     def read(self, key, name, shape):
-        return shape(DONE | {"files": {name: FILE for name in self.names}})
+        return shape(DONE | {"files": dict.fromkeys(self.names, FILE)})
 
 
 @pytest.mark.parametrize("names", [(), ("best.pt",), ("best.pt", "last.pt", "sitecustomize.py")])
@@ -328,6 +328,6 @@ def test_a_run_that_lists_other_outputs_is_refused(tmp_path, monkeypatch, names)
     outputs = frozenset({"best.pt", "last.pt"})
     job = Job(key="k1", label="v1", target="a:b", params={}, inputs={}, outputs=outputs)
     machine = Machine(gpu=None, cores=None, memory_mb=None, timeout_s=1, retries=0)
-    with pytest.raises(RunError, match=r"lists the outputs .* where it leaves best\.pt, last\.pt: `python -m"):
+    with pytest.raises(RunError, match=r"lists the outputs .* but leaves best\.pt, last\.pt: `python -m"):
         client.carry_out(job, machine, tmp_path / "out", on_epoch=print)
     assert not (tmp_path / "out").exists()

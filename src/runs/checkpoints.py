@@ -145,8 +145,8 @@ class Each:
 def unlike(found: Any, like: Any, where: str = "it") -> str | None:
     """Where `found` has not the structure of `like`, None if it has it everywhere.
 
-    Structure: the keys of dicts, lengths of lists and tuples, shapes and types of tensors, types of values; of a type, its being
-    of that type. Values do not count.
+    Structure: the keys of dicts, lengths of lists and tuples, shapes and types of tensors, types of values; of a
+    type, its being of that type. Values do not count.
     """
     parts: list[tuple[str, Any, Any]] = []
     if isinstance(like, type):
@@ -164,7 +164,9 @@ def unlike(found: Any, like: Any, where: str = "it") -> str | None:
         parts = [(f"{where}[{name!r}]", found[name], like[name]) for name in like] if same else []
     else:
         # JSON writes 1.0 as 1; an int that no float can hold is no such number.
-        same = type(found) is type(like) or (type(like) is float and type(found) is int and abs(found) < 2**63)
+        same = type(found) is type(like) or (
+            type(like) is float and type(found) is int and abs(found) < 2**63
+        )
     if not same:
         return f"{where} is not what this run saves"
     return next((fault for name, a, b in parts if (fault := unlike(a, b, name)) is not None), None)

@@ -52,7 +52,7 @@ def carry_out(
             print(f"run {job.key[:12]} is done: only its outputs are fetched", flush=True)
         if job.outputs is not None and done.files.keys() != job.outputs:
             raise RunError(
-                f"run {job.key[:12]} on Modal lists the outputs {shown(', '.join(done.files), SENTENCE)} where it leaves "
+                f"run {job.key[:12]} on Modal lists the outputs {shown(', '.join(done.files), SENTENCE)}, but leaves "
                 f"{', '.join(sorted(job.outputs))}: `python -m runs clean {job.key[:12]}` removes it, then train again"
             )
         volume.download(job.key, done.files, "output", output)

@@ -134,7 +134,9 @@ def safe(name: str) -> str:
         len(name) > 500
         or not name.isprintable()
         or "\\" in name
-        or any(part[:1] in ("", ".") or part.lower().endswith(PART) or len(part.encode()) > 200 for part in parts)
+        or any(
+            part[:1] in ("", ".") or part.lower().endswith(PART) or len(part.encode()) > 200 for part in parts
+        )
         or PurePosixPath(name).is_absolute()
     ):
         raise ValueError(f"it names the file {name!r}, which may lead elsewhere")

@@ -1,0 +1,30 @@
+"""Tables as Parquet and CSV files: without threads, and without a guess at which cell is of which column."""
+
+import warnings
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+
+def read_table(path: Path) -> pd.DataFrame:
+    """A Parquet file, read by this thread alone: short of memory, Arrow would wait for threads that never start."""
+    table = pq.read_table(path, use_threads=False, pre_buffer=False)
+    return table.to_pandas(use_threads=False)
+
+
+def write_table(table: pd.DataFrame, path: Path) -> None:
+    """`table` without its index as a Parquet file, as pandas writes it, but by this thread alone."""
+    pq.write_table(pa.Table.from_pandas(table, preserve_index=False, nthreads=1), path)
+
+
+def read_csv(path: Path, **options: Any) -> pd.DataFrame:
+    """pandas' table; ParserError also for rows with more cells than the header: pandas would shift all columns."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", pd.errors.ParserWarning)
+        try:
+            return pd.read_csv(path, index_col=False, **options)
+        except pd.errors.ParserWarning:
+            raise pd.errors.ParserError("its rows have more cells than its first line") from None
