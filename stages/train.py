@@ -127,4 +127,4 @@ def summary(result: dict[str, Any], usd_per_hour: float | None) -> dict[str, flo
 
 
 if __name__ == "__main__":
-    run(main)
+    run(main, less_memory="set batch_size lower or accumulation_steps higher")
