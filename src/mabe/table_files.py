@@ -8,11 +8,13 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from runs import memory
+
 
 def read_table(path: Path) -> pd.DataFrame:
     """A Parquet file, read by this thread alone: short of memory, Arrow would wait for threads that never start."""
-    table = pq.read_table(path, use_threads=False, pre_buffer=False)
-    return table.to_pandas(use_threads=False)
+    with pq.ParquetFile(path) as file:  # pq.read_table starts a thread even so
+        return file.read(use_threads=False).to_pandas(use_threads=False)
 
 
 def write_table(table: pd.DataFrame, path: Path) -> None:
@@ -21,10 +23,17 @@ def write_table(table: pd.DataFrame, path: Path) -> None:
 
 
 def read_csv(path: Path, **options: Any) -> pd.DataFrame:
-    """pandas' table; ParserError also for rows with more cells than the header: pandas would shift all columns."""
+    """pandas' table; ParserError also for rows with more cells than the header: pandas would shift all columns.
+
+    MemoryError if there is too little memory, of which pandas tells as of a fault of the file.
+    """
     with warnings.catch_warnings():
         warnings.simplefilter("error", pd.errors.ParserWarning)
         try:
             return pd.read_csv(path, index_col=False, **options)
         except pd.errors.ParserWarning:
             raise pd.errors.ParserError("its rows have more cells than its first line") from None
+        except pd.errors.ParserError as error:
+            if memory.refused(error):
+                raise MemoryError(str(error)) from error
+            raise

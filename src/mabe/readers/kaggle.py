@@ -118,7 +118,7 @@ class KaggleSource:
             raise InputError(f"there is no {path}: {self.get_it}")
         try:
             with reading(path):
-                names = pd.read_csv(path, header=None, nrows=1, dtype=str).iloc[0]
+                names = read_csv(path, header=None, nrows=1, dtype=str).iloc[0]
                 table = read_csv(
                     path,
                     usecols=lambda c: c in VIDEOS.columns,
