@@ -1,4 +1,4 @@
-"""Tables as Parquet and CSV files: without threads, and without a guess at which cell is of which column."""
+"""Tables as Parquet and CSV files: without a pool of threads, and without a guess at which cell is of which column."""
 
 import warnings
 from pathlib import Path
@@ -12,13 +12,13 @@ from runs import memory
 
 
 def read_table(path: Path) -> pd.DataFrame:
-    """A Parquet file, read by this thread alone: short of memory, Arrow would wait for threads that never start."""
-    with pq.ParquetFile(path) as file:  # pq.read_table starts a thread even so
+    """A Parquet file, read without a pool of threads: short of memory, Arrow waits for those that never started."""
+    with pq.ParquetFile(path) as file:
         return file.read(use_threads=False).to_pandas(use_threads=False)
 
 
 def write_table(table: pd.DataFrame, path: Path) -> None:
-    """`table` without its index as a Parquet file, as pandas writes it, but by this thread alone."""
+    """`table` without its index as a Parquet file, as pandas writes it, but without a pool of threads."""
     pq.write_table(pa.Table.from_pandas(table, preserve_index=False, nthreads=1), path)
 
 
