@@ -23,7 +23,9 @@ def write_table(table: pd.DataFrame, path: Path) -> None:
 
 
 def read_csv(path: Path, **options: Any) -> pd.DataFrame:
-    """pandas' table; ParserError also for rows with more cells than the header: pandas would shift all columns.
+    """pandas' table; ParserError also for rows with more cells than the header, by which pandas would shift columns.
+
+    One empty cell at the end of each row is left out. With `usecols` pandas counts no cells.
 
     MemoryError if there is too little memory, of which pandas tells as of a fault of the file.
     """

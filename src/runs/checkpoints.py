@@ -20,7 +20,7 @@ from torch import Tensor
 from runs import RunError
 from runs.atomic import atomic_file
 from runs.signals import deferred
-from runs.text import CHECKPOINT, epoch_of
+from runs.text import CHECKPOINT, epoch_of, shown
 
 MOMENTS = {"step", "exp_avg", "exp_avg_sq"}
 """What Adam and AdamW know of a parameter."""
@@ -206,7 +206,7 @@ def unlike_optimiser(found: Any, optimiser: torch.optim.Optimizer) -> str | None
             return f"the optimiser's settings[{name!r}] is another"
     for number, moments in found["state"].items():
         if type(number) is not int or number not in range(len(weights)):
-            return f"the optimiser knows a parameter {number!r} that it should not"
+            return f"the optimiser knows a parameter {shown(repr(number), 40)} that it should not"
         if not isinstance(moments, dict) or moments.keys() != MOMENTS:
             return f"the optimiser does not know of parameter {number} what it should"
         for name, value in moments.items():

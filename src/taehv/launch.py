@@ -282,7 +282,7 @@ def work(main: Callable[[], None]) -> None:
         if "TORCHELASTIC_ERROR_FILE" in os.environ:
             get_error_handler().record_exception(error)
         else:
-            print(f"error: {error}", file=sys.stderr)
+            print(f"error: {shown(str(error))}", file=sys.stderr)
         sys.exit(1)
 
 

@@ -119,11 +119,7 @@ class KaggleSource:
         try:
             with reading(path):
                 names = read_csv(path, header=None, nrows=1, dtype=str).iloc[0]
-                table = read_csv(
-                    path,
-                    usecols=lambda c: c in VIDEOS.columns,
-                    dtype={"lab_id": str, "behaviors_labeled": str},
-                )
+                table = read_csv(path, dtype={"lab_id": str, "behaviors_labeled": str})
         except pd.errors.ParserError as error:
             raise InputError(f"{path} is not a valid CSV file ({' '.join(str(error).split())})") from None
         except pd.errors.EmptyDataError:
@@ -131,7 +127,7 @@ class KaggleSource:
         twice = names[names.duplicated() & names.isin(VIDEOS.columns)]
         if len(twice):
             raise InputError(f"{path} has two columns {twice.iloc[0]}: remove one of them")
-        table = checked(VIDEOS, table, path)
+        table = checked(VIDEOS, table[[c for c in table.columns if c in VIDEOS.columns]], path)
         for lab in table["lab_id"].unique():
             if not _is_name(lab):
                 raise InputError(

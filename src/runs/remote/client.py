@@ -178,7 +178,7 @@ def _reader(volume: Volume, key: str, name: str) -> Callable[[], Note | None]:
 
 
 def warn(error: RunError) -> None:
-    print(f"warning: {error}", file=sys.stderr, flush=True)
+    print(f"warning: {shown(str(error))}", file=sys.stderr, flush=True)
 
 
 def running_call(notes: list[Note]) -> str | None:
