@@ -26,6 +26,7 @@ from runs.cores import available_cores
 from runs.hardware import choose_device
 from runs.launcher import leads
 from runs.parameters import check_names, keys, parse, yaml_value
+from runs.text import shown
 from taehv import annotate, annotations
 from taehv.clips import clips
 from taehv.params import (
