@@ -14,6 +14,7 @@ from runs import RunError, memory
 from runs.atomic import atomic_file
 from runs.launcher import leads
 from runs.signals import reader_may_leave, terminated_as_interrupted
+from runs.text import shown
 
 SAMPLE = Path("data/raw/sample")
 STORE = Path("data/store")
@@ -38,9 +39,10 @@ WRITE_REFUSED = ("requested and", "unexpected pos", "PytorchStreamWriter", "I/O 
 BACK = "git restore --staged --worktree params.yaml dvc.lock metrics"
 
 
-def run(main: Callable[[], None]) -> None:
+def run(main: Callable[[], None], less_memory: str | None = None) -> None:
     """Runs a stage. Wrong input, a failed write, too little memory, Ctrl-C: one line and a status above 0.
 
+    less_memory: which parameters let the stage take less, if any do.
     Under `dvc exp run` params.yaml is by then the experiment's, so the line names the way back.
     """
     terminated_as_interrupted()
@@ -49,7 +51,7 @@ def run(main: Callable[[], None]) -> None:
             main()
     except (InputError, RunError) as error:
         back = f"; back to the last commit: {BACK}" if in_experiment() else ""
-        sys.exit(f"error: {error}{back}" if leads() else 1)  # of several processes one says it
+        sys.exit(f"error: {shown(str(error))}{back}" if leads() else 1)  # of several processes one says it
     except KeyboardInterrupt:
         if leads():
             print(
@@ -58,10 +60,10 @@ def run(main: Callable[[], None]) -> None:
             )
         sys.exit(130)
     except Exception as error:
-        fault = memory.sentence(error) if memory.refused(error) else fault_of_files(error)
+        fault = memory.sentence(error, less_memory) if memory.refused(error) else fault_of_files(error)
         if fault is None or os.environ.get("MABE_TRACEBACK"):
             raise
-        sys.exit(f"error: {fault} (MABE_TRACEBACK=1 shows where)")
+        sys.exit(f"error: {shown(fault)} (MABE_TRACEBACK=1 shows where)")
 
 
 def in_experiment() -> bool:

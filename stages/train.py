@@ -18,7 +18,7 @@ from runs import RunError
 from runs.atomic import atomic_dir
 from runs.checkpoints import run_key
 from runs.content import contents
-from runs.job import Job
+from runs.job import Job, NoRecord, OnEpoch
 from runs.launcher import launch, launched, leads
 from stages.common import DETAILS, FEATURES, LABELS, LIVE, METRICS, RUNS, STORE, TRAINED, run, write_json
 from stages.compute import carry_out
@@ -40,7 +40,14 @@ def main() -> None:
     code = sorted(Path(mabe.__file__).parent.rglob("*.py"))
     digests = {name: content.digest for name, content in contents(INPUTS).items()}
     key = run_key({"params": settings, "inputs": digests}, code)
-    work = Job(key=key, label=compute.version, target="mabe.job:run", params=settings, inputs=INPUTS)
+    work = Job(
+        key=key,
+        label=compute.version,
+        target="mabe.job:run",
+        params=settings,
+        inputs=INPUTS,
+        outputs=job.OUTPUTS,
+    )
 
     if compute.processes > 1 and not launched():
         launch(compute.processes, "stages.train")
@@ -52,12 +59,7 @@ def main() -> None:
     streamed: list[job.Record] = []
     with atomic_dir(TRAINED) as trained, atomic_dir(LIVE) as curves:
         with Live(str(curves), save_dvc_exp=False, dvcyaml=None) as live:
-
-            def on_epoch(record: job.Record) -> None:
-                streamed.append(record)
-                log(live, record)
-
-            result, usd_per_hour = carry_out(work, compute, trained, on_epoch)
+            result, usd_per_hour = carry_out(work, compute, trained, taker(live, streamed, settings))
             check_result(result, settings, key)
         if streamed != result["history"]:  # an epoch was trained twice, after a crash, or its record was lost
             with Live(str(curves), save_dvc_exp=False, dvcyaml=None) as live:
@@ -78,6 +80,18 @@ def check_result(result: dict[str, Any], settings: dict[str, Any], key: str) -> 
             f"the result of run {key[:12]} is none of a training ({fault}): "
             f"`python -m runs clean {key[:12]}` removes it from Modal"
         )
+
+
+def taker(live: Live, streamed: list[job.Record], settings: dict[str, Any]) -> OnEpoch:
+    """What takes the epochs' records, `streamed` and logged: of a run on Modal, others may have written some."""
+
+    def take(record: job.Record) -> None:
+        if fault := job.fault_of_record(record, settings):
+            raise NoRecord(f"an epoch's record in the log is none of this run's ({fault}): it is left out")
+        log(live, record)
+        streamed.append(record)
+
+    return take
 
 
 def log(live: Live, record: job.Record) -> None:
@@ -113,4 +127,4 @@ def summary(result: dict[str, Any], usd_per_hour: float | None) -> dict[str, flo
 
 
 if __name__ == "__main__":
-    run(main)
+    run(main, less_memory="set batch_size lower or accumulation_steps higher")

@@ -82,11 +82,18 @@ def last_line(stderr):
         ({"class_weights": [1.0, 2.0]}, "class_weights has 2 numbers but num_classes is 4"),
         ({"learning_rate": float("nan")}, "learning_rate is nan but must be a finite number"),
         ({"device": "tpu"}, "device is 'tpu'"),
+        ({"data_dir": "x" * 5000}, "data_dir is 'xxxxxxxxxx"),
+        ({"data_dir": "a/" + "x" * 300}, "but must be a path of at most 1,000 characters"),
+        ({"data_dir": "a\nb\x1b[2J"}, "data_dir is 'a\\nb\\x1b[2J' but must be a path"),
+        ({"split_file": "x/" * 2500}, "split_file is 'x/x/x/"),
+        ({"split_file": "/dev/zero"}, "split_file /dev/zero is no file"),
     ],
 )
 def test_check_refuses_parameters(tmp_path, failure, changes, says):
     folder = make(tmp_path / "workspace", **changes)
-    assert says in failure(folder, "check")
+    said = failure(folder, "check")
+    assert says in said
+    assert len(said) < 300
     assert not (folder / "data").exists()
 
 

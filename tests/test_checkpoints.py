@@ -208,5 +208,56 @@ def test_an_optimisers_state_is_that_of_its_parameters():
     assert "parameter 1 has another shape" in unlike_optimiser(stepped((2, 3), (5,)).state_dict(), optimiser)
     found = optimiser.state_dict()
     assert "a parameter 7" in unlike_optimiser(found | {"state": {7: found["state"][0]}}, optimiser)
-    assert "a parameter 0" in unlike_optimiser(found | {"state": {0: {"step": torch.ones(())}}}, optimiser)
+    assert "of parameter 0" in unlike_optimiser(found | {"state": {0: {"step": torch.ones(())}}}, optimiser)
     assert unlike_optimiser({"state": 3}, optimiser) is not None
+
+
+def moments(**changes):
+    return {"step": torch.ones(()), "exp_avg": torch.ones(2, 3), "exp_avg_sq": torch.ones(2, 3)} | changes
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"param_groups": [{"params": [0]}]},
+        {"param_groups": [{"params": 3}]},
+        {"param_groups": 3},
+        {"group": {"lr": "x"}},
+        {"group": {"lr": torch.ones(2)}},
+        {"group": {"betas": 0.9}},
+        {"group": {"betas": (0.9, "x")}},
+        {"group": {"betas": (0.9, 2.0)}},
+        {"group": {"eps": None}},
+        {"group": {"amsgrad": True}},
+        {"group": {"capturable": True}},
+        {"group": {"fused": "yes"}},
+        {"group": {"params": [torch.tensor([0, 1])]}},
+        {"group": {"params": [0.0]}},
+        {"group": {"params": [False]}},
+        {"state": {torch.tensor([0, 1]): moments()}},
+        {"state": {"0": moments()}},
+        {"state": {False: moments()}},
+        {"state": {0: moments(exp_avg=torch.ones(()))}},
+        {"state": {0: moments(exp_avg_sq=torch.ones(3, 2))}},
+        {"state": {0: moments(exp_avg=torch.ones(2, 3, dtype=torch.complex64))}},
+        {"state": {0: moments(exp_avg=torch.ones(2, 3, dtype=torch.int64))}},
+        {"state": {0: moments(exp_avg=torch.ones(2, 3).to_sparse())}},
+        {"state": {0: moments(exp_avg=torch.ones(2, 3, device="meta"))}},
+        {"state": {0: moments(step=torch.ones(2, 3))}},
+        {"state": {0: moments(step=torch.tensor(float("nan")))}},
+        {"state": {0: moments(step=1)}},
+        {"state": {0: moments(more=torch.ones(()))}},
+    ],
+)
+def test_a_foreign_optimisers_state_is_refused_before_a_step_stumbles_over_it(change):
+    weight = torch.ones(2, 3, requires_grad=True)
+    optimiser = torch.optim.AdamW([weight], fused=True)
+    own = optimiser.state_dict() | {"state": {0: moments()}}
+    assert unlike_optimiser(own, optimiser) is None
+    (group,) = own["param_groups"]
+    other_machine = {"param_groups": [group | {"fused": False, "foreach": None}]}
+    assert unlike_optimiser(own | other_machine, optimiser) is None
+    if "group" in change:
+        change = {"param_groups": [group | change["group"]]}
+    assert "the optimiser" in unlike_optimiser(own | change, optimiser)
+    assert "\n" not in unlike_optimiser(own | change, optimiser)

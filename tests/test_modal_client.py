@@ -447,6 +447,8 @@ def test_commands_need_no_container(site):
     assert "has no checkpoint epoch-0003.pt" in site.runs("fetch", key[:8], "epoch-0003.pt", fails=True)
     site.runs("fetch", key[:8], "--output", "--to", "outputs")
     assert same(site.work / "outputs", site.work / "output")
+    site.runs("fetch", key[:8], "--output")  # into a folder of its own
+    assert same(site.work / "fetched" / key[:12], site.work / "output")
 
     assert "there is no run zzz" in site.runs("logs", "zzz", fails=True)
     before = site.stored

@@ -1,20 +1,30 @@
 """What others may have left on the Volume, in a log or in a note: refused or left out in a sentence, never followed."""
 
+import contextlib
+import dataclasses
+import hashlib
 import json
 import re
 from datetime import UTC, datetime
 
 import pytest
+import workspace
+from dvclive import Live
 
+import mabe.params
 from runs import RunError
-from runs.remote import calls, client, records, volume
+from runs.job import Job
+from runs.remote import Machine, calls, client, records, volume
 from runs.remote.calls import Outcome
-from runs.remote.records import Damaged, File, Note, parsed, shown
+from runs.remote.records import Damaged, File, Note, parsed
+from runs.text import shown
+from stages import train
 
 SHA = "0" * 64
 FILE = {"size": 3, "sha256": SHA}
 NOTE = {"call_id": "fc-1", "app_id": "ap-" + "1" * 22, "label": "v5", "gpu": None}
-RECORD = {"epoch": 1, "lr": 0.1, "train": {"loss": 1.0}}
+SCORES = {"loss": 1.0, "f1_macro": 0.5}
+RECORD = {"epoch": 1, "lr": 0.1, "seconds": 2, "train": SCORES, "val": SCORES}
 DONE = {"label": "v5", "gpu": "A10", "result": {"history": [RECORD]}, "files": {"more/best.pt": FILE}}
 
 
@@ -94,6 +104,14 @@ def test_a_note_has_ids_and_words(change):
         "a/" * 300 + "x",
         "\u202egnp.exe",
         "\ud800",
+        ".git/config",
+        "a/.git/hooks/post-checkout",
+        ".GIT/config",
+        ".dvc/config.local",
+        "...",
+        "a.part",
+        "a.PART",
+        "a.part/b",
     ],
 )
 def test_a_name_that_may_lead_elsewhere_is_refused(name):
@@ -236,3 +254,80 @@ def test_links_lead_nothing_out_of_the_target(tmp_path, monkeypatch):
     with pytest.raises(RunError, match="does not match its checksum"):
         Served(b"abc").download("k", {"a": File(**FILE)}, "output", target)
     assert list(outside.iterdir()) == []
+
+
+def test_a_file_of_ours_is_never_overwritten(tmp_path, monkeypatch):
+    monkeypatch.setattr(volume, "_get", lambda url, length: pytest.fail("fetched"))
+    (tmp_path / "params.yaml").write_text("ours")
+    for name in ("params.yaml", "folder"):
+        (tmp_path / "folder").mkdir(exist_ok=True)
+        with pytest.raises(RunError, match=f"{name} is there and another file: remove it, or name another"):
+            Served(b"abc").download("k", {name: File(**FILE)}, "output", tmp_path)
+    assert (tmp_path / "params.yaml").read_text() == "ours"
+
+
+def test_only_what_was_fetched_before_counts_as_there(tmp_path, monkeypatch):
+    """Other files in the target make no room."""
+    monkeypatch.setattr(volume.shutil, "disk_usage", lambda path: type("Usage", (), {"free": 1}))
+    (tmp_path / "other").write_bytes(bytes(100))
+    with pytest.raises(RunError, match="make room"):
+        Served(b"abc").download("k", {"a": File(**FILE)}, "output", tmp_path)
+    monkeypatch.setattr(volume, "_get", lambda url, length: [b"abc"])
+    (tmp_path / "a.part").write_bytes(b"xx")
+    sha = hashlib.sha256(b"abc").hexdigest()
+    Served(b"abc").download("k", {"a": File(size=3, sha256=sha)}, "output", tmp_path)
+    assert (tmp_path / "a").read_bytes() == b"abc"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a", "other"]
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"epoch": 1},
+        {"epoch": 1, "train": {"loss": [1]}},
+        RECORD | {"train": {"loss": [1]}},
+        RECORD | {"train": 5},
+        RECORD | {"train": {"loss": "1", "f1_macro": 0.5}},
+        RECORD | {"val": SCORES | {"more": 1.0}},
+        RECORD | {"lr": True},
+        RECORD | {"lr": 10**400},
+        RECORD | {"epoch": 10**21},
+        RECORD | {"epoch": 4},
+    ],
+)
+def test_a_record_of_another_kind_is_left_out_and_the_next_is_taken(tmp_path, monkeypatch, capsys, wrong):
+    monkeypatch.chdir(workspace.make(tmp_path / "w", epochs=3, eval_metrics=["f1_macro"]))
+    settings = dataclasses.asdict(mabe.params.load(mabe.params.TrainParams))
+    streamed = []
+    with Live(str(tmp_path / "live"), save_dvc_exp=False, dvcyaml=None) as live:
+        followed = client.Followed(train.taker(live, streamed, settings))
+        for record in (wrong, RECORD, wrong, RECORD | {"epoch": 2}, wrong, RECORD | {"epoch": 3}):
+            followed.take(f"{calls_event()}{json.dumps(record)}")
+    assert [record["epoch"] for record in streamed] == [1, 2, 3]
+    losses = (tmp_path / "live/plots/metrics/train/loss.tsv").read_text().splitlines()
+    assert [line.split("\t")[-2:] for line in losses[1:]] == [["1", "1.0"], ["2", "1.0"], ["3", "1.0"]]
+    said = capsys.readouterr().err
+    assert 0 < said.count("warning: an epoch's record in the") <= 3
+    assert max(map(len, said.splitlines())) < 300
+
+
+class Finished(Served):
+    """A Volume with a run that is done and lists the outputs `names`."""
+
+    def __init__(self, names):
+        self.names = names
+
+    def read(self, key, name, shape):
+        return shape(DONE | {"files": dict.fromkeys(self.names, FILE)})
+
+
+@pytest.mark.parametrize("names", [(), ("best.pt",), ("best.pt", "last.pt", "sitecustomize.py")])
+def test_a_run_that_lists_other_outputs_is_refused(tmp_path, monkeypatch, names):
+    monkeypatch.setattr(client, "Volume", lambda: Finished(names))
+    monkeypatch.setattr(client, "sentences", contextlib.nullcontext)
+    outputs = frozenset({"best.pt", "last.pt"})
+    job = Job(key="k1", label="v1", target="a:b", params={}, inputs={}, outputs=outputs)
+    machine = Machine(gpu=None, cores=None, memory_mb=None, timeout_s=1, retries=0)
+    with pytest.raises(RunError, match=r"lists the outputs .* but leaves best\.pt, last\.pt: `python -m"):
+        client.carry_out(job, machine, tmp_path / "out", on_epoch=print)
+    assert not (tmp_path / "out").exists()

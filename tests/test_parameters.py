@@ -5,6 +5,7 @@ from dataclasses import fields
 from pathlib import Path
 
 import pytest
+from dvc.utils.serialize import load_yaml
 from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
@@ -41,6 +42,28 @@ def test_a_file_that_is_no_yaml_of_ours(tmp_path, text, says):
     assert says in str(error.value)
     assert "\n" not in str(error.value)
     assert len(str(error.value)) < 400
+
+
+VALUES = """0 7 -7 +7 010 -010 0010 08 09 0o17 -0o17 0O17 0b101 0x1F -0x1f 1_000 1__0 190:20:30 1:30 1:30.5 1.5 -1.5
++1.5 1. .5 -.5 .5e+3 .5e3 1e5 1E5 1e-05 1e+5 -1e5 1.5e3 1.5e-3 1_0.5_0 1_0e2 .inf -.inf +.inf .INF .nan .NaN .NAN inf
+nan 1e 1e+ e5 0.0 00.5 01.5 1.2.3 0x 0b 0o 0xg true True TRUE false False FALSE tRUE yes no on off Yes NO y n ~ null
+Null NULL none None '010' "1" v1 - 2026-01-02 12e03 +12e03 1,000 1.0e 5. -0 -0.0 +0 0_7 07_7 1_ 0b1_0"""
+
+
+@pytest.mark.parametrize("text", VALUES.split())
+def test_a_value_is_what_dvc_reads(tmp_path, text):
+    """Else a stage would compute with another number than DVC tracks and shows."""
+    path = tmp_path / "params.yaml"
+    path.write_text(f"a: {text}\nb: [{text}]\n" if text != "-" else "a: '-'\n")
+    try:
+        theirs = load_yaml(path)
+    except Exception:
+        with pytest.raises(InputError):
+            read_yaml(path)
+        return
+    ours = read_yaml(path)
+    assert repr(ours) == repr(theirs)  # nan is no nan, and 1 is no 1.0
+    assert [type(value) for value in ours.values()] == [type(value) for value in theirs.values()]
 
 
 def test_a_byte_order_mark_is_no_part_of_the_first_key(tmp_path):

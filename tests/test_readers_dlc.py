@@ -82,6 +82,27 @@ def test_extent_counts_from_the_first_index_and_survives_long_files(tmp_path):
     assert (table.first_frame, len(table.xy)) == (5, 69_995)
 
 
+@pytest.mark.parametrize("blank", ["", " ", "   ", "\t", " \r"])
+def test_lines_without_a_cell_are_none(tmp_path, blank):
+    """Spreadsheets and editors leave some, at the end and elsewhere; the extent and the rows must agree."""
+    rows = [f"{i},{i + 0.5},2,0.5{',' * 9}" for i in range(5, 25)]
+    path = tmp_path / "x.csv"
+    path.write_text(dlc_text(rows))
+    plain = dlc.read(path)
+    path.write_text(dlc_text([blank, *rows[:9], blank, *rows[9:], blank, blank]))
+    assert dlc.extent(path) == (5, 20)
+    table = dlc.read(path)
+    assert table.first_frame == 5
+    np.testing.assert_array_equal(table.xy, plain.xy)
+
+
+def test_frame_numbers_in_quotes(tmp_path):
+    path = tmp_path / "x.csv"
+    path.write_text(dlc_text([f'"{i}",1,2,0.5{"," * 9}' for i in range(5, 25)]))
+    assert dlc.extent(path) == (5, 20)
+    assert (dlc.read(path).first_frame, len(dlc.read(path).xy)) == (5, 20)
+
+
 @pytest.mark.parametrize(
     ("rows", "says"),
     [

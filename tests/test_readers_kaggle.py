@@ -1,6 +1,7 @@
 """The competition's layout, read from files of a few rows."""
 
 import json
+import os
 from pathlib import Path
 
 import numpy as np
@@ -416,6 +417,110 @@ def test_frame_numbers_of_a_clip_that_wrapped_around_are_refused(tmp_path):
     rows = [(int(f), m, "nose", 1 + m, 2.0) for f in frames for m in (1, 2)]
     write_video(tmp_path, rows=rows)
     with pytest.raises(InputError, match=r"1\.parquet: video_frame goes on at 0 after 65535"):
+        read_only(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("lacks", "order"),
+    [((65_535,), "by frame"), ((0,), "by mouse"), ((65_530, 65_535, 0, 1, 2), "by mouse"), ((), "by frame")],
+)
+def test_a_clip_that_wrapped_around_is_refused_though_a_track_lacks_frames_there(tmp_path, lacks, order):
+    frames = np.r_[40_000:65_536, 0:40_000]
+    rows = [(int(f), m, "nose", 1 + m, 2.0) for f in frames for m in (1, 2) if m == 1 or f not in lacks]
+    rows = [row for row in rows if row[0] != 65_534]  # nobody is there
+    if order == "by mouse":
+        rows.sort(key=lambda row: row[1])
+    write_video(tmp_path, rows=rows)
+    with pytest.raises(InputError, match=r"1\.parquet: video_frame goes on at \d after 655\d\d;"):
+        read_only(tmp_path)
+
+
+def test_a_clip_of_which_the_last_number_is_absent_is_refused(tmp_path):
+    frames = np.r_[200:254, 1:90]  # uint8
+    write_video(tmp_path, rows=[(int(f), 1, "nose", 1.0, 2.0) for f in frames])
+    with pytest.raises(InputError, match="video_frame goes on at 1 after 253"):
+        read_only(tmp_path)
+
+
+def test_tracks_one_after_the_other_may_go_back_within_their_half(tmp_path):
+    """Two frames exchanged are no wrap, nor are tracks in disorder beside one that goes back far."""
+    frames = [*range(1000), 1001, 1000, *range(1002, 65_536)]
+    write_video(tmp_path, rows=[(f, 1, "nose", 1.0, 2.0) for f in frames])
+    assert read_only(tmp_path).frames == 65_536
+
+
+def test_the_extent_is_that_of_the_column_though_others_have_parts(tmp_path):
+    path = write_video(tmp_path, rows=[(f, 1, "nose", 1.0, 2.0) for f in range(5, 25)])
+    table = pq.read_table(path)
+    odd = pa.array([{"first": 0, "video_frame": 1000}] * len(table))
+    pq.write_table(table.add_column(0, "note", odd), path)
+    recording = read_only(tmp_path)
+    assert (recording.first_frame, recording.frames) == (5, 20)
+
+
+@pytest.mark.parametrize("first", [2**31 - 1, 2**31, 2**40])
+def test_frame_numbers_that_no_video_has_are_refused(tmp_path, first):
+    path = write_video(tmp_path, rows=[(f, 1, "nose", 1.0, 2.0) for f in range(2)])
+    table = pq.read_table(path)
+    late = pa.array([first, first + 1], pa.int64())
+    pq.write_table(table.set_column(0, "video_frame", late), path)
+    source = KaggleSource(tmp_path, get_it="get it")
+    (entry,) = source.entries()
+    with pytest.raises(
+        InputError, match=rf"1\.parquet: frame numbers run to {first + 1}, beyond {2**31 - 1};"
+    ):
+        source.extent(entry)
+
+
+@pytest.mark.parametrize(
+    "lab", ["../../../evil", "a/b", "a\\b", "/tmp", ".", "..", ".git", "a\x1b[2J", "a\u202eb", "x" * 201]
+)
+def test_a_laboratorys_name_is_that_of_a_folder(tmp_path, lab):
+    """Plots are called by it."""
+    write_video(tmp_path / "data")
+    listing = tmp_path / "data/train.csv"
+    listing.write_text(listing.read_text().replace("LabA", lab))
+    with pytest.raises(InputError, match=r"train\.csv: lab_id .* is no name of a folder") as told:
+        KaggleSource(tmp_path / "data", get_it="").entries()
+    assert str(told.value).isprintable()
+
+
+def test_a_cell_too_many_or_too_few_in_a_table(tmp_path):
+    write_video(tmp_path)
+    listing = tmp_path / "train.csv"
+    head, *rows = listing.read_text().splitlines()
+    listing.write_text("\n".join([head, *(f"{row}," for row in rows)]) + "\n")
+    assert read_only(tmp_path).id == "LabA/1"  # nothing is in it
+    listing.write_text("\n".join([head, *(row.replace("LabA,1", "LabA,,1") for row in rows)]) + "\n")
+    with pytest.raises(InputError, match=r"train\.csv.*its rows have more cells than its first line"):
+        read_only(tmp_path)
+    listing.write_text("\n".join([head, *(row.replace("LabA,1", "LabA,") for row in rows)]) + "\n")
+    with pytest.raises(InputError, match=r"train\.csv: row 0, counted from 0, has no video_id"):
+        read_only(tmp_path)
+
+
+def test_an_annotation_without_a_frame_number_or_with_fractions(tmp_path):
+    path = write_bouts(tmp_path / "a.parquet", [(1, 2, "attack", 0, 1), (1, 2, "attack", 3, 4)])
+    table = pq.read_table(path)
+    pq.write_table(table.set_column(4, "stop_frame", pa.array([40, None], pa.int32())), path)
+    with pytest.raises(InputError, match=r"a\.parquet: row 1, counted from 0, has no stop_frame; correct"):
+        read_annotation(path)
+    pq.write_table(table.set_column(4, "stop_frame", pa.array([40.0, 41.0])), path)
+    with pytest.raises(
+        InputError, match=r"a\.parquet: column stop_frame is float64 but must be a whole number"
+    ):
+        read_annotation(path)
+
+
+def test_a_pipe_in_place_of_a_file_does_not_hang(tmp_path):
+    path = write_video(tmp_path)
+    path.unlink()
+    os.mkfifo(path)
+    with pytest.raises(InputError, match=r"1\.parquet is no file"):
+        read_only(tmp_path)
+    (tmp_path / "train.csv").unlink()
+    os.mkfifo(tmp_path / "train.csv")
+    with pytest.raises(InputError, match=r"train\.csv is no file"):
         read_only(tmp_path)
 
 

@@ -66,6 +66,15 @@ def test_prints_the_report(files, capsys):
         ("", "not a readable CSV file"),
         ('a,b\n1,2,3\n1,"', "not a readable CSV file"),
         ("a,b\n1,2\n", "Submission is missing column video_id"),
+        (
+            SUBMISSION.to_csv(index=False).replace(",attack", ",,attack"),
+            "its rows have more cells than its first line",
+        ),
+        (SUBMISSION.to_csv(index=False).replace(",100\n", ",\n"), "has a row without stop_frame: row 1"),
+        (
+            SUBMISSION.assign(stop_frame=[10.0, 100.0]).to_csv(index=False),
+            "must hold whole numbers: row 0, counted from 0, holds 10.0, which must be written without a fraction",
+        ),
         (SUBMISSION.iloc[:0].to_csv(index=False), "Missing solution or submission data"),
         (SUBMISSION.assign(start_frame=500).to_csv(index=False), "start_frame is after stop_frame"),
         (
@@ -155,6 +164,17 @@ def test_bytes_that_are_no_text(files, capsys):
     (files / "other.csv").write_bytes(b"video_id\n\xff\xfe\x00")
     assert run(files, "other.csv") == 1
     assert "not a readable CSV file" in capsys.readouterr().err
+
+
+def test_control_characters_are_spelt_out(files, capsys):
+    odd = "Short\x1b[2JLab"
+    SOLUTION.replace("ShortLab", odd).to_csv(files / "odd.csv", index=False)
+    SUBMISSION.assign(action=odd).to_csv(files / "other.csv", index=False)
+    assert run(files, "other.csv", "odd.csv") == 0
+    output = capsys.readouterr()
+    assert "\x1b" not in output.out + output.err
+    assert r"Short\x1b[2JLab" in output.out
+    assert r"Short\x1b[2JLab" in output.err
 
 
 def test_directory_in_place_of_a_file(files, capsys):

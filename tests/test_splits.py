@@ -1,9 +1,12 @@
+import os
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 import pytest
 
 from mabe.errors import InputError
-from mabe.splits import assign
+from mabe.splits import assign, read
 
 
 def recordings(**labs: int) -> pd.DataFrame:
@@ -98,6 +101,19 @@ def test_wrong_split_files(tmp_path, change, says):
     path = split_file(tmp_path, {k: v for k, v in rows.items() if v})
     with pytest.raises(InputError, match=says):
         held_out(table, split_file=path)
+
+
+def test_a_split_file_that_is_no_file_does_not_hang(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    for path in (tmp_path / "pipe", Path("/dev/zero"), tmp_path):
+        with pytest.raises(InputError, match=f"split_file {path} is no file"):
+            read(path)
+
+
+def test_rows_with_a_cell_too_many_are_told(tmp_path):
+    (tmp_path / "s.csv").write_text("recording,split\nA/1,,train\nA/2,,val\n")
+    with pytest.raises(InputError, match="its rows have more cells than its first line"):
+        read(tmp_path / "s.csv")
 
 
 def test_unreadable_split_files(tmp_path):

@@ -33,6 +33,7 @@ from mabe.readers.tables import BOUTS, MANIFEST
 from mabe.recordings import BOUT_COLUMNS, INTERPOLATED, MANIFEST_COLUMNS, MISSING, SETS, to_video_frames
 from mabe.skeleton import MAX_MICE, SLOTS
 from mabe.splits import assign
+from mabe.table_files import write_table
 from runs.cores import available_cores
 
 Arrays = dict[str, Callable[[int, np.ndarray], None]]
@@ -114,9 +115,9 @@ def ingest(
 
     written.sort(key=lambda w: (SETS.index(w.place.entry.set), w.place.start))
     manifest = _manifest(written, params, left_out=quarantined)
-    manifest.to_parquet(out / "manifest.parquet", index=False)
+    write_table(manifest, out / "manifest.parquet")
     bouts, bout_metrics = _bouts(written)
-    bouts.to_parquet(out / "bouts.parquet", index=False)
+    write_table(bouts, out / "bouts.parquet")
     stops = {
         w.row["recording"]: int(w.bouts["stop_frame"].max())
         for w in written

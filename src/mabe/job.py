@@ -4,6 +4,7 @@ It knows neither where it runs nor what started it: paths, a device and callback
 """
 
 import json
+import math
 import shutil
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -19,9 +20,12 @@ from mabe.recordings import Store
 from mabe.train import Record, TrainData, TrainResult, fault_of_epochs, like_history, train
 from runs.checkpoints import Checkpoints, unlike
 from runs.processes import join
+from runs.text import shown
 
 INPUTS = ("features.npy", "normalisation.json", "labels.npy", "classes.json", "manifest.parquet")
 """Names of a run's input files."""
+OUTPUTS = frozenset({"best.pt", "last.pt", "normalisation.json"})
+"""Names of the files that a run leaves."""
 
 
 def run(
@@ -108,6 +112,19 @@ def fault_of(result: dict[str, Any], params: Mapping[str, Any]) -> str | None:
     fault = unlike(result, like) or fault_of_epochs(result["history"], result["best_epoch"])
     if fault is None and result["epochs_run"] != len(result["history"]):
         return f"it has {len(result['history'])} of {result['epochs_run']} epochs"
+    if fault is None and (result["epochs_run"] < 1 or result["processes"] < 1):
+        return "nothing trained"
+    if fault is None and not all(math.isfinite(v) for v in result.values() if isinstance(v, float)):
+        return "its times or its memory are no numbers"
+    return fault
+
+
+def fault_of_record(record: dict[str, Any], params: Mapping[str, Any]) -> str | None:
+    """Why an epoch's record that comes from elsewhere is none of `run` with `params`; None if it may be one."""
+    settings = parameters.parse(parameters.TrainParams, dict(params))
+    fault = unlike(record, like_history(settings).like)
+    if fault is None and not 1 <= record["epoch"] <= settings.epochs_at_most:
+        return f"it is of epoch {shown(str(record['epoch']), 40)} of {settings.epochs_at_most}"
     return fault
 
 

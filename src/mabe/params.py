@@ -36,6 +36,18 @@ FEEDS = ("auto", "device", "coordinates", "stream")
 METRIC_NAMES = ("accuracy", "f1_macro", "precision", "recall")
 
 
+_PATH = "a path of at most 1,000 characters, each part of at most 255 bytes, without line breaks or the like"
+
+
+def _is_path(value: str) -> bool:
+    """Whether a file system may have such a path."""
+    return (
+        0 < len(value) <= 1000
+        and value.isprintable()
+        and all(len(part.encode()) <= 255 for part in value.split("/"))
+    )
+
+
 @dataclass(frozen=True, kw_only=True)
 class SimulateParams:
     """The built-in sample: a simulated data set in the competition's layout."""
@@ -52,9 +64,9 @@ class SimulateParams:
 @dataclass(frozen=True, kw_only=True)
 class IngestParams:
     data_source: str = one_of(*DATA_SOURCES)
-    data_dir: str = rule(bool, "a path")
+    data_dir: str = rule(_is_path, _PATH)
     """Where the source's files are."""
-    split_file: str | None
+    split_file: str | None = rule(lambda v: v is None or _is_path(v), _PATH)
     """CSV with columns recording, split (train or val) that fixes the split by hand; without rows, or null, the
     split is drawn. The pipeline depends on the file, so there it is a path (conf/split_by_lot.csv has no rows)."""
     val_fraction: float = rule(lambda v: 0 < v < 1, "between 0 and 1")

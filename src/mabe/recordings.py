@@ -23,6 +23,7 @@ import numpy as np
 import pandas as pd
 
 from mabe.errors import InputError
+from mabe.table_files import read_table
 
 OBSERVED, INTERPOLATED, MISSING = 0, 1, 2
 SETS = ("train", "test")
@@ -119,7 +120,7 @@ class Store:
             raise InputError(
                 f"no recording store in {self.path} ({path.name} is missing): run `dvc repro ingest`"
             )
-        return pd.read_parquet(path)
+        return read_table(path)
 
     def _array(self, name: str) -> np.ndarray:
         path = self.path / f"{name}.npy"

@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from runs.text import shown
+
 Findings = dict[str, dict[str, str]]
 """Of each of FINDINGS that there is: the recordings or files, each with what is to be said of it (or nothing)."""
 
@@ -102,17 +104,12 @@ def lines(metrics: Mapping[str, Any], findings: Findings) -> list[str]:
         if not found or name in _WITHIN_UNLABELLED:
             continue
         named = [
-            _printable(f"{who} ({shorten(what, _WIDTH)})" if what else who)
+            shown(f"{who} ({shorten(what, _WIDTH)})" if what else who)
             for who, what in islice(found.items(), TOLD)
         ]
         more = f" and {len(found) - TOLD} more" if len(found) > TOLD else ""
         told.append(f"  {says}: {len(found)}: {'; '.join(named)}{more}")
     return told
-
-
-def _printable(text: str) -> str:
-    """A name of a file may hold a line break, or bytes that no terminal can show."""
-    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
 
 
 def labels_end_early(manifest: pd.DataFrame, last_stop: Mapping[str, int]) -> dict[str, str]:

@@ -9,7 +9,9 @@ from pathlib import Path
 import pandas as pd
 
 from mabe.metrics.competition import ignored, score_table
+from mabe.table_files import read_csv
 from runs.signals import reader_may_leave
+from runs.text import shown
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -36,10 +38,10 @@ def main(arguments: list[str] | None = None) -> int:
         solution, submission = _read(args.solution), _read(args.submission)
         table = score_table(solution, submission)
     except (ValueError, AssertionError) as error:
-        print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
+        print(f"error: {shown(' '.join(str(error).split()))}", file=sys.stderr)
         return 1
     if ignored(solution, submission).all():
-        print(f"warning: {why_nothing_counts(solution, submission)}", file=sys.stderr)
+        print(f"warning: {shown(why_nothing_counts(solution, submission))}", file=sys.stderr)
     print(report(table))
     return 0
 
@@ -50,8 +52,10 @@ def report(table: pd.DataFrame) -> str:
     rows = [("lab", "action", "tp", "fp", "fn", "F")]
     for lab, actions in table.groupby("lab_id"):
         for r in actions.itertuples():
-            rows.append((str(lab), str(r.action), str(r.tp), str(r.fp), str(r.fn), f"{r.f:.4f}"))
-        rows.append((str(lab), "(mean)", "", "", "", f"{labs[lab]:.4f}"))
+            rows.append(
+                (shown(str(lab)), shown(str(r.action)), str(r.tp), str(r.fp), str(r.fn), f"{r.f:.4f}")
+            )
+        rows.append((shown(str(lab)), "(mean)", "", "", "", f"{labs[lab]:.4f}"))
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     lines = []
     for row in rows:
@@ -93,7 +97,7 @@ def why_nothing_counts(solution: pd.DataFrame, submission: pd.DataFrame) -> str:
 
 def _read(path: Path) -> pd.DataFrame:
     try:
-        return pd.read_csv(path)
+        return read_csv(path)
     except OSError as error:
         raise ValueError(f"cannot read {path}: {error.strerror or error}") from error
     except ValueError as error:  # pandas' parser errors and undecodable bytes are ValueErrors

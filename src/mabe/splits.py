@@ -7,6 +7,7 @@ from pathlib import Path
 import pandas as pd
 
 from mabe.errors import InputError
+from mabe.table_files import read_csv
 
 
 def assign(
@@ -64,7 +65,9 @@ def _lot(seed: int, recording: str) -> bytes:
 
 def read(path: Path) -> pd.DataFrame:
     try:
-        table = pd.read_csv(path, dtype=str)
+        if path.exists() and not path.is_file():  # a pipe or a device would never end
+            raise InputError(f"split_file {path} is no file: correct split_file")
+        table = read_csv(path, dtype=str)
     except FileNotFoundError:
         raise InputError(f"there is no split_file {path}: correct split_file") from None
     except (OSError, UnicodeDecodeError, pd.errors.ParserError, pd.errors.EmptyDataError) as error:

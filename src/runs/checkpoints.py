@@ -7,7 +7,6 @@ epoch-0005.pt   the one before, in case the disk damages the newest
 
 import hashlib
 import json
-import re
 import sys
 import zipfile
 from collections.abc import Callable
@@ -21,8 +20,8 @@ from torch import Tensor
 from runs import RunError
 from runs.atomic import atomic_file
 from runs.signals import deferred
+from runs.text import CHECKPOINT, epoch_of, shown
 
-NAME = re.compile(r"epoch-\d+\.pt")
 MOMENTS = {"step", "exp_avg", "exp_avg_sq"}
 """What Adam and AdamW know of a parameter."""
 KEPT = 2  # newest checkpoints that stay on the disk
@@ -72,8 +71,8 @@ class Checkpoints:
 
     def paths(self) -> list[Path]:
         """The checkpoints on the disk, oldest first."""
-        found = (path for path in self.directory.glob("epoch-*.pt") if NAME.fullmatch(path.name))
-        return sorted(found, key=epoch_of)
+        found = (path for path in self.directory.glob("epoch-*.pt") if CHECKPOINT.fullmatch(path.name))
+        return sorted(found, key=lambda path: epoch_of(path.name))
 
     def latest(self, fault_of: Callable[[Any], str | None] = lambda state: None) -> dict[str, Any] | None:
         """The newest state that can be read, tensors on the CPU; None if there is none.
@@ -116,11 +115,6 @@ class Checkpoints:
         return path.read_text(errors="replace").strip()[:64] if path.exists() else None
 
 
-def epoch_of(path: Path) -> int:
-    """The epoch that a checkpoint's name gives."""
-    return int(path.stem.removeprefix("epoch-"))
-
-
 def damage(path: Path) -> str | None:
     """What is wrong with a checkpoint's file, None if nothing is: torch.load checks no checksums itself."""
     try:
@@ -151,8 +145,8 @@ class Each:
 def unlike(found: Any, like: Any, where: str = "it") -> str | None:
     """Where `found` has not the structure of `like`, None if it has it everywhere.
 
-    Structure: the keys of dicts, lengths of lists, shapes and types of tensors, types of values; of a type, its being
-    of that type. Values do not count.
+    Structure: the keys of dicts, lengths of lists and tuples, shapes and types of tensors, types of values; of a
+    type, its being of that type. Values do not count.
     """
     parts: list[tuple[str, Any, Any]] = []
     if isinstance(like, type):
@@ -160,38 +154,65 @@ def unlike(found: Any, like: Any, where: str = "it") -> str | None:
     elif isinstance(like, Each):
         same = isinstance(found, list)
         parts = [(f"{where}[{i}]", item, like.like) for i, item in enumerate(found)] if same else []
-    elif isinstance(like, list):
-        same = isinstance(found, list) and len(found) == len(like)
+    elif isinstance(like, list | tuple):
+        same = type(found) is type(like) and len(found) == len(like)
         parts = [(f"{where}[{i}]", found[i], item) for i, item in enumerate(like)] if same else []
     elif isinstance(like, Tensor):
-        same = isinstance(found, Tensor) and (found.shape, found.dtype) == (like.shape, like.dtype)
+        same = plain(found) and (found.shape, found.dtype) == (like.shape, like.dtype)
     elif isinstance(like, dict):
         same = isinstance(found, dict) and found.keys() == like.keys()
         parts = [(f"{where}[{name!r}]", found[name], like[name]) for name in like] if same else []
     else:
-        same = type(found) is type(like) or (type(like) is float and type(found) is int)
+        # JSON writes 1.0 as 1; an int that no float can hold is no such number.
+        same = type(found) is type(like) or (
+            type(like) is float and type(found) is int and abs(found) < 2**63
+        )
     if not same:
         return f"{where} is not what this run saves"
     return next((fault for name, a, b in parts if (fault := unlike(a, b, name)) is not None), None)
 
 
+def plain(value: Any) -> bool:
+    """Whether `value` is a tensor with a place in memory for each of its numbers: neither sparse nor without any."""
+    return isinstance(value, Tensor) and value.layout is torch.strided and not value.is_meta
+
+
 def unlike_optimiser(found: Any, optimiser: torch.optim.Optimizer) -> str | None:
     """Why `found` is no state of `optimiser`, an Adam or AdamW with one group of parameters; None if it is one."""
-    (group,) = optimiser.param_groups
-    weights = group["params"]
+    (group,) = optimiser.state_dict()["param_groups"]
+    weights = optimiser.param_groups[0]["params"]
     fault = unlike(found, {"state": dict, "param_groups": Each(dict)}, "the optimiser")
     if fault is not None:
         return fault
-    if [each.get("params") for each in found["param_groups"]] != [list(range(len(weights)))]:
+    if len(found["param_groups"]) != 1:
         return "the optimiser is of another model"
+    (settings,) = found["param_groups"]
+    if isinstance(settings.get("params"), list) and len(settings["params"]) != len(weights):
+        return "the optimiser is of another model"
+    # Which kernel computes a step (fused, foreach) is of the machine, and the rate of the epoch.
+    free = {"fused", "foreach"}
+    fault = unlike(
+        {name: value for name, value in settings.items() if name not in free},
+        {name: value for name, value in group.items() if name not in free},
+        "the optimiser's settings",
+    )
+    if fault is not None:
+        return fault
+    for name in free:
+        if not (settings.get(name) is None or isinstance(settings[name], bool)):
+            return f"the optimiser's settings[{name!r}] is not what this run saves"
+    for name in group.keys() - free - {"lr"}:
+        if settings[name] != group[name]:
+            return f"the optimiser's settings[{name!r}] is another"
     for number, moments in found["state"].items():
-        if (
-            number not in range(len(weights))
-            or not isinstance(moments, dict)
-            or not moments.keys() >= MOMENTS
-        ):
-            return f"the optimiser knows a parameter {number!r} that it should not"
-        for value in moments.values():
-            if not isinstance(value, Tensor) or value.shape not in (torch.Size(()), weights[number].shape):
-                return f"the optimiser's parameter {number} has another shape"
+        if type(number) is not int or number not in range(len(weights)):
+            return f"the optimiser knows a parameter {shown(repr(number), 40)} that it should not"
+        if not isinstance(moments, dict) or moments.keys() != MOMENTS:
+            return f"the optimiser does not know of parameter {number} what it should"
+        for name, value in moments.items():
+            shape = torch.Size(()) if name == "step" else weights[number].shape
+            if not plain(value) or value.shape != shape or not value.is_floating_point():
+                return f"the optimiser's parameter {number} has another shape or type ({name})"
+        if not moments["step"] >= 0:
+            return f"the optimiser's parameter {number} has no number of steps"
     return None

@@ -19,10 +19,9 @@ def refused(error: BaseException) -> bool:
     return isinstance(error, MemoryError) or any(sign in str(error) for sign in SIGNS)
 
 
-def sentence(error: BaseException) -> str:
-    """What to do about it, in one line."""
+def sentence(error: BaseException, less: str | None = None) -> str:
+    """What to do about it, in one line. less: which parameters let this work take less memory, if any do."""
     text = " ".join(str(error).split()) or type(error).__name__
-    return (
-        f"the memory does not suffice ({text}): close other programs, raise the limit (`ulimit -v`), or set "
-        "batch_size lower or accumulation_steps higher"
+    return f"the memory does not suffice ({text}): close other programs, or raise the limit (`ulimit -v`)" + (
+        "" if less is None else f", or {less}"
     )

@@ -21,7 +21,7 @@ T = TypeVar("T")
 
 
 class _Loader(yaml.SafeLoader):
-    """YAML with floats as DVC writes them: PyYAML alone reads 1e-05 (no dot) as text."""
+    """YAML 1.2 as DVC reads it; PyYAML's own is 1.1, where 010 is 8, 1:30 is 90, off is false and 1e-05 is text."""
 
     def construct_object(self, node: yaml.Node, deep: bool = False) -> Any:
         """Text that is not of its tag (`!!int abc`, a 13th month, 5000 digits) is a YAMLError with its place."""
@@ -34,17 +34,40 @@ class _Loader(yaml.SafeLoader):
             ) from None
 
 
-# As DVC, which follows YAML 1.2: of on, off, yes and no PyYAML alone makes true and false (`amp: off`).
+_TAG = "tag:yaml.org,2002:"
+_SCALARS = {
+    "bool": (r"true|True|TRUE|false|False|FALSE", "tTfF"),
+    "float": (
+        r"[-+]?[0-9][0-9_]*\.[0-9_]*(?:[eE][-+]?[0-9]+)?"
+        r"|[-+]?[0-9][0-9_]*[eE][-+]?[0-9]+"
+        r"|[-+]?\.[0-9_]+(?:[eE][-+][0-9]+)?"
+        r"|[-+]?\.(?:inf|Inf|INF)|\.(?:nan|NaN|NAN)",
+        "-+0123456789.",
+    ),
+    "int": (r"[-+]?(?:0b[01_]+|0o?[0-7_]+|[0-9_]+|0x[0-9a-fA-F_]+)", "-+0123456789"),
+}
+"""What a plain scalar is, and its first characters, as DVC's library for YAML 1.2 has them."""
 _Loader.yaml_implicit_resolvers = {
-    first: [(tag, text) for tag, text in resolvers if tag != "tag:yaml.org,2002:bool"]
+    first: [(tag, text) for tag, text in resolvers if tag.removeprefix(_TAG) not in _SCALARS]
     for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
 }
-_Loader.add_implicit_resolver(
-    "tag:yaml.org,2002:bool", re.compile(r"(true|True|TRUE|false|False|FALSE)$"), list("tTfF")
-)
-_Loader.add_implicit_resolver(
-    "tag:yaml.org,2002:float", re.compile(r"[-+]?\d+(\.\d*)?[eE][-+]?\d+$"), list("-+0123456789")
-)
+for _kind, (_text, _first) in _SCALARS.items():
+    _Loader.add_implicit_resolver(_TAG + _kind, re.compile(f"(?:{_text})$"), list(_first))
+
+
+def _int(loader: yaml.SafeLoader, node: yaml.ScalarNode) -> int:
+    digits = loader.construct_scalar(node).replace("_", "")
+    prefix = digits.lstrip("+-")[:2]
+    return int(digits, {"0b": 2, "0o": 8, "0x": 16}.get(prefix, 10))
+
+
+def _float(loader: yaml.SafeLoader, node: yaml.ScalarNode) -> float:
+    text = loader.construct_scalar(node).replace("_", "").lower()
+    return float(re.sub(r"\.(inf|nan)$", r"\1", text))
+
+
+_Loader.add_constructor(_TAG + "int", _int)
+_Loader.add_constructor(_TAG + "float", _float)
 
 
 def _unique_mapping(loader: yaml.SafeLoader, node: yaml.MappingNode) -> dict[Any, Any]:

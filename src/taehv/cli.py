@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from runs import InputError, RunError
 from runs.signals import reader_may_leave
+from runs.text import shown
 from taehv import commands, launch
 from taehv.params import PRESETS
 
@@ -88,7 +89,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         with reader_may_leave():
             arguments.handler(arguments)
     except (InputError, RunError, OSError) as error:
-        sys.exit(f"error: {' '.join(str(error).split())}")
+        sys.exit(f"error: {shown(' '.join(str(error).split()))}")
     except ModuleNotFoundError as error:
         if error.name is None or error.name.startswith(("taehv", "runs")):
             raise

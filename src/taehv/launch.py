@@ -26,6 +26,7 @@ from runs.cores import available_cores
 from runs.hardware import choose_device
 from runs.launcher import leads
 from runs.parameters import check_names, keys, parse, yaml_value
+from runs.text import shown
 from taehv import annotate, annotations
 from taehv.clips import clips
 from taehv.params import (
@@ -282,7 +283,7 @@ def work(main: Callable[[], None]) -> None:
         if "TORCHELASTIC_ERROR_FILE" in os.environ:
             get_error_handler().record_exception(error)
         else:
-            print(f"error: {error}", file=sys.stderr)
+            print(f"error: {shown(str(error))}", file=sys.stderr)
         sys.exit(1)
 
 

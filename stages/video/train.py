@@ -100,4 +100,4 @@ if __name__ == "__main__":
     if launched():
         launch.work(main)  # the parent says why
     else:
-        run(main)
+        run(main, less_memory="set batch_size lower")

@@ -167,6 +167,7 @@ def _check_frames(name: str, column: str, values: pd.Series) -> None:
         raise ValueError(
             f"{name} column {column} must hold whole numbers: row {row}, counted from 0, holds "
             f"{str(values.iloc[row])[:40]}"
+            + ("" if unfit.any() else ", which must be written without a fraction")
         )
     large = ((values > _LARGEST) | (values < -_LARGEST)).to_numpy()
     if large.any():

@@ -58,6 +58,7 @@ def read(path: Path) -> DlcTable:
             read_options=pyarrow.csv.ReadOptions(
                 skip_rows=len(_HEADER), column_names=names, use_threads=False
             ),
+            parse_options=pyarrow.csv.ParseOptions(invalid_row_handler=_without_blank),
             convert_options=pyarrow.csv.ConvertOptions(
                 include_columns=["f0", *(f"f{i}" for i in number.values())],
                 column_types={"f0": pa.int64(), **{f"f{i}": pa.float64() for i in number.values()}},
@@ -92,6 +93,11 @@ def read(path: Path) -> DlcTable:
     return DlcTable(individuals=individuals, bodyparts=bodyparts, first_frame=first, xy=xy, notes=notes)
 
 
+def _without_blank(row: pyarrow.csv.InvalidRow) -> str:
+    """What becomes of a row with another number of cells than the header: a line of spaces is none."""
+    return "error" if row.text.strip() else "skip"
+
+
 def _where(frame: np.ndarray, individual: str, bodypart: str, row: int) -> str:
     return f"{bodypart} of {individual} on frame {frame[row]}"
 
@@ -111,13 +117,12 @@ def extent(path: Path) -> tuple[int, int]:
     with _open(path) as file:
         for _ in _HEADER:
             file.readline()
-        first = last = file.readline()
-        tail = first
+        tail = first = next((line for line in file if line.strip()), b"")
         while chunk := file.read(1 << 20):
             tail = tail[-(1 << 16) :] + chunk  # the last row may be split between two chunks
     lines = tail.splitlines()
     last = next((line for line in reversed(lines) if line.strip()), b"")
-    ends = [line.split(b",", 1)[0].strip() for line in (first, last)]
+    ends = [line.split(b",", 1)[0].strip().strip(b'"') for line in (first, last)]
     if not all(_FRAME.fullmatch(end) for end in ends):
         raise InputError(
             f"{path}: the rows after the header do not begin with a frame number; restore the file"

@@ -24,6 +24,7 @@ from mabe.readers.recording import Recording
 from mabe.readers.source import Entry, check_extent, check_scale, visible
 from mabe.readers.tables import ANNOTATION, VIDEOS, checked, is_annotation, reading
 from mabe.skeleton import MAX_MICE
+from mabe.table_files import read_csv
 
 ACTIONS = SCHEMES["mabe4"].actions
 _MICE = {f"mouse{k}" for k in range(1, MAX_MICE + 1)}
@@ -115,11 +116,10 @@ class KaggleSource:
         path = self.root / name
         if not path.exists():
             raise InputError(f"there is no {path}: {self.get_it}")
-        text = {"lab_id": str, "behaviors_labeled": str}
         try:
             with reading(path):
-                names = pd.read_csv(path, header=None, nrows=1, dtype=str).iloc[0]
-                table = pd.read_csv(path, usecols=lambda c: c in VIDEOS.columns, dtype=text)
+                names = read_csv(path, header=None, nrows=1, dtype=str).iloc[0]
+                table = read_csv(path, dtype={"lab_id": str, "behaviors_labeled": str})
         except pd.errors.ParserError as error:
             raise InputError(f"{path} is not a valid CSV file ({' '.join(str(error).split())})") from None
         except pd.errors.EmptyDataError:
@@ -127,7 +127,13 @@ class KaggleSource:
         twice = names[names.duplicated() & names.isin(VIDEOS.columns)]
         if len(twice):
             raise InputError(f"{path} has two columns {twice.iloc[0]}: remove one of them")
-        table = checked(VIDEOS, table, path)
+        table = checked(VIDEOS, table[[c for c in table.columns if c in VIDEOS.columns]], path)
+        for lab in table["lab_id"].unique():
+            if not _is_name(lab):
+                raise InputError(
+                    f"{path}: lab_id {lab[:60]!r} is no name of a folder (printable, without / and \\, not beginning "
+                    "with a dot, at most 200 bytes); correct the table"
+                )
         repeated = table[table.duplicated(["lab_id", "video_id"])]
         if len(repeated):
             row = repeated.iloc[0]
@@ -161,6 +167,17 @@ class KaggleSource:
         """Files whose ending is not in lower case, by the path that they would have."""
         found = self.root.glob("t*_*/*/*.[pP][aA][rR][qQ][uU][eE][tT]")
         return {path.with_suffix(".parquet"): path for path in found if path.suffix != ".parquet"}
+
+
+def _is_name(lab: str) -> bool:
+    """Whether a laboratory's name is that of a folder: its files lie in one, and its plots are called by it."""
+    return (
+        lab.isprintable()
+        and not lab.startswith(".")
+        and "/" not in lab
+        and "\\" not in lab
+        and 0 < len(lab.encode()) <= 200
+    )
 
 
 def _is_annotation(path: Path) -> bool:
@@ -207,8 +224,12 @@ def read_annotation(path: Path) -> pd.DataFrame:
                 table = table.set_column(i, field.name, table[i].cast(pa.int64()))
             elif pa.types.is_dictionary(field.type):
                 table = table.set_column(i, field.name, table[i].cast(field.type.value_type))
+    for name in ANNOTATION.columns:
+        if name in table.column_names and table[name].null_count:
+            row = pc.index(table[name].is_null(), True).as_py()
+            raise InputError(f"{path}: row {row}, counted from 0, has no {name}; correct the file")
     if not is_annotation(table):
-        table = pa.Table.from_pandas(checked(ANNOTATION, table.to_pandas(), path))
+        table = pa.Table.from_pandas(checked(ANNOTATION, table.to_pandas(use_threads=False), path))
     unknown = sorted(set(pc.unique(table["action"]).to_pylist()) - ACTIONS)
     if unknown:
         raise InputError(_unknown_action(str(path), unknown[0]))
@@ -262,7 +283,9 @@ def _extent(file: pq.ParquetFile, entry: Entry) -> tuple[int, int]:
     """(first video_frame, number of frames): from the row groups' statistics where the file has them."""
     if file.metadata.num_rows == 0:
         raise InputError(f"{entry.path} has no rows; restore the file or remove its recording")
-    column = file.schema_arrow.get_field_index("video_frame")
+    # The place among the leaves: a struct before it has several.
+    leaves = [file.schema.column(i).path for i in range(len(file.schema))]
+    column = leaves.index("video_frame")
     groups = [file.metadata.row_group(i).column(column) for i in range(file.num_row_groups)]
     if all(g.is_stats_set and g.statistics.has_min_max for g in groups):
         low = min(g.statistics.min for g in groups)

@@ -13,7 +13,7 @@ from mabe.readers.points import PointCheck
 from mabe.skeleton import MAX_MICE, SLOTS, slot_of_part
 
 _ROWS_AT_ONCE = 1 << 16  # in the cache from step to step
-_UNSIGNED = (1 << 8, 1 << 16)  # how many frames there are if all numbers of uint8 or uint16 occur
+_UNSIGNED = (1 << 8, 1 << 16)  # how many numbers uint8 and uint16 have
 
 
 def read_tracks(
@@ -24,8 +24,9 @@ def read_tracks(
     Parts that share a slot (the headpieces and, where it is tracked too, the head itself) are averaged over those
     that are present. InputError if a part has two positions on a frame, or a coordinate is no position.
     """
-    if first == 0 and frames in _UNSIGNED:
-        _check_order(file, frames, path)
+    for size in _UNSIGNED:
+        if first <= size // 64 and size - size // 64 <= first + frames <= size:  # nearly all of its numbers
+            _check_order(file, size, path)
     shape = (MAX_MICE * len(SLOTS), frames)
     # Keypoints that nobody tracked take no memory here: the system gives a page of zeros when it is written.
     x_total, y_total = np.zeros(shape, np.float32), np.zeros(shape, np.float32)
@@ -78,21 +79,24 @@ def read_tracks(
     return slots, tracks, points.notes()
 
 
-def _check_order(file: pq.ParquetFile, frames: int, path: Path) -> None:
-    """InputError if the tracks go back in time once, from the last frame number to 0.
+def _check_order(file: pq.ParquetFile, size: int, path: Path) -> None:
+    """InputError if each track that goes back in time does so once, and by more than half of `size` frame numbers.
 
-    A clip of a video (frames 40,000 to 70,000) whose numbers were narrowed reads so: 40,000 to 65,535, 0 to 4,464.
+    A clip of a video (frames 40,000 to 70,000) whose numbers were narrowed reads so: 40,000 to 65,535, 0 to 4,464; a
+    track may lack frames there. Rows may come in any order, and a track in disorder goes back often, or a little.
     """
     table = file.read(["video_frame", "mouse_id", "bodypart"], use_threads=False)
     frame = table["video_frame"].to_numpy().astype(np.int64)
-    key = table.select(["mouse_id", "bodypart"]).to_pandas()
+    key = table.select(["mouse_id", "bodypart"]).to_pandas(use_threads=False)
     track = key.groupby(["mouse_id", "bodypart"], observed=True).ngroup().to_numpy()
     order = np.argsort(track, kind="stable")
-    step = np.diff(frame[order])[np.diff(track[order]) == 0]
-    if 0 < np.count_nonzero(step == 1 - frames) == np.count_nonzero(step < 0):
+    track, frame = track[order], frame[order]
+    back = (np.diff(track) == 0) & (np.diff(frame) < 0)
+    if back.any() and (np.diff(frame)[back] < -size // 2).all() and np.bincount(track[1:][back]).max() == 1:
+        at = int(np.argmax(back))
         raise InputError(
-            f"{path}: video_frame goes on at 0 after {frames - 1}; frame numbers that were written in too small a "
-            "type (uint8, uint16) look like this; restore the file"
+            f"{path}: video_frame goes on at {frame[at + 1]} after {frame[at]}; frame numbers that were written in too "
+            "small a type (uint8, uint16) look like this; restore the file"
         )
 
 

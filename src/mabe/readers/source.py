@@ -8,6 +8,7 @@ import numpy as np
 
 from mabe.errors import InputError
 from mabe.readers.recording import Recording
+from mabe.readers.tables import LAST_FRAME
 
 _LONGEST_HOURS = 48  # a longer recording means a corrupt frame number, which would claim all memory
 # Hz and px/cm (a picture of 1,000 px would show 100 m, or 1 mm): beyond them one recording drowns all others' features
@@ -86,6 +87,10 @@ def check_extent(entry: Entry, first: int, frames: int) -> tuple[int, int]:
     if frames < 1:
         raise InputError(
             f"{entry.path}: frame numbers run from {first} down to {first + frames - 1}; restore the file"
+        )
+    if first + frames - 1 > LAST_FRAME:
+        raise InputError(
+            f"{entry.path}: frame numbers run to {first + frames - 1}, beyond {LAST_FRAME}; correct the frame numbers"
         )
     if frames > _LONGEST_HOURS * 3600 * entry.fps:
         hours = frames / entry.fps / 3600

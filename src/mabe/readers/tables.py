@@ -31,11 +31,11 @@ VIDEOS = pandera.DataFrameSchema(
         "behaviors_labeled": pandera.Column(str, nullable=True),
     }
 )
-_LAST_FRAME = 2**31 - 1
+LAST_FRAME = 2**31 - 1
 _frame = pandera.Check.in_range(
     0,
-    _LAST_FRAME,
-    error=f"from 0 to {_LAST_FRAME} (frame numbers that were written in too small a type, int8 or int16, fall below 0)",
+    LAST_FRAME,
+    error=f"from 0 to {LAST_FRAME} (frame numbers that were written in too small a type, int8 or int16, fall below 0)",
 )
 _bout_columns = {
     "action": pandera.Column(str),
@@ -105,8 +105,11 @@ def is_annotation(table: pa.Table) -> bool:
     individuals = np.concatenate([agent, target])
     return bool(
         ((individuals >= 1) & (individuals <= MAX_MICE)).all()
-        and ((start >= 0) & (start <= stop) & (stop <= _LAST_FRAME)).all()
+        and ((start >= 0) & (start <= stop) & (stop <= LAST_FRAME)).all()
     )
+
+
+_TYPES = {"dtype('int64')": "a whole number", "dtype('float64')": "a number"}
 
 
 def checked(schema: pandera.DataFrameSchema, table: pd.DataFrame, path: Path) -> pd.DataFrame:
@@ -119,19 +122,26 @@ def checked(schema: pandera.DataFrameSchema, table: pd.DataFrame, path: Path) ->
         what = f"has no column {fault['failure_case']}"
     elif fault["schema_context"] == "DataFrameSchema":
         what = f"breaks a rule: {fault['check']}"
+    elif fault["check"] == "not_nullable":
+        what = f"row {fault['index']}, counted from 0, has no {fault['column']}"
     else:
-        row = "" if pd.isna(fault["index"]) else f" in row {fault['index']}"
+        wanted = _TYPES.get(fault["check"], fault["check"])
         value = fault["failure_case"]
-        held = repr(value.item() if isinstance(value, np.generic) else value)[
-            :60
-        ]  # it may have thousands of digits
-        what = f"column {fault['column']} holds {held}{row} but must be {fault['check']}"
+        if pd.isna(fault["index"]):  # the whole column's type
+            what = f"column {fault['column']} is {value} but must be {wanted}"
+        else:
+            held = repr(value.item() if isinstance(value, np.generic) else value)[
+                :60
+            ]  # of thousands of digits
+            what = f"column {fault['column']} holds {held} in row {fault['index']} but must be {wanted}"
     raise InputError(f"{path}: {what}; correct the file")
 
 
 @contextmanager
 def reading(path: Path) -> Iterator[None]:
     """Whatever goes wrong with the file `path` inside the block becomes an InputError that names it."""
+    if path.exists() and not path.is_file():  # a pipe or a device would never end
+        raise InputError(f"{path} is no file: restore it or remove its recording")
     try:
         yield
     except FileNotFoundError:

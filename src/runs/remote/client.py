@@ -11,14 +11,15 @@ from typing import Any
 from runs import RunError
 from runs.atomic import atomic_file
 from runs.content import contents
-from runs.job import Job, OnEpoch
+from runs.job import Job, NoRecord, OnEpoch
 from runs.remote import QUEUED, Machine, records, run_path
 from runs.remote.calls import Outcome, log_lines, outcome_of
 from runs.remote.container import END, EVENT
 from runs.remote.faults import import_modal, sentences
 from runs.remote.launch import launch
-from runs.remote.records import CALL_ID, KEY, SENTENCE, Damaged, Done, Note, parsed, shown
+from runs.remote.records import CALL_ID, KEY, SENTENCE, Damaged, Done, Note, parsed
 from runs.remote.volume import Volume
+from runs.text import shown
 
 PATIENCE = 2  # seconds to wait for a result when the log has ended before it
 STATES = Path(".runs/modal")
@@ -49,6 +50,11 @@ def carry_out(
                 raise
         else:
             print(f"run {job.key[:12]} is done: only its outputs are fetched", flush=True)
+        if job.outputs is not None and done.files.keys() != job.outputs:
+            raise RunError(
+                f"run {job.key[:12]} on Modal lists the outputs {shown(', '.join(done.files), SENTENCE)}, but leaves "
+                f"{', '.join(sorted(job.outputs))}: `python -m runs clean {job.key[:12]}` removes it, then train again"
+            )
         volume.download(job.key, done.files, "output", output)
         stop_apps(notes(job.key, volume))
         forget(job.key, volume)
@@ -144,12 +150,11 @@ class Followed:
             record = parsed(
                 line.removeprefix(EVENT), records.record, "an epoch's record in the log", "it is left out"
             )
-        except Damaged as error:
+            if record["epoch"] > self.epochs:
+                self.on_epoch(record)
+                self.epochs = record["epoch"]
+        except (Damaged, NoRecord) as error:
             warn(error)
-            return
-        if record["epoch"] > self.epochs:
-            self.epochs = record["epoch"]
-            self.on_epoch(record)
 
 
 def notes(key: str, volume: Volume, certain: bool = False) -> list[Note]:
@@ -172,8 +177,8 @@ def _reader(volume: Volume, key: str, name: str) -> Callable[[], Note | None]:
     return lambda: volume.read(key, name, records.note)
 
 
-def warn(error: Damaged) -> None:
-    print(f"warning: {error}", file=sys.stderr, flush=True)
+def warn(error: RunError) -> None:
+    print(f"warning: {shown(str(error))}", file=sys.stderr, flush=True)
 
 
 def running_call(notes: list[Note]) -> str | None:

@@ -3,7 +3,8 @@
     python -m runs status                    every run on the Volume, or waiting for a container
     python -m runs logs RUN [--follow]       what it printed
     python -m runs checkpoints RUN           the checkpoints on the Volume
-    python -m runs fetch RUN [NAME]          a checkpoint (default: the newest), or the outputs with --output
+    python -m runs fetch RUN [NAME]          a checkpoint (default: the newest), or the outputs with --output, into a
+                                             folder of its own (or --to)
     python -m runs stop RUN                  end it; the next `dvc repro` goes on from its newest checkpoint
     python -m runs clean [RUN ...]           remove runs from the Volume (default: the finished ones)
     python -m runs clean --inputs            remove the uploaded input files, and no run
@@ -25,13 +26,15 @@ from runs.remote.calls import log_lines, outcome_of
 from runs.remote.client import forget, known_runs, notes, running_call, state_path, stop_apps, warn
 from runs.remote.container import END, EVENT, INTERRUPTED
 from runs.remote.faults import import_modal, sentences
-from runs.remote.records import Damaged, File, Note, shown
+from runs.remote.records import Damaged, File, Note
 from runs.remote.volume import Volume
 from runs.signals import reader_may_leave
+from runs.text import shown
 
 T = TypeVar("T")
 DAMAGED = "damaged"
 WIDTH = 24  # characters of a label or a GPU's name that `status` shows
+FETCHED = Path("fetched")
 GRACE = 30  # seconds for a container to save a checkpoint when its call is cancelled
 
 
@@ -84,8 +87,12 @@ def checkpoints(volume: Volume, key: str) -> None:
         print(f"run {key[:12]} has no checkpoint yet")
 
 
-def fetch(volume: Volume, key: str, name: str | None, output: bool, to: Path) -> None:
-    """Downloads a checkpoint, or the outputs. What broke off goes on; what is there and right is left alone."""
+def fetch(volume: Volume, key: str, name: str | None, output: bool, to: Path | None) -> None:
+    """Downloads a checkpoint, or the outputs, into `to` or a folder of the run. What broke off goes on.
+
+    What is there and right is left alone, and another file of that name is never overwritten.
+    """
+    to = FETCHED / key[:12] if to is None else to
     if output:
         done = volume.read(key, "done.json", records.done)
         if done is None:
@@ -229,7 +236,7 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
         if name == "fetch":
             command.add_argument("name", nargs="?", help="checkpoint (default: the newest)")
             command.add_argument("--output", action="store_true", help="the run's outputs instead")
-            command.add_argument("--to", type=Path, default=Path(), help="directory (default: this one)")
+            command.add_argument("--to", type=Path, help=f"directory (default: {FETCHED}/RUN)")
     cleaner = commands.add_parser("clean", help="remove runs from the Volume")
     cleaner.add_argument("runs", nargs="*", metavar="run", help="which (default: the finished ones)")
     cleaner.add_argument(
@@ -257,8 +264,8 @@ def main(arguments: list[str] | None = None) -> None:
             else:
                 clean(volume, [run_named(volume, name) for name in chosen.runs], chosen.inputs)
     except RunError as error:
-        sys.exit(f"error: {error}")
+        sys.exit(f"error: {shown(str(error))}")
     except OSError as error:  # of a file here
-        sys.exit(f"error: {error}")
+        sys.exit(f"error: {shown(str(error))}")
     except KeyboardInterrupt:
         sys.exit(130)

@@ -4,7 +4,6 @@ Each is checked when it is read, so what goes on from here has the right shape a
 """
 
 import json
-import math
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -12,13 +11,14 @@ from pathlib import PurePosixPath
 from typing import Any, TypeVar
 
 from runs import RunError
+from runs.text import CHECKPOINT, epoch_of, shown
 
 T = TypeVar("T")
 LARGEST = 16 << 20  # bytes of a JSON file
 LINE = 1 << 16  # characters of a log line, and
 SENTENCE = 1000  # of an error's message, that are shown
 KEY = re.compile(r"[0-9A-Za-z_-]{1,64}")
-CHECKPOINT = re.compile(r"epoch-(\d{4,9})\.pt")
+PART = ".part"  # ends the name of a file that is being fetched
 SHA256 = re.compile(r"[0-9a-f]{64}")
 CALL_ID = re.compile(r"fc-[0-9A-Za-z-]{1,64}")
 APP_ID = re.compile(r"ap-[0-9A-Za-z]{22}")
@@ -124,19 +124,19 @@ def _check_measures(entries: dict[str, Any]) -> None:
             _check_measures(value)
 
 
-def epoch_of(checkpoint: str) -> int:
-    """The epoch that a checkpoint's name gives."""
-    return int(checkpoint.removeprefix("epoch-").removesuffix(".pt"))
-
-
 def safe(name: str) -> str:
-    """The relative name of a file, if it stays in the directory it is meant for."""
+    """The relative name of a file, if it stays in the directory it is meant for and is no hidden or unfinished one.
+
+    Of hidden files (.git/config, .dvc/config.local) other programs take what to do; `.part` ends what is under way.
+    """
     parts = name.split("/")
     if (
         len(name) > 500
         or not name.isprintable()
         or "\\" in name
-        or any(part in ("", ".", "..") or len(part.encode()) > 200 for part in parts)
+        or any(
+            part[:1] in ("", ".") or part.lower().endswith(PART) or len(part.encode()) > 200 for part in parts
+        )
         or PurePosixPath(name).is_absolute()
     ):
         raise ValueError(f"it names the file {name!r}, which may lead elsewhere")
@@ -171,10 +171,3 @@ def _optional(entries: Mapping[str, Any], name: str, pattern: re.Pattern[str]) -
     if value is not None and not (isinstance(value, str) and pattern.fullmatch(value)):
         raise ValueError(f"{name} is {value!r}")
     return value
-
-
-def shown(text: str, most: int | float = math.inf) -> str:
-    """`text` as it may go to a terminal: what is no printable character is spelled out, and the rest is cut."""
-    if len(text) > most:
-        text = text[: int(most) - 1] + "…"
-    return "".join(c if c.isprintable() or c == "\t" else c.encode("unicode_escape").decode() for c in text)

@@ -19,7 +19,7 @@ from runs import RunError
 from runs.content import Content, pieces_of, sha256
 from runs.remote import PIECES, RUNS, VOLUME, run_path
 from runs.remote.faults import import_modal, reach
-from runs.remote.records import KEY, LARGEST, File, Note, parsed
+from runs.remote.records import KEY, LARGEST, PART, File, Note, parsed
 
 T = TypeVar("T")
 BLOCK = 8 << 20  # bytes; the unit in which Modal serves a file
@@ -115,11 +115,13 @@ class Volume:
         """Fetches `files`, by their names, of a run's `folder` into the directory `target`, each checked.
 
         A file that is there already and right is left alone. What broke off stays as <name>.part, and the next
-        call goes on from its last full block. RunError if they do not fit on the disk, or lead out of `target`.
+        call goes on from its last full block. RunError if they do not fit on the disk, lead out of `target`, or
+        another file of that name is there.
         """
         target.mkdir(parents=True, exist_ok=True)
         total = sum(facts.size for facts in files.values())
-        there = sum(path.stat().st_size for path in target.rglob("*") if path.is_file())
+        names = [target / f"{name}{ending}" for name in files for ending in ("", PART)]
+        there = sum(path.stat().st_size for path in names if path.is_file())
         free = shutil.disk_usage(target).free
         if total > there + free:
             raise RunError(
@@ -131,14 +133,16 @@ class Volume:
                 path = target / name
                 if not path.resolve().is_relative_to(target.resolve()):
                     raise RunError(f"{path} is a link that leads out of {target}: remove it")
-                if not (path.exists() and sha256(path) == facts.sha256):
+                if not path.exists():
                     path.parent.mkdir(parents=True, exist_ok=True)
                     self._download(run_path(key, folder, name), path, facts, bar)
-                else:
+                elif path.is_file() and sha256(path) == facts.sha256:
                     bar.update(facts.size)
+                else:
+                    raise RunError(f"{path} is there and another file: remove it, or name another directory")
 
     def _download(self, remote: str, path: Path, facts: File, bar: tqdm) -> None:
-        part = path.with_name(path.name + ".part")
+        part = path.with_name(path.name + PART)
         if part.is_symlink():
             part.unlink()
         start = part.stat().st_size // BLOCK * BLOCK if part.exists() else 0

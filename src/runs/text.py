@@ -1,0 +1,18 @@
+"""Text that others may have written: as it may go to a terminal, and the names of checkpoints."""
+
+import math
+import re
+
+CHECKPOINT = re.compile(r"epoch-(\d{4,9})\.pt")
+
+
+def shown(text: str, most: int | float = math.inf) -> str:
+    """`text` as it may go to a terminal: what is no printable character is spelled out, and the rest is cut."""
+    if len(text) > most:
+        text = text[: int(most) - 1] + "…"
+    return "".join(c if c.isprintable() or c == "\t" else c.encode("unicode_escape").decode() for c in text)
+
+
+def epoch_of(checkpoint: str) -> int:
+    """The epoch that a checkpoint's name gives."""
+    return int(checkpoint.removeprefix("epoch-").removesuffix(".pt"))
