@@ -9,13 +9,13 @@ from typing import Any
 
 from safetensors import SafetensorError
 
-from mabe.errors import InputError
-from runs import RunError, memory
+from mabe import params
+from runs import InputError, RunError, memory, one_line
 from runs.atomic import atomic_file
 from runs.launcher import leads
 from runs.signals import reader_may_leave, terminated_as_interrupted
 
-SAMPLE = Path("data/raw/sample")
+SAMPLE = params.SAMPLE
 STORE = Path("data/store")
 LABELS = Path("data/labels")
 FEATURES = Path("data/features")
@@ -39,9 +39,9 @@ BACK = "git restore --staged --worktree params.yaml dvc.lock metrics"
 
 
 def run(main: Callable[[], None]) -> None:
-    """Runs a stage. Wrong input, a failed write, too little memory, Ctrl-C: one line and a status above 0.
+    """Runs a stage or a tool. Wrong input, a failed write, too little memory, Ctrl-C: one line, a status above 0.
 
-    Under `dvc exp run` params.yaml is by then the experiment's, so the line names the way back.
+    Of a stage under `dvc exp run` params.yaml is by then the experiment's, so the line names the way back.
     """
     terminated_as_interrupted()
     try:
@@ -52,10 +52,7 @@ def run(main: Callable[[], None]) -> None:
         sys.exit(f"error: {error}{back}" if leads() else 1)  # of several processes one says it
     except KeyboardInterrupt:
         if leads():
-            print(
-                f"interrupted: to go on, `dvc repro`; to go back to the last commit, `{BACK}`",
-                file=sys.stderr,
-            )
+            print(f"interrupted{way_on()}", file=sys.stderr)
         sys.exit(130)
     except Exception as error:
         fault = memory.sentence(error) if memory.refused(error) else fault_of_files(error)
@@ -65,13 +62,26 @@ def run(main: Callable[[], None]) -> None:
 
 
 def in_experiment() -> bool:
-    """Whether `dvc exp run` works on the user's own files; DVC_ROOT is the repository, also for a run in a copy."""
-    return os.environ.get("DVC_EXP_NAME") is not None and os.environ.get("DVC_ROOT") == str(Path.cwd())
+    """Whether this is a stage of a `dvc exp run` on the user's own files; a run in a copy has another DVC_ROOT."""
+    return {"DVC_STAGE", "DVC_EXP_NAME"} <= os.environ.keys() and os.environ.get("DVC_ROOT") == str(
+        Path.cwd()
+    )
+
+
+def way_on() -> str:
+    """What to do after Ctrl-C; nothing after a tool, a stage run by hand, or a run in a copy, which DVC removes.
+
+    `dvc repro` takes params.yaml as its user left it, so there the way back would undo that, too.
+    """
+    if in_experiment():
+        return f": to go on, `dvc repro`; to go back to the last commit, `{BACK}`"
+    by_repro = "DVC_STAGE" in os.environ and "DVC_EXP_NAME" not in os.environ
+    return ": to go on, `dvc repro`" if by_repro else ""
 
 
 def fault_of_files(error: Exception) -> str | None:
     """One line on a file that is missing or could not be read or written; None for any other error."""
-    text = " ".join(str(error).split())
+    text = one_line(error)
     if isinstance(error, FileNotFoundError) and str(error.filename).startswith(OUTPUTS):
         return f"there is no {error.filename}: run `dvc repro`"
     written = OSError | RuntimeError | SafetensorError

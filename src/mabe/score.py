@@ -9,6 +9,7 @@ from pathlib import Path
 import pandas as pd
 
 from mabe.metrics.competition import ignored, score_table
+from runs import one_line
 from runs.signals import reader_may_leave
 
 
@@ -36,7 +37,7 @@ def main(arguments: list[str] | None = None) -> int:
         solution, submission = _read(args.solution), _read(args.submission)
         table = score_table(solution, submission)
     except (ValueError, AssertionError) as error:
-        print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
+        print(f"error: {one_line(error)}", file=sys.stderr)
         return 1
     if ignored(solution, submission).all():
         print(f"warning: {why_nothing_counts(solution, submission)}", file=sys.stderr)

@@ -7,6 +7,7 @@ from pathlib import Path
 import pandas as pd
 
 from mabe.errors import InputError
+from runs import one_line
 
 
 def assign(
@@ -63,19 +64,15 @@ def _lot(seed: int, recording: str) -> bytes:
 
 
 def read(path: Path) -> pd.DataFrame:
+    """A split file's rows; InputError for all that is wrong with them whatever the recordings are."""
     try:
         table = pd.read_csv(path, dtype=str)
     except FileNotFoundError:
         raise InputError(f"there is no split_file {path}: correct split_file") from None
     except (OSError, UnicodeDecodeError, pd.errors.ParserError, pd.errors.EmptyDataError) as error:
-        raise InputError(f"split_file {path} cannot be read ({' '.join(str(error).split())})") from None
+        raise InputError(f"split_file {path} cannot be read ({one_line(error)})") from None
     if not {"recording", "split"} <= set(table.columns):
         raise InputError(f"split_file {path} must have the columns recording, split")
-    return table
-
-
-def _from_file(path: Path, table: pd.DataFrame, labelled: pd.DataFrame, left_out: set[str]) -> set[str]:
-    """The pose hashes that the split file holds out."""
     wrong = table[~table["split"].isin(["train", "val"])]
     if len(wrong):
         raise InputError(
@@ -87,6 +84,11 @@ def _from_file(path: Path, table: pd.DataFrame, labelled: pd.DataFrame, left_out
         raise InputError(
             f"split_file {path} names {repeated['recording'].iloc[0]} twice: remove one of the rows"
         )
+    return table
+
+
+def _from_file(path: Path, table: pd.DataFrame, labelled: pd.DataFrame, left_out: set[str]) -> set[str]:
+    """The pose hashes that the split file holds out."""
     known = set(labelled["recording"])
     for recording in table["recording"]:
         if recording not in known | left_out:

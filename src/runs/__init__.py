@@ -24,3 +24,8 @@ class InputError(ValueError):
 
 class RunError(RuntimeError):
     """A run cannot go on as asked (device, checkpoint, price). The message is one sentence with the remedy."""
+
+
+def one_line(error: BaseException) -> str:
+    """What `error` says, in one line; its kind if it says nothing."""
+    return " ".join(str(error).split()) or type(error).__name__

@@ -1,5 +1,7 @@
 """Memory or threads that the system refused (`ulimit -v`, a container's limit): how each library tells of it."""
 
+from runs import one_line
+
 # torch (CPU, GPU), the operating system, threading, Arrow, C++ and the loader of shared libraries.
 SIGNS = (
     "can't allocate memory",
@@ -21,8 +23,7 @@ def refused(error: BaseException) -> bool:
 
 def sentence(error: BaseException) -> str:
     """What to do about it, in one line."""
-    text = " ".join(str(error).split()) or type(error).__name__
     return (
-        f"the memory does not suffice ({text}): close other programs, raise the limit (`ulimit -v`), or set "
+        f"the memory does not suffice ({one_line(error)}): close other programs, raise the limit (`ulimit -v`), or set "
         "batch_size lower or accumulation_steps higher"
     )

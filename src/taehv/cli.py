@@ -4,7 +4,7 @@ import argparse
 import sys
 from collections.abc import Sequence
 
-from runs import InputError, RunError
+from runs import InputError, RunError, one_line
 from runs.signals import reader_may_leave
 from taehv import commands, launch
 from taehv.params import PRESETS
@@ -88,7 +88,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         with reader_may_leave():
             arguments.handler(arguments)
     except (InputError, RunError, OSError) as error:
-        sys.exit(f"error: {' '.join(str(error).split())}")
+        sys.exit(f"error: {one_line(error)}")
     except ModuleNotFoundError as error:
         if error.name is None or error.name.startswith(("taehv", "runs")):
             raise

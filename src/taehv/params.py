@@ -22,7 +22,7 @@ from runs.parameters import (
     rule,
     share,
 )
-from taehv.model import FRAMES_PER_LATENT, STRIDE, VARIANTS
+from taehv.variants import FRAMES_PER_LATENT, STRIDE, VARIANTS
 
 T = TypeVar("T")
 CONFIG = Path("conf/config.yaml")

@@ -17,7 +17,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from runs import InputError
+from runs import InputError, one_line
 from taehv.model import FRAMES_PER_LATENT, FRAMES_TO_TRIM
 
 KIND = "AutoencoderKLCogVideoX"
@@ -102,14 +102,7 @@ def open_teacher(name: str, scale: float, device: torch.device) -> Teacher:
             f"teacher is {name} but the package diffusers does not load ({_line(error)}): "
             "install it with `pip install diffusers`, or set teacher to null"
         ) from error
-    source, subfolder, path = _find(name)
-    try:
-        config = json.loads(path.read_text(encoding="utf-8"))
-        kind = config["_class_name"]
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise InputError(f"{path} is no configuration of a VAE ({_line(error)}): {REMEDY}") from error
-    if kind != KIND:
-        raise InputError(f"teacher {name} is a {kind}, not a {KIND}: {REMEDY}")
+    source, subfolder, config = configuration(name)
     dtype = torch.bfloat16 if device.type == "cuda" else torch.float32
     try:
         vae, report = AutoencoderKLCogVideoX.from_pretrained(
@@ -130,6 +123,22 @@ def open_teacher(name: str, scale: float, device: torch.device) -> Teacher:
             stacklevel=2,
         )
     return Teacher(vae.to(device), scale)
+
+
+def configuration(name: str) -> tuple[str, str | None, dict[str, Any]]:
+    """Directory or hub id, the subfolder of the VAE (None if it is in the root), and what its configuration says.
+
+    InputError if there is no such directory, the hub does not answer, or what is there is no VAE of CogVideoX.
+    """
+    source, subfolder, path = _find(name)
+    try:
+        config = json.loads(path.read_text(encoding="utf-8"))
+        kind = config["_class_name"]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise InputError(f"{path} is no configuration of a VAE ({_line(error)}): {REMEDY}") from error
+    if kind != KIND:
+        raise InputError(f"teacher {name} is a {kind}, not a {KIND}: {REMEDY}")
+    return source, subfolder, config
 
 
 def _find(name: str) -> tuple[str, str | None, Path]:
@@ -165,5 +174,5 @@ def _find(name: str) -> tuple[str, str | None, Path]:
 
 
 def _line(error: Exception) -> str:
-    text = " ".join(str(error).split()) or type(error).__name__
+    text = one_line(error)
     return text if len(text) <= 200 else text[:200] + "..."

@@ -13,7 +13,7 @@ import pyarrow as pa
 from mabe.errors import InputError
 from mabe.recordings import BOUT_COLUMNS, MANIFEST_COLUMNS
 from mabe.skeleton import MAX_MICE
-from runs import memory
+from runs import memory, one_line
 
 _individual = pandera.Check.in_range(1, MAX_MICE)
 _ordered = pandera.Check(
@@ -139,5 +139,5 @@ def reading(path: Path) -> Iterator[None]:
     except (OSError, EOFError, zlib.error, UnicodeDecodeError, pa.ArrowException) as error:
         if memory.refused(error):
             raise  # the file is right
-        reason = " ".join(str(error).split())[:200]
+        reason = one_line(error)[:200]
         raise InputError(f"{path} cannot be read ({reason}): restore the file") from None
