@@ -18,7 +18,7 @@ from hydra.core.config_search_path import ConfigSearchPath
 from hydra.errors import HydraException, MissingConfigException
 from hydra.plugins.search_path_plugin import SearchPathPlugin
 from omegaconf import OmegaConf
-from omegaconf.errors import OmegaConfBaseException
+from omegaconf.errors import InterpolationKeyError, OmegaConfBaseException
 
 from runs import InputError, RunError, one_line
 from runs.parameters import check_names
@@ -101,6 +101,10 @@ def composed(conf: Path, overrides: list[str]) -> dict[str, Any]:
             ) from None
         except InputError:
             raise
+        except InterpolationKeyError as error:
+            raise InputError(
+                f"{one_line(error)}: what the shell is to write out, as $HOME, stands outside single quotes"
+            ) from None
         except (HydraException, OmegaConfBaseException, ValueError) as error:
             raise InputError(one_line(error.__cause__ or error)) from None
     values = OmegaConf.to_container(config)

@@ -125,7 +125,7 @@ def test_a_wrong_parameter_is_one_clear_sentence(changes, says):
     ("changes", "says"),
     [
         ({"batchsize": 1}, "unknown parameter 'batchsize'; did you mean batch_size?"),
-        ({"data_root": "nowhere"}, "there is no data_root nowhere: set data_root to"),
+        ({"data_root": "nowhere"}, "there is no directory nowhere: set data_root to"),
         ({"data_root": "data/clips"}, None),  # which the next stage makes
     ],
 )

@@ -42,12 +42,7 @@ class Teacher:
 
     def check(self, latent_channels: int, space_factor: int) -> None:
         """InputError unless a model with these can decode the teacher's latents; space_factor in px per latent."""
-        ours = (self.latent_channels, self.space_factor)
-        if ours != (latent_channels, space_factor):
-            raise InputError(
-                f"the teacher's latents have {ours[0]} channels and a side of 1/{ours[1]} of the frame's but the "
-                f"variant's {latent_channels} and 1/{space_factor}: choose a teacher and a variant that agree"
-            )
+        check_shapes(self.latent_channels, self.space_factor, latent_channels, space_factor)
 
     @torch.no_grad()
     def encode(self, x: Tensor) -> Tensor:
@@ -141,6 +136,34 @@ def configuration(name: str) -> tuple[str, str | None, dict[str, Any]]:
     return source, subfolder, config
 
 
+def check_offline(name: str, latent_channels: int, space_factor: int) -> None:
+    """InputError for all that is wrong with a teacher and can be seen without its weights and without the hub.
+
+    latent_channels, space_factor: of the model that is to decode its latents, as in `Teacher.check`.
+    """
+    from huggingface_hub.constants import HF_HUB_OFFLINE
+
+    if is_hub_id(name) and not HF_HUB_OFFLINE and not Path(name).expanduser().is_dir():
+        return  # only the hub knows
+    _, _, config = configuration(name)
+    if {"latent_channels", "block_out_channels"} <= config.keys():  # else diffusers' defaults
+        factor = 2 ** (len(config["block_out_channels"]) - 1)
+        check_shapes(config["latent_channels"], factor, latent_channels, space_factor)
+
+
+def check_shapes(channels: int, factor: int, latent_channels: int, space_factor: int) -> None:
+    """InputError unless the teacher's channels and px per latent (first two) are the variant's."""
+    if (channels, factor) != (latent_channels, space_factor):
+        raise InputError(
+            f"the teacher's latents have {channels} channels and a side of 1/{factor} of the frame's but the "
+            f"variant's {latent_channels} and 1/{space_factor}: choose a teacher and a variant that agree"
+        )
+
+
+def is_hub_id(name: str) -> bool:
+    return HUB_ID.fullmatch(name) is not None and not name.startswith(".")
+
+
 def _find(name: str) -> tuple[str, str | None, Path]:
     """Directory or hub id, the subfolder the VAE is in (None if it is in the root), and its configuration file."""
     root = Path(name).expanduser()
@@ -151,7 +174,7 @@ def _find(name: str) -> tuple[str, str | None, Path]:
         raise InputError(
             f"the directory {name} holds neither {CONFIG} nor {PIPELINE_FOLDER}/{CONFIG}: {REMEDY}"
         )
-    if not HUB_ID.fullmatch(name) or name.startswith("."):
+    if not is_hub_id(name):
         raise InputError(f"there is no directory {name}: {REMEDY}")
     from huggingface_hub import hf_hub_download
     from huggingface_hub.errors import EntryNotFoundError, LocalEntryNotFoundError

@@ -9,6 +9,7 @@ from runs.atomic import atomic_file
 from runs.parameters import check_path, parse, read_yaml
 from stages.common import run
 from taehv import params
+from taehv.variants import STRIDE, VARIANTS
 
 CHECKED = Path("data/checked.txt")
 VIDEO = "`pip install -c requirements.lock -e '.[video]'`"  # at the root
@@ -32,7 +33,8 @@ def check(values: dict[str, Any]) -> None:
         check_path("teacher", train.teacher)
         from taehv import teacher
 
-        teacher.configuration(train.teacher)
+        variant = VARIANTS[train.variant]
+        teacher.check_offline(train.teacher, variant.latent_channels, STRIDE * variant.patch)
 
 
 def check_data(data_root: str) -> None:
