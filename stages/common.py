@@ -2,6 +2,7 @@
 
 import json
 import os
+import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -48,8 +49,8 @@ def run(main: Callable[[], None]) -> None:
         with reader_may_leave():
             main()
     except (InputError, RunError) as error:
-        back = f"; back to the last commit: {BACK}" if in_experiment() else ""
-        sys.exit(f"error: {error}{back}" if leads() else 1)  # of several processes one says it
+        way = f"; back to the last commit: {back()}" if in_experiment() else ""
+        sys.exit(f"error: {error}{way}" if leads() else 1)  # of several processes one says it
     except KeyboardInterrupt:
         if leads():
             print(f"interrupted{way_on()}", file=sys.stderr)
@@ -68,13 +69,21 @@ def in_experiment() -> bool:
     )
 
 
+def back() -> str:
+    """BACK, without the lock where Git knows none (before a pipeline was first recorded), or Git would do nothing."""
+    known = subprocess.run(
+        ["git", "ls-files", "dvc.lock"], capture_output=True, text=True, check=False
+    ).stdout
+    return BACK if known else BACK.replace(" dvc.lock", "")
+
+
 def way_on() -> str:
     """What to do after Ctrl-C; nothing after a tool, a stage run by hand, or a run in a copy, which DVC removes.
 
     `dvc repro` takes params.yaml as its user left it, so there the way back would undo that, too.
     """
     if in_experiment():
-        return f": to go on, `dvc repro`; to go back to the last commit, `{BACK}`"
+        return f": to go on, `dvc repro`; to go back to the last commit, `{back()}`"
     by_repro = "DVC_STAGE" in os.environ and "DVC_EXP_NAME" not in os.environ
     return ": to go on, `dvc repro`" if by_repro else ""
 

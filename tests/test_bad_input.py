@@ -451,6 +451,9 @@ def test_ctrl_c_ends_training_with_130_and_a_checkpoint(copy):
 def test_only_a_stage_names_the_ways_on_and_back(monkeypatch, tmp_path, variables, says):
     """In a plain `dvc repro` the way back would undo edits of params.yaml that were never committed."""
     monkeypatch.chdir(tmp_path)
+    (tmp_path / "dvc.lock").touch()
+    subprocess.run(["git", "init", "--quiet"], check=True)
+    subprocess.run(["git", "add", "dvc.lock"], check=True)
     for name in ("DVC_STAGE", "DVC_EXP_NAME", "DVC_ROOT"):
         monkeypatch.delenv(name, raising=False)
     for name, value in variables.items():

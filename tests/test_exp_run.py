@@ -12,7 +12,7 @@ import pytest
 import torch
 from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
-from repository import Clone, copied, scratch
+from repository import Clone, copied, ran, scratch
 from workspace import ROOT
 
 from runs import InputError
@@ -163,11 +163,29 @@ def test_a_refused_run_keeps_what_was_being_edited(clone):
         path.write_text(before)
 
 
-def test_a_grammar_error_comes_before_any_of_our_code(clone):
+@pytest.mark.parametrize("override", ["data_dir=~/rats", "batch_size"])
+def test_a_grammar_error_comes_before_any_of_our_code(project, override):
     """DVC parses the options first; docs/troubleshooting.md prints the message and the remedy."""
-    output = clone("dvc", "exp", "run", "-S", "data_dir=~/rats", fails=True)
+    output = project("dvc", "exp", "run", "-S", override, fails=True)
     first = output.splitlines()[0]
     assert first in (ROOT / "docs/troubleshooting.md").read_text()
+    assert changed(project) == ""
+
+
+def test_without_hydra_the_first_stage_refuses(clone):
+    """DVC composes nothing then, so nobody asks our code before it writes: the page says so."""
+    page = (ROOT / "docs/troubleshooting.md").read_text()
+    output = clone("dvc", "exp", "run", "--no-hydra", "-S", "batchsize=3", fails=True)
+    for line in output.splitlines()[:2]:
+        assert line in page
+    assert changed(clone) == ""
+    output = clone("dvc", "exp", "run", "--no-hydra", "-S", "batch_size=abc", fails=True)
+    assert "error: parameter batch_size is 'abc' but must be a whole number" in output
+    assert ran(output) == ["check"]
+    assert "batch_size: abc" in (clone.folder / "params.yaml").read_text()
+    way_back = re.search(r"back to the last commit: (git .*)", output)[1]
+    assert way_back == BACK.replace(" dvc.lock", "")  # Git, which knows no lock here, would refuse all of it
+    clone(*shlex.split(way_back))
     assert changed(clone) == ""
 
 
