@@ -10,6 +10,8 @@ from mabe import params
 from mabe.errors import InputError
 from runs import cost
 from runs.atomic import atomic_file
+from runs.parameters import check_path
+from runs.remote import faults
 from stages.common import PRICES, SAMPLE, run
 
 CHECKED = Path("data/checked.txt")
@@ -36,20 +38,18 @@ def check(values: dict[str, Any]) -> None:
 
 def check_data(settings: params.IngestParams) -> None:
     """The data set and the file of the split must be there."""
-    for name, path in (("data_dir", settings.data_dir), ("split_file", settings.split_file)):
-        if path is not None and path.startswith("~"):
-            raise InputError(
-                f"{name} is {path}, but only the shell knows {path.split('/')[0]}: write $HOME or the whole path"
-            )
-    directory = Path(settings.data_dir)
-    if directory != SAMPLE and not directory.exists():  # the simulate stage is about to make the sample
-        from mabe.readers import open_source  # a second that only this fault costs
+    check_path("data_dir", settings.data_dir)
+    if Path(settings.data_dir) != SAMPLE:  # which the simulate stage is about to make
+        from mabe.readers import open_source  # a second that the sample does not cost
 
         open_source(settings).entries()  # says how to get it
-    if settings.split_file is None or not Path(settings.split_file).exists():
+    if settings.split_file is None:
+        raise InputError(f"split_file is null, but DVC needs a file: set it to {BY_LOT} for a split by lot")
+    check_path("split_file", settings.split_file)
+    if not Path(settings.split_file).exists():
         raise InputError(
             f"there is no split_file {settings.split_file}: name a CSV with the columns recording, split, or "
-            "conf/split_by_lot.csv for a split by lot"
+            f"{BY_LOT} for a split by lot"
         )
     if Path(settings.split_file) != BY_LOT:
         from mabe import splits  # pandas, as above
@@ -61,6 +61,7 @@ def check_machine(compute: params.ComputeParams, amp: str) -> None:
     """The machine must have what the run is told to use."""
     if compute.compute == "modal":
         cost.price_of_modal(compute.gpu, cost.usd_per_hour(PRICES))  # an unknown GPU has none
+        faults.check_client()
     elif compute.device in ("cuda", "mps") or compute.processes > 1 or amp == "bf16":
         from runs import hardware, processes  # torch: seconds that the other runs do not need
 

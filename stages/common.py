@@ -2,6 +2,7 @@
 
 import json
 import os
+import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -9,14 +10,14 @@ from typing import Any
 
 from safetensors import SafetensorError
 
-from mabe.errors import InputError
-from runs import RunError, memory
+from mabe import params
+from runs import InputError, RunError, memory
 from runs.atomic import atomic_file
 from runs.launcher import leads
 from runs.signals import reader_may_leave, terminated_as_interrupted
-from runs.text import shown
+from runs.text import one_line, shown
 
-SAMPLE = Path("data/raw/sample")
+SAMPLE = params.SAMPLE
 STORE = Path("data/store")
 LABELS = Path("data/labels")
 FEATURES = Path("data/features")
@@ -40,24 +41,21 @@ BACK = "git restore --staged --worktree params.yaml dvc.lock metrics"
 
 
 def run(main: Callable[[], None], less_memory: str | None = None) -> None:
-    """Runs a stage. Wrong input, a failed write, too little memory, Ctrl-C: one line and a status above 0.
+    """Runs a stage or a tool. Wrong input, a failed write, too little memory, Ctrl-C: one line, a status above 0.
 
     less_memory: which parameters let the stage take less, if any do.
-    Under `dvc exp run` params.yaml is by then the experiment's, so the line names the way back.
+    Of a stage under `dvc exp run` params.yaml is by then the experiment's, so the line names the way back.
     """
     terminated_as_interrupted()
     try:
         with reader_may_leave():
             main()
     except (InputError, RunError) as error:
-        back = f"; back to the last commit: {BACK}" if in_experiment() else ""
-        sys.exit(f"error: {shown(str(error))}{back}" if leads() else 1)  # of several processes one says it
+        way = f"; back to the last commit: {back()}" if in_experiment() else ""
+        sys.exit(f"error: {shown(str(error))}{way}" if leads() else 1)  # of several processes one says it
     except KeyboardInterrupt:
         if leads():
-            print(
-                f"interrupted: to go on, `dvc repro`; to go back to the last commit, `{BACK}`",
-                file=sys.stderr,
-            )
+            print(f"interrupted{way_on()}", file=sys.stderr)
         sys.exit(130)
     except Exception as error:
         fault = memory.sentence(error, less_memory) if memory.refused(error) else fault_of_files(error)
@@ -67,13 +65,34 @@ def run(main: Callable[[], None], less_memory: str | None = None) -> None:
 
 
 def in_experiment() -> bool:
-    """Whether `dvc exp run` works on the user's own files; DVC_ROOT is the repository, also for a run in a copy."""
-    return os.environ.get("DVC_EXP_NAME") is not None and os.environ.get("DVC_ROOT") == str(Path.cwd())
+    """Whether this is a stage of a `dvc exp run` on the user's own files; a run in a copy has another DVC_ROOT."""
+    return {"DVC_STAGE", "DVC_EXP_NAME"} <= os.environ.keys() and os.environ.get("DVC_ROOT") == str(
+        Path.cwd()
+    )
+
+
+def back() -> str:
+    """BACK, without the lock where Git knows none (before a pipeline was first recorded), or Git would do nothing."""
+    known = subprocess.run(
+        ["git", "ls-files", "dvc.lock"], capture_output=True, text=True, check=False
+    ).stdout
+    return BACK if known else BACK.replace(" dvc.lock", "")
+
+
+def way_on() -> str:
+    """What to do after Ctrl-C; nothing after a tool, a stage run by hand, or a run in a copy, which DVC removes.
+
+    `dvc repro` takes params.yaml as its user left it, so there the way back would undo that, too.
+    """
+    if in_experiment():
+        return f": to go on, `dvc repro`; to go back to the last commit, `{back()}`"
+    by_repro = "DVC_STAGE" in os.environ and "DVC_EXP_NAME" not in os.environ
+    return ": to go on, `dvc repro`" if by_repro else ""
 
 
 def fault_of_files(error: Exception) -> str | None:
     """One line on a file that is missing or could not be read or written; None for any other error."""
-    text = " ".join(str(error).split())
+    text = one_line(error)
     if isinstance(error, FileNotFoundError) and str(error.filename).startswith(OUTPUTS):
         return f"there is no {error.filename}: run `dvc repro`"
     written = OSError | RuntimeError | SafetensorError

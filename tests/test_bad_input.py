@@ -14,7 +14,7 @@ import torch
 from workspace import ENVIRONMENT, ROOT, STAGES, change, command, files, make, stage, stages, unfinished
 
 from mabe.recordings import Store
-from stages.common import BACK
+from stages.common import BACK, way_on
 
 OUTPUTS = ("data", "metrics", "models")
 
@@ -126,15 +126,13 @@ def test_script_ends_with_one_line_on_stderr_and_status_1(tmp_path):
     done = stage(make(tmp_path / "workspace"), "ingest")
     assert done.returncode == 1
     assert done.stdout == ""
-    assert done.stderr == (
-        "error: there is no data/raw/sample/train.csv: run `dvc repro simulate`, or set data_dir\n"
-    )
+    assert done.stderr == ("error: there is no data/raw/sample/train.csv: run `dvc repro simulate`\n")
 
 
 @pytest.mark.parametrize(
     ("source", "says"),
     [
-        ("sample", "run `dvc repro simulate`"),
+        ("sample", "set data_dir to data/raw/sample"),
         ("kaggle", "kaggle competitions download -c MABe-mouse-behavior-detection"),
         ("rats", "data_dir"),
     ],
@@ -437,8 +435,40 @@ def test_ctrl_c_ends_training_with_130_and_a_checkpoint(copy):
         process.kill()
         process.communicate()
     assert process.returncode == 130
-    assert last_line(stderr) == f"interrupted: to go on, `dvc repro`; to go back to the last commit, `{BACK}`"
+    assert last_line(stderr) == "interrupted"
     (name,) = checkpoints(copy)
     assert 3 <= int(name.removeprefix("epoch-").removesuffix(".pt")) < 100_000
     assert outputs(copy) == before
     assert unfinished(copy) == []
+
+
+@pytest.mark.parametrize(
+    ("variables", "says"),
+    [
+        ({}, ""),  # a tool, or a stage run by hand
+        ({"DVC_STAGE": "train"}, ": to go on, `dvc repro`"),
+        (
+            {"DVC_STAGE": "train", "DVC_EXP_NAME": "a", "DVC_ROOT": "."},
+            f": to go on, `dvc repro`; to go back to the last commit, `{BACK}`",
+        ),
+        ({"DVC_STAGE": "train", "DVC_EXP_NAME": "a", "DVC_ROOT": "/elsewhere"}, ""),  # in a copy
+        ({"DVC_EXP_NAME": "a", "DVC_ROOT": "."}, ""),  # a tool within an experiment's environment
+    ],
+)
+def test_only_a_stage_names_the_ways_on_and_back(monkeypatch, tmp_path, variables, says):
+    """In a plain `dvc repro` the way back would undo edits of params.yaml that were never committed."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "dvc.lock").touch()
+    subprocess.run(["git", "init", "--quiet"], check=True)
+    subprocess.run(["git", "add", "dvc.lock"], check=True)
+    for name in ("DVC_STAGE", "DVC_EXP_NAME", "DVC_ROOT"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in variables.items():
+        monkeypatch.setenv(name, str(tmp_path) if value == "." else value)
+    assert way_on() == says
+
+
+@pytest.mark.parametrize("page", ["troubleshooting", "experiments"])
+def test_the_pages_name_the_way_back_as_the_stages_do(page):
+    """DVC stages params.yaml while an experiment runs: a restore of the working tree alone brings it back."""
+    assert BACK in (ROOT / f"docs/{page}.md").read_text()

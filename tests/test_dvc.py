@@ -47,7 +47,9 @@ def test_repro_of_an_unchanged_workspace_runs_nothing(clone):
     assert "Data and pipelines are up to date." in output
 
 
-def test_where_a_run_executes_invalidates_nothing(clone):
+def test_where_a_run_executes_invalidates_nothing(clone, monkeypatch):
+    for name in ("MODAL_TOKEN_ID", "MODAL_TOKEN_SECRET"):  # or check refuses Modal
+        monkeypatch.setitem(clone.environment, name, "none")
     change(
         clone.folder,
         compute="modal",
@@ -97,13 +99,6 @@ def test_override_that_does_not_exist_is_refused(clone, override):
     output = clone("dvc", "exp", "run", "-S", override, fails=True)
     assert override.split("=")[0] in output
     assert ran(output) == []
-
-
-def test_wrong_value_fails_before_anything_is_computed(clone):
-    output = clone("dvc", "exp", "run", "-S", "batch_size=abc", fails=True)
-    assert ran(output) == ["check"]
-    assert "error: parameter batch_size is 'abc' but must be a whole number" in output
-    assert "Traceback" not in output
 
 
 def test_records_of_versions_can_be_compared_by_tags(clone):

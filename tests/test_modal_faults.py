@@ -5,8 +5,10 @@ import errno
 import http.server
 import io
 import json
+import os
 import signal
 import socket
+import subprocess
 import sys
 import threading
 from pathlib import Path
@@ -429,3 +431,53 @@ def test_an_interrupted_start_says_that_the_run_goes_on(monkeypatch, tmp_path, c
         client.carry_out(JOB, MACHINE, tmp_path / "output", on_epoch=print)
     assert "run k1 goes on without this machine" in capsys.readouterr().out
     assert client.state("k1") == Note(call_id=None, app_id=APP, label="toy", gpu="A10")
+
+
+TOKEN = {"MODAL_TOKEN_ID": "ak-1", "MODAL_TOKEN_SECRET": "as-1"}
+
+
+@pytest.mark.parametrize(
+    ("variables", "says"),
+    [
+        (TOKEN, None),
+        (TOKEN | {"MODAL_TOKEN_SECRET": ""}, "there is no Modal token: run `modal token new`"),
+        ({}, "there is no Modal token: run `modal token new`"),
+    ],
+)
+def test_a_missing_token_is_known_without_the_server(monkeypatch, variables, says):
+    monkeypatch.setattr("modal.config._user_config", {})  # a token of this machine's user
+    for name in (*TOKEN, "MODAL_OAUTH_REFRESH_TOKEN"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    if says is None:
+        faults.check_client()
+    else:
+        with pytest.raises(RunError, match=says):
+            faults.check_client()
+
+
+def test_a_missing_package_is_known_without_the_server(monkeypatch):
+    monkeypatch.setitem(sys.modules, "modal", None)
+    with pytest.raises(RunError, match="the package modal is not installed: pip install"):
+        faults.check_client()
+
+
+def test_a_damaged_configuration_of_modal_is_one_sentence(tmp_path):
+    path = tmp_path / "modal.toml"
+    path.write_text("[default\n")
+    code = (
+        "from runs import RunError\nfrom runs.remote import faults\n"
+        "try: faults.check_client()\nexcept RunError as error: print(error)"
+    )
+    variables = {k: v for k, v in os.environ.items() if not k.startswith("MODAL_")}
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        env=variables | {"MODAL_CONFIG_PATH": str(path)},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    *_, line = done.stdout.splitlines()  # after a banner of Modal's
+    assert line.startswith("the package modal does not load: Error when reading the modal configuration from")
+    assert str(path) in line

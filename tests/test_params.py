@@ -60,6 +60,12 @@ def test_the_committed_parameters_are_valid():
         ({"min_lr": 0.1}, "min_lr 0.1 is above learning_rate"),
         ({"model_type": "hybrid", "features": "engineered"}, "hybrid reads keypoints"),
         ({"features": "engineered", "rotation_deg": 10.0}, "flips and rotation turn keypoints"),
+        ({"processes": 3, "batch_size": 64}, "batch_size 64 cannot be shared by 3 processes in 1 parts"),
+        (
+            {"processes": 4, "accumulation_steps": 2, "batch_size": 36},
+            "batch_size 36 cannot be shared by 4 processes in 2 parts: set it to a multiple of 8",
+        ),
+        ({"feed": "coordinates", "features": "engineered"}, "feed coordinates computes coords or motion"),
         ({"predict_stride": 101}, "predict_stride 101 skips frames"),
         ({"val_stride": 101}, "val_stride 101 skips frames"),
         ({"data_source": "rats"}, "class_scheme mabe4 is not of data_source rats"),

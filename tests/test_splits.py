@@ -121,6 +121,9 @@ def test_unreadable_split_files(tmp_path):
     with pytest.raises(InputError, match=r"there is no split_file .*none\.csv"):
         held_out(table, split_file=tmp_path / "none.csv")
     path = tmp_path / "split.csv"
+    path.write_text("recording,split\nA/0,train\nA/0,val\n")
+    with pytest.raises(InputError, match="names A/0 twice"):
+        read(path)  # known whatever the recordings are
     path.write_text("recording\nA/0\n")
     with pytest.raises(InputError, match="columns recording, split"):
         held_out(table, split_file=path)

@@ -119,7 +119,7 @@ def test_an_experiment_at_the_root_begins_without_a_word_on_videos(plain):
 def test_an_experiment_in_video_begins_without_a_word_on_poses(plain):
     """Here the record is there, the outputs are not, as in a clone of this repository."""
     project = plain.inside("video")
-    output = project("dvc", "exp", "run", "check", "-S", "preset=h100_8gpu", "-S", "batch_size=1")
+    output = project("dvc", "exp", "run", "check", *settings(preset="h100_8gpu", batch_size=1, device="cpu"))
     assert ran(quiet(output, OF_POSES)) == ["check"]
     values = yaml.safe_load((project.folder / "params.yaml").read_text())
     assert (values["preset"], values["gpus"], values["batch_size"], values["width"]) == (

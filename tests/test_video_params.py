@@ -1,6 +1,10 @@
 """video/params.yaml: presets, what is checked before a stage runs, and that conf/ and dvc.yaml agree with it."""
 
+import json
+import os
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -8,7 +12,7 @@ import yaml
 from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
-from runs import InputError
+from runs import InputError, RunError
 from runs.parameters import parse, read_yaml
 from stages.video import check
 from taehv import params
@@ -125,7 +129,7 @@ def test_a_wrong_parameter_is_one_clear_sentence(changes, says):
     ("changes", "says"),
     [
         ({"batchsize": 1}, "unknown parameter 'batchsize'; did you mean batch_size?"),
-        ({"data_root": "nowhere"}, "there is no data_root nowhere: set data_root to"),
+        ({"data_root": "nowhere"}, "there is no directory nowhere: set data_root to"),
         ({"data_root": "data/clips"}, None),  # which the next stage makes
     ],
 )
@@ -138,6 +142,53 @@ def test_the_check_stage(monkeypatch, tmp_path, changes, says):
         with pytest.raises(InputError, match=re.escape(says)):
             check.main()
     assert check.CHECKED.exists() == (says is None)
+
+
+@pytest.mark.parametrize(
+    ("package", "changes", "says"),
+    [
+        ("av", {}, "the pipeline needs the package av, which is not installed: `pip install"),
+        ("onnxruntime", {}, "onnx needs the package onnxruntime, which is not installed"),
+        ("onnxruntime", {"onnx": False}, None),
+        ("diffusers", {"teacher": "a/b"}, "teacher needs the package diffusers"),
+        ("diffusers", {}, None),
+        ("deepspeed", {"strategy": "zero1"}, "strategy zero1 needs the package deepspeed"),
+        ("deepspeed", {}, None),
+        ("lpips", {"lpips_weight": 1.0}, "lpips_weight needs the package lpips"),
+        ("lpips", {}, None),  # evaluate does without it
+    ],
+)
+def test_a_package_that_a_stage_will_need(monkeypatch, package, changes, says):
+    monkeypatch.setattr(check, "find_spec", lambda name: None if name == package else object())
+    values = TEST | {"device": "cpu"} | changes
+    if says is None:
+        check.check(values)
+    else:
+        with pytest.raises(RunError, match=re.escape(says)):
+            check.check(values)
+
+
+def test_a_teacher_that_the_variant_cannot_decode(tmp_path):
+    card = {"_class_name": "AutoencoderKLCogVideoX", "latent_channels": 16, "block_out_channels": [8] * 4}
+    (tmp_path / "config.json").write_text(json.dumps(card))
+    check.check(TEST | {"teacher": str(tmp_path)})
+    with pytest.raises(InputError, match="the teacher's latents have 16 channels and a side of 1/8"):
+        check.check(TEST | {"teacher": str(tmp_path), "variant": "taew2_2"})
+
+
+def test_a_teacher_of_the_hub_is_left_to_the_hub_unless_it_is_switched_off(monkeypatch):
+    check.check(TEST | {"teacher": "nobody/nothing"})
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    with pytest.raises(InputError, match="there is no directory nobody/nothing, the hub cannot be reached"):
+        check.check(TEST | {"teacher": "nobody/nothing"})
+
+
+def test_the_check_of_the_defaults_needs_no_torch():
+    """`dvc exp run` waits for it."""
+    code = "import sys; from stages.video import check; check.main(); assert 'torch' not in sys.modules"
+    subprocess.run(
+        [sys.executable, "-c", code], cwd=FOLDER, env=os.environ | {"PYTHONPATH": str(ROOT)}, check=True
+    )
 
 
 def test_height_and_width_are_two_parameters():

@@ -17,6 +17,7 @@ from dvc.exceptions import DvcException
 from dvc.repo import Repo
 
 from mabe.errors import InputError
+from runs.text import one_line
 from stages.common import run
 
 
@@ -37,9 +38,7 @@ def push_runs(repo: Repo, remote: str | None) -> tuple[int, int]:
             )
         pushed = repo.stage_cache.push(remote)
     except (DvcException, OSError, BotoCoreError) as error:
-        raise InputError(
-            f"the runs cannot be pushed: {' '.join(str(error).split())} (docs/storage.md)"
-        ) from None
+        raise InputError(f"the runs cannot be pushed: {one_line(error)} (docs/storage.md)") from None
     if len(pushed) < len(records):
         raise InputError(
             f"only {len(pushed)} of {len(records)} records of runs could be pushed: run it again"

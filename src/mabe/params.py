@@ -29,6 +29,8 @@ __all__ = ["keys", "parse"]
 
 T = TypeVar("T")
 
+SAMPLE = Path("data/raw/sample")
+"""Where the simulate stage writes; data_dir of data_source sample."""
 DATA_SOURCES = ("sample", "kaggle", "rats")
 MODEL_TYPES = ("basic", "conv_bilstm", "tcn", "hybrid", "transformer")
 FEATURE_SETS = ("coords", "engineered", "motion")
@@ -310,6 +312,14 @@ def _check_together(values: dict[str, Any]) -> None:
         raise InputError(
             f"processes {compute.processes} are for this machine's GPUs: set it to 1 with compute=modal"
         )
+    parts = compute.processes * train.accumulation_steps
+    if train.batch_size % parts:
+        raise InputError(
+            f"batch_size {train.batch_size} cannot be shared by {compute.processes} processes in "
+            f"{train.accumulation_steps} parts: set it to a multiple of {parts}"
+        )
+    if compute.feed == "coordinates" and train.features == "engineered":
+        raise InputError("feed coordinates computes coords or motion, not engineered: set it to auto")
     if compute.compute == "modal" and compute.feed == "coordinates":
         raise InputError(
             "feed coordinates reads the store, which stays on this machine: set it to auto for Modal"

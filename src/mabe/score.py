@@ -11,7 +11,7 @@ import pandas as pd
 from mabe.metrics.competition import ignored, score_table
 from mabe.table_files import read_csv
 from runs.signals import reader_may_leave
-from runs.text import shown
+from runs.text import one_line, shown
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -38,7 +38,7 @@ def main(arguments: list[str] | None = None) -> int:
         solution, submission = _read(args.solution), _read(args.submission)
         table = score_table(solution, submission)
     except (ValueError, AssertionError) as error:
-        print(f"error: {shown(' '.join(str(error).split()))}", file=sys.stderr)
+        print(f"error: {one_line(error)}", file=sys.stderr)
         return 1
     if ignored(solution, submission).all():
         print(f"warning: {shown(why_nothing_counts(solution, submission))}", file=sys.stderr)

@@ -8,6 +8,7 @@ import pandas as pd
 
 from mabe.errors import InputError
 from mabe.table_files import read_csv
+from runs.text import one_line
 
 
 def assign(
@@ -64,6 +65,7 @@ def _lot(seed: int, recording: str) -> bytes:
 
 
 def read(path: Path) -> pd.DataFrame:
+    """A split file's rows; InputError for all that is wrong with them whatever the recordings are."""
     try:
         if path.exists() and not path.is_file():  # a pipe or a device would never end
             raise InputError(f"split_file {path} is no file: correct split_file")
@@ -71,14 +73,9 @@ def read(path: Path) -> pd.DataFrame:
     except FileNotFoundError:
         raise InputError(f"there is no split_file {path}: correct split_file") from None
     except (OSError, UnicodeDecodeError, pd.errors.ParserError, pd.errors.EmptyDataError) as error:
-        raise InputError(f"split_file {path} cannot be read ({' '.join(str(error).split())})") from None
+        raise InputError(f"split_file {path} cannot be read ({one_line(error)})") from None
     if not {"recording", "split"} <= set(table.columns):
         raise InputError(f"split_file {path} must have the columns recording, split")
-    return table
-
-
-def _from_file(path: Path, table: pd.DataFrame, labelled: pd.DataFrame, left_out: set[str]) -> set[str]:
-    """The pose hashes that the split file holds out."""
     wrong = table[~table["split"].isin(["train", "val"])]
     if len(wrong):
         raise InputError(
@@ -90,6 +87,11 @@ def _from_file(path: Path, table: pd.DataFrame, labelled: pd.DataFrame, left_out
         raise InputError(
             f"split_file {path} names {repeated['recording'].iloc[0]} twice: remove one of the rows"
         )
+    return table
+
+
+def _from_file(path: Path, table: pd.DataFrame, labelled: pd.DataFrame, left_out: set[str]) -> set[str]:
+    """The pose hashes that the split file holds out."""
     known = set(labelled["recording"])
     for recording in table["recording"]:
         if recording not in known | left_out:

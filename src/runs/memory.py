@@ -1,5 +1,7 @@
 """Memory or threads that the system refused (`ulimit -v`, a container's limit): how each library tells of it."""
 
+from runs.text import one_line
+
 # torch (CPU, GPU), the operating system, threading, Arrow, C++ and the loader of shared libraries.
 SIGNS = (
     "can't allocate memory",
@@ -21,7 +23,7 @@ def refused(error: BaseException) -> bool:
 
 def sentence(error: BaseException, less: str | None = None) -> str:
     """What to do about it, in one line. less: which parameters let this work take less memory, if any do."""
-    text = " ".join(str(error).split()) or type(error).__name__
-    return f"the memory does not suffice ({text}): close other programs, or raise the limit (`ulimit -v`)" + (
+    remedy = "close other programs, or raise the limit (`ulimit -v`)"
+    return f"the memory does not suffice ({one_line(error)}): {remedy}" + (
         "" if less is None else f", or {less}"
     )

@@ -16,6 +16,7 @@ from typing import Any, TypeVar, Union
 import yaml
 
 from runs import InputError
+from runs.text import one_line
 
 T = TypeVar("T")
 
@@ -146,7 +147,7 @@ def read_yaml(path: Path | str) -> dict[str, Any]:
     except yaml.MarkedYAMLError as error:
         raise InputError(f"{path} is not valid YAML: {_place(error, text)}") from None
     except yaml.YAMLError as error:
-        raise InputError(f"{path} is not valid YAML: {' '.join(str(error).split())}") from None
+        raise InputError(f"{path} is not valid YAML: {one_line(error)}") from None
     if not isinstance(values, dict):
         raise InputError(f"{path} must hold `key: value` lines, found {type(values).__name__}")
     return values
@@ -175,6 +176,15 @@ def check_names(values: Iterable[str], known: Iterable[str]) -> None:
             near = difflib.get_close_matches(str(name), known, n=1)
             hint = f"did you mean {near[0]}?" if near else "params.yaml lists all that there are"
             raise InputError(f"unknown parameter {_shortened(repr(name))}; {hint}")
+
+
+def check_path(name: str, path: str) -> None:
+    """InputError if the path holds a ~ or a $NAME that the shell was to write out, and did not."""
+    unread = re.match(r"~[^/]*", path) or re.search(r"\$\w+|\$\{\w+\}", path)
+    if unread is None or Path(path).exists():
+        return
+    how = "$HOME" if unread[0] == "~" else "it without single quotes"
+    raise InputError(f"{name} is {path}, but only the shell knows {unread[0]}: write {how} or the whole path")
 
 
 def parse(cls: type[T], values: dict[str, Any]) -> T:

@@ -84,3 +84,5 @@ def check_count(device: torch.device, count: int) -> None:
             f"{count} processes need a GPU each, but this machine has {torch.cuda.device_count()}: "
             "set processes to at most that"
         )
+    if device.type == "mps" and count > 1:
+        raise RunError(f"{count} processes need CUDA GPUs or device cpu: set processes to 1")

@@ -13,6 +13,11 @@ def shown(text: str, most: int | float = math.inf) -> str:
     return "".join(c if c.isprintable() or c == "\t" else c.encode("unicode_escape").decode() for c in text)
 
 
+def one_line(error: BaseException) -> str:
+    """What `error` says, in one line that may go to a terminal; its kind if it says nothing."""
+    return shown(" ".join(str(error).split())) or type(error).__name__
+
+
 def epoch_of(checkpoint: str) -> int:
     """The epoch that a checkpoint's name gives."""
     return int(checkpoint.removeprefix("epoch-").removesuffix(".pt"))

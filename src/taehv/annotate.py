@@ -27,11 +27,7 @@ SUFFIXES = {".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".mpg", ".mpeg"}
 def annotate(params: AnnotateParams) -> Annotation:
     """Probes and splits the videos of data_root; InputError if it is not there or too few can be used."""
     root = Path(params.data_root)
-    paths = _find(root)
-    if not paths:
-        raise InputError(
-            f"{root} holds no videos ({', '.join(sorted(SUFFIXES))}): set data_root to where they are"
-        )
+    paths = videos(root)
     given = _given_parts(root)
     usable: list[Clip] = []
     rejected: dict[str, str] = {}
@@ -73,6 +69,16 @@ def fingerprint(params: AnnotateParams) -> str:
     parts = {str(path): [asdict(part) for part in parts] for path, parts in _given_parts(root).items()}
     known = {"params": asdict(params), "parts": parts, "files": files, "av": version("av")}
     return run_key(known, [Path(code) for code in (__file__, annotations.__file__, video.__file__)])
+
+
+def videos(root: Path) -> list[Path]:
+    """The files that data_root names, each once; InputError if it is not there or names none."""
+    paths = _find(root)
+    if not paths:
+        raise InputError(
+            f"{root} holds no videos ({', '.join(sorted(SUFFIXES))}): set data_root to where they are"
+        )
+    return paths
 
 
 def _find(root: Path) -> list[Path]:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from runs import InputError, RunError
 from runs.signals import reader_may_leave
-from runs.text import shown
+from runs.text import one_line
 from taehv import commands, launch
 from taehv.params import PRESETS
 
@@ -89,7 +89,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         with reader_may_leave():
             arguments.handler(arguments)
     except (InputError, RunError, OSError) as error:
-        sys.exit(f"error: {shown(' '.join(str(error).split()))}")
+        sys.exit(f"error: {one_line(error)}")
     except ModuleNotFoundError as error:
         if error.name is None or error.name.startswith(("taehv", "runs")):
             raise

@@ -19,6 +19,7 @@ from torch import Tensor
 
 from runs import InputError
 from runs.atomic import atomic_file
+from runs.text import one_line
 from taehv.model import FRAMES_PER_LATENT, FRAMES_TO_TRIM, TAEHV
 
 TENSOR = "latents"
@@ -91,7 +92,7 @@ class LatentReader:
             return safetensors.safe_open(self.path, framework="pt")
         except (safetensors.SafetensorError, OSError) as error:
             raise InputError(
-                f"{self.path} is damaged or no file of latents ({' '.join(str(error).split())}): make it again with "
+                f"{self.path} is damaged or no file of latents ({one_line(error)}): make it again with "
                 "`taehv encode`"
             ) from None
 

@@ -144,11 +144,11 @@ def check_gpus(device_name: str, gpus: int) -> None:
     device = choose_device(device_name)
     if device.type == "cuda" and gpus > torch.cuda.device_count():
         raise RunError(
-            f"{gpus} GPUs are asked for but this machine has {torch.cuda.device_count()}: ask for fewer, add "
-            "--nodes, or --set device=cpu"
+            f"{gpus} GPUs are asked for but this machine has {torch.cuda.device_count()}: ask for fewer, set device "
+            "to cpu, or train on several machines (`taehv train --nodes`)"
         )
     if device.type == "mps" and gpus > 1:
-        raise RunError("several processes need CUDA GPUs or --set device=cpu: ask for one")
+        raise RunError("several processes need CUDA GPUs or device cpu: ask for one")
 
 
 def check_machines(request: Request) -> None:

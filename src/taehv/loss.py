@@ -5,6 +5,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from runs import InputError
+from runs.text import one_line
 from taehv.params import TrainParams
 from taehv.seraena import Seraena
 
@@ -81,17 +82,13 @@ def open_lpips(device: torch.device) -> nn.Module:
         from lpips import LPIPS
     except (ImportError, RuntimeError) as error:  # torchvision beside another build of torch: RuntimeError
         raise InputError(
-            f"lpips_weight is above 0 but the package lpips does not load ({_line(error)}): {remedy}"
+            f"lpips_weight is above 0 but the package lpips does not load ({one_line(error)}): {remedy}"
         ) from None
     try:
         network = LPIPS(net="vgg", verbose=False)
     except Exception as error:
         raise InputError(
-            f"the weights of LPIPS cannot be loaded ({_line(error)}): download them once with a connection "
+            f"the weights of LPIPS cannot be loaded ({one_line(error)}): download them once with a connection "
             "(`python -c \"import lpips; lpips.LPIPS(net='vgg')\"`), or set lpips_weight to 0"
         ) from None
     return network.to(device).eval().requires_grad_(False)
-
-
-def _line(error: Exception) -> str:
-    return " ".join(str(error).split()) or type(error).__name__

@@ -12,6 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from runs import InputError
+from runs.text import one_line
 
 PEAK_DB = 100.0  # reported for frames that are equal
 SSIM_WINDOW = 11  # px, of Wang et al. 2004
@@ -85,7 +86,7 @@ def open_lpips(device: torch.device) -> tuple[Callable[[Tensor, Tensor], Tensor]
         import lpips
         from torchvision.models import AlexNet_Weights
     except (ImportError, OSError, RuntimeError) as error:  # the last two: torchvision beside another torch
-        return None, f"the packages lpips and torchvision cannot be imported: {' '.join(str(error).split())}"
+        return None, f"the packages lpips and torchvision cannot be imported: {one_line(error)}"
     name = AlexNet_Weights.IMAGENET1K_V1.url.rsplit("/", 1)[-1]
     if not (weights := Path(torch.hub.get_dir()) / "checkpoints" / name).exists():
         return None, f"AlexNet's weights are not in {weights.parent}: {name}"

@@ -5,7 +5,6 @@ Module indices are those of the published weights, so their state dict loads as 
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
@@ -14,29 +13,10 @@ from torch.utils.checkpoint import checkpoint
 
 from runs import InputError
 from taehv.layers import Clamp, MemBlock, TGrow, TPool, conv, images, rows, upsampled_conv
+from taehv.variants import FRAMES_PER_LATENT, FRAMES_TO_TRIM, STRIDE, VARIANTS, Variant
 
-FRAMES_TO_TRIM = 3  # frames that the decoder makes before the first input frame
-FRAMES_PER_LATENT = 4
-STRIDE = 8  # of the convolutions, in pixels of the (patched) image
 WIDTH = 64
 DECODER_WIDTHS = (256, 128, 64, 64)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Variant:
-    """patch: pixels per side that are folded into channels; latent_channels: of the latent."""
-
-    patch: int
-    latent_channels: int
-
-
-VARIANTS = {
-    "taehv": Variant(patch=1, latent_channels=16),
-    "taecvx": Variant(patch=1, latent_channels=16),
-    "taew2_1": Variant(patch=1, latent_channels=16),
-    "taew2_2": Variant(patch=2, latent_channels=48),
-    "taehv1_5": Variant(patch=2, latent_channels=32),
-}
 
 
 def encoder(variant: Variant) -> nn.Sequential:

@@ -21,6 +21,7 @@ from runs.atomic import atomic_file
 from runs.hardware import choose_device
 from runs.launcher import launched
 from runs.processes import Processes, join
+from runs.text import one_line
 from taehv.params import ComputeParams, TrainParams
 
 T = TypeVar("T")
@@ -117,8 +118,7 @@ def _enter_deepspeed(
     params: TrainParams, compute: ComputeParams, bf16: Callable[[torch.device], bool]
 ) -> Group:
     device = choose_device(compute.device)
-    if device.type != "cuda" and launched():
-        raise RunError(f"strategy {compute.strategy} in several processes needs GPUs: set strategy to ddp")
+    check_strategy(compute.strategy, device, several=launched())
     if device.type == "cuda" and torch.cuda.device_count() < int(os.environ.get("LOCAL_WORLD_SIZE", "1")):
         raise RunError(
             f"{os.environ['LOCAL_WORLD_SIZE']} processes were started but this machine has "
@@ -134,7 +134,7 @@ def _enter_deepspeed(
         from accelerate import Accelerator, DeepSpeedPlugin
     except ImportError as error:
         raise RunError(
-            f"strategy is {compute.strategy} but DeepSpeed does not load ({' '.join(str(error).split())}): "
+            f"strategy is {compute.strategy} but DeepSpeed does not load ({one_line(error)}): "
             "`pip install deepspeed transformers`, or set strategy to ddp"
         ) from None
     with tempfile.TemporaryDirectory() as folder:
@@ -150,6 +150,12 @@ def _enter_deepspeed(
     group = Group(accelerator.device, accelerator)
     _assert_kind(group, "DEEPSPEED")
     return group
+
+
+def check_strategy(strategy: str, device: torch.device, several: bool) -> None:
+    """RunError if the `several` processes of a run cannot share it out by this strategy on this kind of device."""
+    if strategy in ZERO and several and device.type != "cuda":
+        raise RunError(f"strategy {strategy} in several processes needs GPUs: set strategy to ddp")
 
 
 def deepspeed_settings(params: TrainParams, compute: ComputeParams, bf16: bool) -> dict[str, Any]:

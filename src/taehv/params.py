@@ -22,7 +22,7 @@ from runs.parameters import (
     rule,
     share,
 )
-from taehv.model import FRAMES_PER_LATENT, STRIDE, VARIANTS
+from taehv.variants import FRAMES_PER_LATENT, STRIDE, VARIANTS
 
 T = TypeVar("T")
 CONFIG = Path("conf/config.yaml")
@@ -149,8 +149,9 @@ class ComputeParams:
 
 @dataclass(frozen=True, kw_only=True)
 class EvaluateParams:
-    height: int = _side()
-    width: int = _side()
+    height: int = between(11, 8192, "px")
+    width: int = between(11, 8192, "px")
+    """The window of SSIM is 11 px wide."""
     eval_frames: int = between(FRAMES_PER_LATENT, 100_000)
     """Frames of each held-out clip that are scored, from its first."""
     lpips: bool

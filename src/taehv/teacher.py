@@ -18,6 +18,7 @@ import torch
 from torch import Tensor
 
 from runs import InputError
+from runs.text import one_line
 from taehv.model import FRAMES_PER_LATENT, FRAMES_TO_TRIM
 
 KIND = "AutoencoderKLCogVideoX"
@@ -42,12 +43,7 @@ class Teacher:
 
     def check(self, latent_channels: int, space_factor: int) -> None:
         """InputError unless a model with these can decode the teacher's latents; space_factor in px per latent."""
-        ours = (self.latent_channels, self.space_factor)
-        if ours != (latent_channels, space_factor):
-            raise InputError(
-                f"the teacher's latents have {ours[0]} channels and a side of 1/{ours[1]} of the frame's but the "
-                f"variant's {latent_channels} and 1/{space_factor}: choose a teacher and a variant that agree"
-            )
+        check_shapes(self.latent_channels, self.space_factor, latent_channels, space_factor)
 
     @torch.no_grad()
     def encode(self, x: Tensor) -> Tensor:
@@ -102,14 +98,7 @@ def open_teacher(name: str, scale: float, device: torch.device) -> Teacher:
             f"teacher is {name} but the package diffusers does not load ({_line(error)}): "
             "install it with `pip install diffusers`, or set teacher to null"
         ) from error
-    source, subfolder, path = _find(name)
-    try:
-        config = json.loads(path.read_text(encoding="utf-8"))
-        kind = config["_class_name"]
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise InputError(f"{path} is no configuration of a VAE ({_line(error)}): {REMEDY}") from error
-    if kind != KIND:
-        raise InputError(f"teacher {name} is a {kind}, not a {KIND}: {REMEDY}")
+    source, subfolder, config = configuration(name)
     dtype = torch.bfloat16 if device.type == "cuda" else torch.float32
     try:
         vae, report = AutoencoderKLCogVideoX.from_pretrained(
@@ -132,6 +121,50 @@ def open_teacher(name: str, scale: float, device: torch.device) -> Teacher:
     return Teacher(vae.to(device), scale)
 
 
+def configuration(name: str) -> tuple[str, str | None, dict[str, Any]]:
+    """Directory or hub id, the subfolder of the VAE (None if it is in the root), and what its configuration says.
+
+    InputError if there is no such directory, the hub does not answer, or what is there is no VAE of CogVideoX.
+    """
+    source, subfolder, path = _find(name)
+    try:
+        config = json.loads(path.read_text(encoding="utf-8"))
+        kind = config["_class_name"]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise InputError(f"{path} is no configuration of a VAE ({_line(error)}): {REMEDY}") from error
+    if kind != KIND:
+        raise InputError(f"teacher {name} is a {kind}, not a {KIND}: {REMEDY}")
+    return source, subfolder, config
+
+
+def check_offline(name: str, latent_channels: int, space_factor: int) -> None:
+    """InputError for all that is wrong with a teacher and can be seen without its weights and without the hub.
+
+    latent_channels, space_factor: of the model that is to decode its latents, as in `Teacher.check`.
+    """
+    from huggingface_hub.constants import HF_HUB_OFFLINE
+
+    if is_hub_id(name) and not HF_HUB_OFFLINE and not Path(name).expanduser().is_dir():
+        return  # only the hub knows
+    _, _, config = configuration(name)
+    if {"latent_channels", "block_out_channels"} <= config.keys():  # else diffusers' defaults
+        factor = 2 ** (len(config["block_out_channels"]) - 1)
+        check_shapes(config["latent_channels"], factor, latent_channels, space_factor)
+
+
+def check_shapes(channels: int, factor: int, latent_channels: int, space_factor: int) -> None:
+    """InputError unless the teacher's channels and px per latent (first two) are the variant's."""
+    if (channels, factor) != (latent_channels, space_factor):
+        raise InputError(
+            f"the teacher's latents have {channels} channels and a side of 1/{factor} of the frame's but the "
+            f"variant's {latent_channels} and 1/{space_factor}: choose a teacher and a variant that agree"
+        )
+
+
+def is_hub_id(name: str) -> bool:
+    return HUB_ID.fullmatch(name) is not None and not name.startswith(".")
+
+
 def _find(name: str) -> tuple[str, str | None, Path]:
     """Directory or hub id, the subfolder the VAE is in (None if it is in the root), and its configuration file."""
     root = Path(name).expanduser()
@@ -142,7 +175,7 @@ def _find(name: str) -> tuple[str, str | None, Path]:
         raise InputError(
             f"the directory {name} holds neither {CONFIG} nor {PIPELINE_FOLDER}/{CONFIG}: {REMEDY}"
         )
-    if not HUB_ID.fullmatch(name) or name.startswith("."):
+    if not is_hub_id(name):
         raise InputError(f"there is no directory {name}: {REMEDY}")
     from huggingface_hub import hf_hub_download
     from huggingface_hub.errors import EntryNotFoundError, LocalEntryNotFoundError
@@ -165,5 +198,5 @@ def _find(name: str) -> tuple[str, str | None, Path]:
 
 
 def _line(error: Exception) -> str:
-    text = " ".join(str(error).split()) or type(error).__name__
+    text = one_line(error)
     return text if len(text) <= 200 else text[:200] + "..."

@@ -1,15 +1,18 @@
-"""check: all of params.yaml and that the videos are there, before anything is computed."""
+"""check: all of params.yaml, that the videos are there, and that the machine has what the run is told to use."""
 
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from runs import InputError
+from runs import RunError
 from runs.atomic import atomic_file
-from runs.parameters import read_yaml
+from runs.parameters import check_path, parse, read_yaml
 from stages.common import run
 from taehv import params
+from taehv.variants import STRIDE, VARIANTS
 
 CHECKED = Path("data/checked.txt")
+VIDEO = "`pip install -c requirements.lock -e '.[video]'`"  # at the root
 
 
 def main() -> None:
@@ -19,11 +22,60 @@ def main() -> None:
 
 
 def check(values: dict[str, Any]) -> None:
-    """InputError on the first fault of `values`: a key, a type, a rule, or videos that are not there."""
+    """InputError or RunError on the first fault of `values` that is known before anything is computed."""
     params.check(values)
-    data_root = Path(values["data_root"])
-    if data_root != params.CLIPS and not data_root.exists():  # those of the clips stage are about to be made
-        raise InputError(f"there is no data_root {data_root}: set data_root to a directory of videos")
+    train = parse(params.TrainParams, values)
+    check_data(values["data_root"])
+    compute = parse(params.ComputeParams, values)
+    check_packages(train, compute, onnx=parse(params.ExportParams, values).onnx)
+    check_machine(train, compute)
+    if train.teacher is not None:
+        check_path("teacher", train.teacher)
+        from taehv import teacher
+
+        variant = VARIANTS[train.variant]
+        teacher.check_offline(train.teacher, variant.latent_channels, STRIDE * variant.patch)
+
+
+def check_data(data_root: str) -> None:
+    """The videos must be there."""
+    check_path("data_root", data_root)
+    if Path(data_root) != params.CLIPS:  # which the clips stage is about to make
+        from taehv import annotate
+
+        annotate.videos(Path(data_root))
+
+
+def check_packages(train: params.TrainParams, compute: params.ComputeParams, onnx: bool) -> None:
+    """The packages that a stage will import must be installed; none is imported here."""
+    needed: list[tuple[str, tuple[str, ...], str]] = [("the pipeline", ("av", "torchmetrics"), VIDEO)]
+    if onnx:
+        needed.append(("onnx", ("onnx", "onnxruntime", "onnxscript"), f"{VIDEO}, or set onnx to false"))
+    if train.teacher is not None:
+        needed.append(("teacher", ("diffusers",), f"{VIDEO}, or set teacher to null"))
+    if train.lpips_weight:
+        how = "`pip install lpips torchvision`, or set lpips_weight to 0"
+        needed.append(("lpips_weight", ("lpips", "torchvision"), how))
+    if compute.strategy != "ddp":
+        how = "`pip install deepspeed transformers`, or set strategy to ddp"
+        needed.append((f"strategy {compute.strategy}", ("deepspeed", "transformers"), how))
+    for what, packages, how in needed:
+        for package in packages:
+            if find_spec(package) is None:
+                raise RunError(f"{what} needs the package {package}, which is not installed: {how}")
+
+
+def check_machine(train: params.TrainParams, compute: params.ComputeParams) -> None:
+    """The machine must have what the run is told to use."""
+    if compute.device in ("auto", "cpu") and compute.gpus == 1 and train.amp != "bf16":
+        return
+    from runs import hardware  # torch and more: seconds that the other runs do not need
+    from taehv import launch, parallel
+
+    device = hardware.choose_device(compute.device)
+    hardware.use_bf16(train.amp, device)
+    launch.check_gpus(compute.device, compute.gpus)
+    parallel.check_strategy(compute.strategy, device, several=compute.gpus > 1)
 
 
 if __name__ == "__main__":

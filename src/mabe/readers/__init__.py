@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from mabe.params import IngestParams
+from mabe.params import SAMPLE, IngestParams
 from mabe.readers.kaggle import KaggleSource
 from mabe.readers.rats import RatsSource
 from mabe.readers.source import Entry, Source
@@ -15,13 +15,18 @@ def open_source(params: IngestParams) -> Source:
     root = Path(params.data_dir)
     if params.data_source == "rats":
         return RatsSource(root)
-    return KaggleSource(root, get_it=_GET_IT[params.data_source])
+    return KaggleSource(root, get_it=_get_it(params.data_source, root))
 
 
-_GET_IT = {
-    "kaggle": (
-        "run `kaggle competitions download -c MABe-mouse-behavior-detection` and unzip it to data/raw/kaggle, "
-        "or set data_dir"
-    ),
-    "sample": "run `dvc repro simulate`, or set data_dir",
-}
+def _get_it(data_source: str, root: Path) -> str:
+    """What to do if there are no files in `root`."""
+    if data_source == "kaggle":
+        return (
+            "run `kaggle competitions download -c MABe-mouse-behavior-detection` and unzip it there, or set data_dir "
+            "to the folder that holds train.csv"
+        )
+    if root == SAMPLE:
+        return "run `dvc repro simulate`"
+    return (
+        f"set data_dir to {SAMPLE}, which `dvc repro simulate` makes, or choose a data set with -S data=NAME"
+    )

@@ -25,6 +25,7 @@ from mabe.readers.source import Entry, check_extent, check_scale, visible
 from mabe.readers.tables import ANNOTATION, VIDEOS, checked, is_annotation, reading
 from mabe.skeleton import MAX_MICE
 from mabe.table_files import read_csv
+from runs.text import one_line
 
 ACTIONS = SCHEMES["mabe4"].actions
 _MICE = {f"mouse{k}" for k in range(1, MAX_MICE + 1)}
@@ -121,7 +122,7 @@ class KaggleSource:
                 names = read_csv(path, header=None, nrows=1, dtype=str).iloc[0]
                 table = read_csv(path, dtype={"lab_id": str, "behaviors_labeled": str})
         except pd.errors.ParserError as error:
-            raise InputError(f"{path} is not a valid CSV file ({' '.join(str(error).split())})") from None
+            raise InputError(f"{path} is not a valid CSV file ({one_line(error)})") from None
         except pd.errors.EmptyDataError:
             raise InputError(f"{path} is empty: restore the file") from None
         twice = names[names.duplicated() & names.isin(VIDEOS.columns)]

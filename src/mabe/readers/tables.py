@@ -14,6 +14,7 @@ from mabe.errors import InputError
 from mabe.recordings import BOUT_COLUMNS, MANIFEST_COLUMNS
 from mabe.skeleton import MAX_MICE
 from runs import memory
+from runs.text import one_line
 
 _individual = pandera.Check.in_range(1, MAX_MICE)
 _ordered = pandera.Check(
@@ -149,5 +150,5 @@ def reading(path: Path) -> Iterator[None]:
     except (OSError, EOFError, zlib.error, UnicodeDecodeError, pa.ArrowException) as error:
         if memory.refused(error):
             raise  # the file is right
-        reason = " ".join(str(error).split())[:200]
+        reason = one_line(error)[:200]
         raise InputError(f"{path} cannot be read ({reason}): restore the file") from None

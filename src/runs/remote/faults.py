@@ -9,8 +9,10 @@ from types import ModuleType
 
 from runs import RunError
 from runs.remote import VOLUME
+from runs.text import one_line
 
 PATIENCE = 10  # seconds
+NO_TOKEN = "there is no Modal token: run `modal token new`, or set MODAL_TOKEN_ID and MODAL_TOKEN_SECRET"
 
 
 def import_modal() -> ModuleType:
@@ -21,7 +23,21 @@ def import_modal() -> ModuleType:
         raise RunError(
             "the package modal is not installed: pip install -c requirements.lock -e '.[modal]'"
         ) from None
+    except Exception as error:  # it reads its configuration, whose errors it defines only then
+        raise RunError(f"the package modal does not load: {one_line(error)}") from None
     return modal
+
+
+def check_client() -> None:
+    """RunError if no run can be started: the package or a token is missing. Asks nobody whether the token is right."""
+    with sentences():
+        config = import_modal().config.config
+        kinds = (
+            ("token_id", "token_secret"),
+            ("oauth_refresh_token", "oauth_client_id", "oauth_client_secret"),
+        )
+        if not any(all(config.get(name) for name in kind) for kind in kinds):
+            raise RunError(NO_TOKEN)
 
 
 @contextmanager
@@ -69,12 +85,10 @@ def sentence(error: Exception) -> str:
     from modal import exception
     from modal.config import config
 
-    text = " ".join(str(error).split()) or type(error).__name__
+    text = one_line(error)
     if isinstance(error, exception.AuthError):
         if "missing" in text:
-            return (
-                "there is no Modal token: run `modal token new`, or set MODAL_TOKEN_ID and MODAL_TOKEN_SECRET"
-            )
+            return NO_TOKEN
         return f"Modal refuses the token ({text}): run `modal token new`, or check MODAL_TOKEN_ID and _SECRET"
     if isinstance(error, exception.ConnectionError | exception.ServiceError):
         return unreachable(config["server_url"], text)
