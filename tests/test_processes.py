@@ -77,12 +77,12 @@ def test_two_processes_accumulate_the_gradient_of_the_whole_batch(tmp_path):
 
 
 @pytest.mark.integration
-def test_the_stage_of_a_batch_that_cannot_be_shared_says_so_once(tmp_path):
-    folder = make(tmp_path / "copy", batch_size=9, processes=2, device="cpu")
+def test_the_stage_of_processes_without_a_window_each_says_so_once(tmp_path):
+    folder = make(tmp_path / "copy", batch_size=8, windows_per_epoch=1, processes=2, device="cpu")
     stages(folder, "simulate", "ingest", "label_expand", "motion_features")
     done = stage(folder, "train")
     assert done.returncode != 0
-    assert done.stderr.count("batch_size 9 cannot be shared by 2 processes") == 1
+    assert done.stderr.count("too few for 2 processes: start fewer") == 1
 
 
 @pytest.mark.integration
