@@ -110,7 +110,7 @@ def test_what_is_no_parameter_is_refused_in_both_projects(project, arguments, sa
         (["-S", "data_dir=conf"], "there is no conf/train.csv: set data_dir to data/raw/sample"),
         (["-S", "data_dir=/nowhere"], "there is no /nowhere/train.csv: set data_dir to data/raw/sample"),
         (["-S", "data=kaggle"], "there is no data/raw/kaggle/train.csv"),
-        (["-S", "split_file=conf"], "split_file conf cannot be read"),
+        (["-S", "split_file=conf"], "split_file conf is no file"),
         (["-S", "split_file=none.csv"], "there is no split_file none.csv"),
         (
             ["-S", "split_file=null"],

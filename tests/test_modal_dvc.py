@@ -172,9 +172,12 @@ def test_attaching(site, clone):
 
 
 def test_six_versions_train_at_once(site, clone):
-    """No container gets its work before six are alive: one after another they would wait for ever."""
+    """No container gets its work before five are alive: one after another they would wait for ever.
+
+    Five, as V2 and V4 are one run: V4 finds V2's call and waits for its outputs.
+    """
     versions, one = commands("test_six_versions_train_at_once")
-    site.state.together = 6
+    site.state.together = 5
     site.server.hold("epoch 2/3")
     client = site.shell(versions, folder=clone.folder)
     client.wait_for("  recorded: macro-F1 ", 4)  # results arrive while another trains
@@ -182,13 +185,13 @@ def test_six_versions_train_at_once(site, clone):
     site.server.release()
     code, log = client.wait()
     assert code == 0, log
-    assert site.state.peak == 6
-    assert [call.attempts for call in site.calls] == [["output"]] * 6
-    # The second container of V2 and V4 leaves the run to the first.
+    assert site.state.peak == 5
+    assert [call.attempts for call in site.calls] == [["output"]] * 5
     assert site.log().count(" epochs 1 to 3\n") == 5
     assert len({path for path in site.stored if path.endswith("done.json")}) == 5
     functions = [site.state.functions[call.function_id] for call in site.calls]
-    assert sorted(f.resources.gpu_config.gpu_type for f in functions) == sorted(GPUS.values())
+    asked = sorted(GPUS[version] for version in VERSIONS if version != "v4")
+    assert sorted(f.resources.gpu_config.gpu_type for f in functions) == asked
     recorded = [line.split()[0] for line in log.splitlines() if "  recorded: macro-F1 " in line]
     assert sorted(recorded) == list(VERSIONS)
     for version in VERSIONS:
