@@ -5,12 +5,11 @@ A run is a function, its parameters, its inputs and a directory; this package kn
 
 import os
 
-WAITING = {"OMP_WAIT_POLICY": "PASSIVE", "GOMP_SPINCOUNT": "300"}
-"""How a thread waits for its next piece of work: it sleeps, with GNU's OpenMP (torch's on Linux) after 300 turns, some
-10 us, as most of a training's waits are shorter than a sleep and an awakening. By default it spins for milliseconds,
-which takes the cores from whatever else runs: two trainings side by side then last many times one.
-The library reads this when torch loads it, so the packages that use torch import this one first. What the user has set
-stays. No result depends on it."""
+WAITING = {"OMP_WAIT_POLICY": "PASSIVE", "GOMP_SPINCOUNT": "0"}
+"""How a thread waits for its next piece of work: it sleeps at once, with GNU's OpenMP (torch's on Linux). By default it
+spins for milliseconds, which takes the cores from whatever else runs: two trainings side by side then last many times
+one. The library reads this when torch loads it, so the packages that use torch import this one first. What the user has
+set stays. No result depends on it."""
 for _name, _value in WAITING.items():
     os.environ.setdefault(_name, _value)
 
