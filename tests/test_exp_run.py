@@ -12,8 +12,8 @@ import pytest
 import torch
 from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
-from repository import Clone, copied, ran, scratch
-from workspace import ROOT
+from repository import Clone, copied, ran, scratch, settings
+from workspace import FEW_FILES, ROOT
 
 from runs import InputError
 from stages import check, composition
@@ -247,7 +247,7 @@ def test_an_interrupted_run_goes_on_or_back(finished, tmp_path):
     """Ctrl-C goes to the whole process group: DVC and the stage."""
     folder = shutil.copytree(finished[0].folder, tmp_path / "clone", symlinks=True, ignore=scratch)
     clone = Clone(folder)
-    size = [option for name in FEW for option in ("-S", f"{name}={FEW[name]}")]
+    size = settings(**FEW)
     command = ["dvc", "exp", "run", "-S", "version=v1", *size, "-S", "epochs=400"]
 
     output = interrupted(clone, command, "epoch 5/400")
@@ -265,19 +265,8 @@ def test_an_interrupted_run_goes_on_or_back(finished, tmp_path):
     assert clone("git", "branch", "--show-current").strip() != ""
 
 
-FEW = {
-    "sim_videos": 8,
-    "sim_test_videos": 2,
-    "sim_seconds": 8.0,
-    "ethograms": 1,
-    "max_epochs": "null",
-    "windows_per_epoch": 32,
-    "batch_size": 16,
-    "sequence_length": 32,
-    "save_freq": 1,
-    "amp": "off",
-    "device": "cpu",
-}
+FEW = {name: value for name, value in FEW_FILES.items() if name != "epochs"}
+"""Small, but with epochs enough to interrupt."""
 
 
 def interrupted(clone, command, when):
