@@ -17,7 +17,7 @@ from pathlib import Path
 
 from benchmarks.common import record
 from benchmarks.workload import made_up, parameters
-from mabe.train import train
+from mabe.training.loop import train
 from runs.checkpoints import Checkpoints
 from runs.hardware import choose_device
 

@@ -17,7 +17,7 @@ from torch.profiler import ProfilerActivity, profile
 
 from benchmarks.common import record
 from benchmarks.workload import RECORDING, flops_per_window, made_up, matmul_flops, v6
-from mabe.train import TrainData, train
+from mabe.training.loop import TrainData, train
 from runs.checkpoints import Checkpoints
 from runs.hardware import choose_device, use_bf16
 

@@ -18,10 +18,10 @@ from sklearn.ensemble import HistGradientBoostingClassifier
 from tqdm import tqdm
 
 from benchmarks.common import record
+from mabe.data.store import Store
 from mabe.ethogram import UNKNOWN
+from mabe.metrics.bouts import segment_f1
 from mabe.metrics.frames import frame_metrics
-from mabe.metrics.segments import segment_f1
-from mabe.recordings import Store
 from mabe.skeleton import SLOT
 
 FRONT, CENTRE, BACK = ("nose", "head"), ("body_center", "neck", "spine_1"), ("tail_base",)

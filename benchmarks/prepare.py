@@ -31,14 +31,14 @@ import pandas as pd
 import pyarrow.parquet as pq
 from tqdm import tqdm
 
+from mabe.data.ingest import ingest
+from mabe.data.store import Store
 from mabe.ethogram import class_scheme
 from mabe.features import build
-from mabe.ingest import ingest
 from mabe.labels import expand
 from mabe.params import FeatureParams, IngestParams, LabelParams, SimulateParams
-from mabe.recordings import Store
-from mabe.simulate import simulate
 from runs.cores import available_cores
+from sample import simulate
 
 DIM = 288
 COMPETITION_FRAMES = 21_350_000

@@ -15,7 +15,7 @@ from numpy.lib.format import open_memmap
 from mabe import params
 from mabe.models.conv_bilstm import CHANNELS, HIDDEN
 from mabe.params import TrainParams
-from mabe.train import TrainData
+from mabe.training.loop import TrainData
 
 CONF = Path(__file__).parents[1] / "conf"
 NAMES = ("background", "social", "mating", "aggressive")

@@ -40,7 +40,7 @@ def check_data(settings: params.IngestParams) -> None:
     """The data set and the file of the split must be there."""
     check_path("data_dir", settings.data_dir)
     if Path(settings.data_dir) != SAMPLE:  # which the simulate stage is about to make
-        from mabe.readers import open_source  # a second that the sample does not cost
+        from mabe.data.readers import open_source  # a second that the sample does not cost
 
         open_source(settings).entries()  # says how to get it
     if settings.split_file is None:
@@ -52,7 +52,7 @@ def check_data(settings: params.IngestParams) -> None:
             f"{BY_LOT} for a split by lot"
         )
     if Path(settings.split_file) != BY_LOT:
-        from mabe import splits  # pandas, as above
+        from mabe.data import splits  # pandas, as above
 
         splits.read(Path(settings.split_file))
 

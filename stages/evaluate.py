@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 
 from mabe import params, plots
+from mabe.data.store import Store
 from mabe.evaluate import (
     competition_score,
     evaluate,
@@ -17,7 +18,6 @@ from mabe.evaluate import (
     without_ignored,
 )
 from mabe.models import load_model
-from mabe.recordings import Store
 from mabe.submission import ActionRule, solution_of
 from runs.atomic import atomic_dir
 from runs.hardware import choose_device

@@ -1,7 +1,7 @@
 """ingest: raw tracking and annotations to the recording store."""
 
 from mabe import params
-from mabe.ingest import ingest
+from mabe.data.ingest import ingest
 from runs.atomic import atomic_dir
 from stages.common import METRICS, STORE, run, write_json
 

@@ -1,8 +1,8 @@
 """label-expand: annotated bouts to one class per frame."""
 
 from mabe import params
+from mabe.data.store import Store
 from mabe.labels import check_classes, expand
-from mabe.recordings import Store
 from runs.atomic import atomic_dir
 from stages.common import LABELS, METRICS, STORE, run, write_json
 

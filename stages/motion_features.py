@@ -1,7 +1,7 @@
 """motion-features: normalised feature vectors of every frame, and the statistics that normalise them."""
 
 from mabe import features, params
-from mabe.recordings import Store
+from mabe.data.store import Store
 from runs.atomic import atomic_dir
 from stages.common import FEATURES, METRICS, STORE, run, write_json
 

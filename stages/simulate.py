@@ -1,8 +1,8 @@
 """simulate: the built-in sample in the competition's layout."""
 
 from mabe import params
-from mabe.simulate import simulate
 from runs.atomic import atomic_dir
+from sample import simulate
 from stages.common import SAMPLE, run
 
 

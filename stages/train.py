@@ -13,7 +13,8 @@ from typing import Any
 from dvclive import Live
 
 import mabe
-from mabe import job, params, plots
+from mabe import params, plots
+from mabe.training import job
 from runs import RunError
 from runs.atomic import atomic_dir
 from runs.checkpoints import run_key
@@ -43,7 +44,7 @@ def main() -> None:
     work = Job(
         key=key,
         label=compute.version,
-        target="mabe.job:run",
+        target="mabe.training.job:run",
         params=settings,
         inputs=INPUTS,
         outputs=job.OUTPUTS,

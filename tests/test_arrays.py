@@ -7,7 +7,7 @@ import sys
 import numpy as np
 import pytest
 
-from mabe import arrays
+from mabe.data import arrays
 
 
 def test_a_created_array_reads_as_zeros_and_keeps_what_is_written(tmp_path):
@@ -37,7 +37,7 @@ def test_rows_are_written_in_any_order_and_must_fit(tmp_path):
 
 def test_without_room_it_is_an_error_that_names_the_file(tmp_path):
     code = (
-        "import signal, pathlib, numpy; from mabe import arrays; signal.signal(signal.SIGXFSZ, signal.SIG_IGN); "
+        "import signal, pathlib, numpy; from mabe.data import arrays; signal.signal(signal.SIGXFSZ, signal.SIG_IGN); "
         f"arrays.create(pathlib.Path({str(tmp_path)!r}) / 'big.npy', numpy.float32, (1000, 1000))"
     )
     limit = 1 << 20

@@ -5,15 +5,15 @@ import pandas as pd
 import pytest
 import torch
 
-from mabe.augmentation import Augmentation, Draws, mirror_columns
 from mabe.errors import InputError
 from mabe.ethogram import UNKNOWN
 from mabe.features import MISSING_VALUE, Normalisation, columns, features_of
 from mabe.features.normalise import Statistics, normalisation_from
-from mabe.feeds import DeviceFeed
 from mabe.params import FeatureParams, TrainParams
 from mabe.skeleton import MIRROR, SLOT, SLOTS
-from mabe.windows import WindowBatches, window_index
+from mabe.training.augmentation import Augmentation, Draws, mirror_columns
+from mabe.training.feeds import DeviceFeed
+from mabe.training.windows import WindowBatches, window_index
 
 CPU = torch.device("cpu")
 

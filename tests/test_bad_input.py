@@ -13,7 +13,7 @@ import pytest
 import torch
 from workspace import ENVIRONMENT, ROOT, STAGES, change, command, files, make, stage, stages, unfinished
 
-from mabe.recordings import Store
+from mabe.data.store import Store
 from stages.common import BACK, way_on
 
 OUTPUTS = ("data", "metrics", "models")

@@ -7,7 +7,7 @@ from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
 from mabe import params
-from mabe.job import fault_of
+from mabe.training.job import fault_of
 from runs import RunError
 from runs.job import Job
 from runs.parameters import keys
@@ -15,7 +15,7 @@ from stages import compute
 from stages.train import check_result
 
 ROOT = Path(__file__).parents[1]
-JOB = Job(key="k", label="v1", target="mabe.job:run", params={}, inputs={})
+JOB = Job(key="k", label="v1", target="mabe.training.job:run", params={}, inputs={})
 
 
 @pytest.fixture

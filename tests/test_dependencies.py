@@ -21,7 +21,7 @@ PIPELINES = {
 EVERY = [(pipeline, stage) for pipeline, stages in PIPELINES.items() for stage in sorted(stages)]
 # Not of a stage's result: how parameters are read (their values are dependencies), exceptions, and how a run executes.
 # runs/ writes, keeps and fetches what mabe computes, on this machine or in a container, and computes nothing itself:
-# training here and there is one call of mabe/job.py, and ends with the same bits (tests/test_modal_train.py). As a
+# training here and there is one call of mabe/training/job.py, and ends with the same bits (tests/test_modal_train.py). As a
 # dependency, a line on how a download resumes would throw away every trained model.
 EXEMPT = (
     "mabe/params.py",

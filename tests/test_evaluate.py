@@ -5,12 +5,12 @@ import pandas as pd
 import pytest
 from test_readers_kaggle import write_video
 
+from mabe.data.ingest import ingest
+from mabe.data.store import Store
 from mabe.errors import InputError
 from mabe.ethogram import UNKNOWN, class_scheme
 from mabe.evaluate import competition_score, evaluate, split_rows, take_rows, to_submit, without_ignored
-from mabe.ingest import ingest
 from mabe.params import IngestParams
-from mabe.recordings import Store
 from mabe.submission import ActionRule, build, solution_of
 
 RATS = class_scheme("caltech_s1", ("base",))

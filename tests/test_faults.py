@@ -11,28 +11,28 @@ import torch
 from test_readers_kaggle import write_video
 from test_train import CPU, NAMES, SMALL, same_weights, small_data, small_run
 
+from mabe.data.ingest import ingest
+from mabe.data.readers.kaggle import KaggleSource
+from mabe.data.store import BOUT_COLUMNS, INTERPOLATED, MISSING, OBSERVED, Store, behaviors
 from mabe.errors import InputError
 from mabe.ethogram import UNKNOWN, class_scheme
 from mabe.evaluate import competition_score, submission_of
 from mabe.features import MISSING_VALUE, Normalisation, build, columns, features_of
 from mabe.features.motion import motion
-from mabe.feeds import DeviceFeed
-from mabe.ingest import ingest
 from mabe.labels import expand, frame_labels
 from mabe.loss import CrossEntropy, Targets
 from mabe.metrics.competition import score_table
 from mabe.models import build_model
 from mabe.params import FeatureParams, IngestParams, LabelParams, SimulateParams
 from mabe.predict import predict
-from mabe.readers.kaggle import KaggleSource
-from mabe.recordings import BOUT_COLUMNS, INTERPOLATED, MISSING, OBSERVED, Store, behaviors
-from mabe.simulate import simulate
 from mabe.skeleton import SLOT
 from mabe.submission import ActionRule, solution_of, validate
-from mabe.train import train, training_batches, validation_batches
-from mabe.windows import WindowBatches, window_index
+from mabe.training.feeds import DeviceFeed
+from mabe.training.loop import train, training_batches, validation_batches
+from mabe.training.windows import WindowBatches, window_index
 from runs.checkpoints import Checkpoints
 from runs.processes import Processes
+from sample import simulate
 
 torch.set_num_threads(1)
 SCHEME = class_scheme("mabe4")

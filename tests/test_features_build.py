@@ -7,11 +7,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from mabe.data.store import Store
 from mabe.errors import InputError
 from mabe.features import MISSING_VALUE, Normalisation, build, features_of
 from mabe.features.normalise import Statistics, normalisation_from
 from mabe.params import FeatureParams
-from mabe.recordings import Store
 from mabe.skeleton import SLOT
 
 FRAMES = (130, 40, 1, 300, 77, 90)

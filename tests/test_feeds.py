@@ -8,14 +8,14 @@ import pytest
 import torch
 from test_train import SMALL, same_weights, without_times
 
-from mabe import feeds
 from mabe.errors import InputError
 from mabe.features import features_of
 from mabe.features.coordinates import Coordinates
 from mabe.features.normalise import Statistics, normalisation_from
-from mabe.feeds import CoordinateFeed, CoordinateSource, DeviceFeed, Rows, StreamFeed, open_feed
 from mabe.params import FeatureParams
-from mabe.train import TrainData, train
+from mabe.training import feeds
+from mabe.training.feeds import CoordinateFeed, CoordinateSource, DeviceFeed, Rows, StreamFeed, open_feed
+from mabe.training.loop import TrainData, train
 from runs import RunError
 from runs.checkpoints import Checkpoints
 

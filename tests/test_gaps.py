@@ -3,8 +3,8 @@ import itertools
 import numpy as np
 import pytest
 
-from mabe import gaps
-from mabe.recordings import INTERPOLATED, MISSING, OBSERVED
+from mabe.data import gaps
+from mabe.data.store import INTERPOLATED, MISSING, OBSERVED
 
 NAN = np.nan
 

@@ -7,7 +7,7 @@ import pytest
 import torch
 from test_train import CPU, SMALL, same_weights, small_data
 
-from mabe.train import train
+from mabe.training.loop import train
 from runs.checkpoints import Checkpoints
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU here")

@@ -60,7 +60,7 @@ def test_modal_is_imported_only_when_it_is_used():
 
 
 def test_the_training_function_knows_nothing_of_modal():
-    for module in ("mabe/job.py", "mabe/train.py"):
+    for module in ("mabe/training/job.py", "mabe/training/loop.py"):
         assert "modal" not in (SRC / module).read_text(encoding="utf-8").lower()
 
 
@@ -94,7 +94,7 @@ def test_training_videos_needs_no_package_of_the_extras():
 
 def test_only_what_reads_outside_tables_needs_pandera():
     """The GPU machine trains from the store and has no pandera: nothing there may lead to the readers."""
-    assert [m for m in MABE if "pandera" in imports_of(m)] == ["mabe/readers/tables.py"]
-    readers = [m for m in MABE if "mabe.readers" in imports_of(m)]
-    assert all(m.startswith("mabe/readers/") or m == "mabe/ingest.py" for m in readers)
-    assert [m for m in MABE if "mabe.ingest" in imports_of(m)] == []
+    assert [m for m in MABE if "pandera" in imports_of(m)] == ["mabe/data/readers/tables.py"]
+    readers = [m for m in MABE if "mabe.data.readers" in imports_of(m)]
+    assert all(m.startswith("mabe/data/readers/") or m == "mabe/data/ingest.py" for m in readers)
+    assert [m for m in MABE if "mabe.data.ingest" in imports_of(m)] == []

@@ -10,12 +10,12 @@ import pytest
 from test_readers_dlc import ROWS, write_rats
 from test_readers_kaggle import write_bouts, write_video
 
+from mabe.data.ingest import clip_bouts, ingest
+from mabe.data.store import BOUT_COLUMNS, INTERPOLATED, MANIFEST_COLUMNS, MISSING, Store
 from mabe.errors import InputError
 from mabe.features import build
-from mabe.ingest import clip_bouts, ingest
 from mabe.labels import expand
 from mabe.params import FeatureParams, IngestParams, LabelParams
-from mabe.recordings import BOUT_COLUMNS, INTERPOLATED, MANIFEST_COLUMNS, MISSING, Store
 from mabe.skeleton import SLOT
 
 NOSE, NECK = SLOT["nose"], SLOT["neck"]
@@ -341,7 +341,7 @@ def test_programming_errors_are_not_quarantined(root, tmp_path, monkeypatch):
     def broken(*arguments):
         raise ZeroDivisionError
 
-    monkeypatch.setattr("mabe.ingest.interpolate_gaps", broken)
+    monkeypatch.setattr("mabe.data.ingest.interpolate_gaps", broken)
     with pytest.raises(ZeroDivisionError):
         ingest(params(root, on_error="quarantine"), tmp_path / "store", workers=1)
 

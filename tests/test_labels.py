@@ -4,12 +4,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from mabe.data.store import Store
 from mabe.errors import InputError
 from mabe.ethogram import UNKNOWN, class_scheme
 from mabe.labels import check_classes, expand, frame_labels
-from mabe.metrics.segments import runs
+from mabe.metrics.bouts import runs
 from mabe.params import LabelParams
-from mabe.recordings import Store
 
 SCHEME = class_scheme("mabe4")
 

@@ -10,8 +10,8 @@ import pytest
 import torch
 from workspace import ENVIRONMENT, FEW_FILES, make, stage, stages, unfinished
 
-from mabe import table_files
-from mabe.readers.tables import reading
+from mabe.data import table_files
+from mabe.data.readers.tables import reading
 from runs import InputError, memory
 
 
@@ -94,7 +94,7 @@ def test_a_table_is_read_and_written_without_a_pool_of_threads(tmp_path):
     """As pandas does it, bit for bit; Arrow starts one thread, as it does for any file."""
     table = pd.DataFrame({"a": [1, 2], "b": ["x", None], "c": [0.5, None]})
     code = (
-        "import sys, os, pathlib; from mabe import table_files; n = len(os.listdir('/proc/self/task')); "
+        "import sys, os, pathlib; from mabe.data import table_files; n = len(os.listdir('/proc/self/task')); "
         "p = pathlib.Path(sys.argv[1]); t = table_files.read_table(p); table_files.write_table(t, p.with_name('b')); "
         "print(len(os.listdir('/proc/self/task')) - n)"
     )

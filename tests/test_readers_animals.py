@@ -2,7 +2,7 @@
 
 import pytest
 
-from mabe.readers.animals import places, same_name
+from mabe.data.readers.animals import places, same_name
 
 
 def test_the_order_of_the_columns_does_not_matter():

@@ -1,7 +1,7 @@
 import pytest
 
+from mabe.data.readers import caltech
 from mabe.errors import InputError
-from mabe.readers import caltech
 
 TEXT = """Caltech Behavior Annotator - Annotation File
 

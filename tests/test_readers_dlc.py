@@ -6,9 +6,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from mabe.data.readers import dlc
+from mabe.data.readers.rats import RatsSource
 from mabe.errors import InputError
-from mabe.readers import dlc
-from mabe.readers.rats import RatsSource
 from mabe.skeleton import SLOT
 
 RATS = Path(__file__).parents[2] / "shared" / "data" / "rats"

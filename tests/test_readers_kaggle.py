@@ -11,11 +11,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from mabe.data.ingest import bouts_of
+from mabe.data.readers.kaggle import KaggleSource, parse_behaviors, read_annotation
+from mabe.data.readers.tables import ANNOTATION, is_annotation
 from mabe.errors import InputError
-from mabe.ingest import bouts_of
 from mabe.metrics.competition import ignored
-from mabe.readers.kaggle import KaggleSource, parse_behaviors, read_annotation
-from mabe.readers.tables import ANNOTATION, is_annotation
 from mabe.skeleton import SLOT
 
 NO_BOUTS: list[tuple] = []
@@ -298,7 +298,7 @@ def test_video_frame_of_any_whole_number(tmp_path, kind):
 
 def test_frames_outside_the_extent_are_not_written_over_another_track(tmp_path, monkeypatch):
     write_video(tmp_path, rows=[(f, 1, p, 1.0, 2.0) for f in range(5) for p in ("nose", "neck")])
-    monkeypatch.setattr("mabe.readers.kaggle._extent", lambda file, entry: (0, 3))
+    monkeypatch.setattr("mabe.data.readers.kaggle._extent", lambda file, entry: (0, 3))
     with pytest.raises(InputError, match=r"1\.parquet: video_frame does not agree"):
         read_only(tmp_path)
 

@@ -5,8 +5,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from mabe.data.readers.points import PointCheck
 from mabe.errors import InputError
-from mabe.readers.points import PointCheck
 
 NAN = np.nan
 

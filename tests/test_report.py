@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pandas as pd
 
-from mabe.report import FINDINGS, hole, in_full, in_short, labels_end_early, lines
+from mabe.data.report import FINDINGS, hole, in_full, in_short, labels_end_early, lines
 
 METRICS = {
     "recordings": 3, "train_recordings": 1, "val_recordings": 1, "test_recordings": 1,

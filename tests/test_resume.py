@@ -12,7 +12,7 @@ import pytest
 import torch
 from test_train import CPU, SMALL, same_weights, small_data, without_times
 
-from mabe.train import TrainResult, train
+from mabe.training.loop import TrainResult, train
 from runs.checkpoints import CheckpointMismatch, Checkpoints
 
 # All that draws random numbers or carries state from epoch to epoch.

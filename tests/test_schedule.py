@@ -6,7 +6,7 @@ import pytest
 import torch
 from test_models import with_
 
-from mabe.schedule import Schedule
+from mabe.training.schedule import Schedule
 
 
 def rates(f1s: list[float], **changes) -> list[float]:

@@ -7,7 +7,7 @@ import pytest
 
 from mabe.errors import InputError
 from mabe.ethogram import UNKNOWN
-from mabe.metrics.segments import runs, segment_f1
+from mabe.metrics.bouts import runs, segment_f1
 
 
 def track(*pieces):

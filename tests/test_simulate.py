@@ -14,12 +14,12 @@ from sklearn.metrics import f1_score
 
 from mabe.ethogram import ACTIONS, SCHEMES
 from mabe.params import SimulateParams
-from mabe.simulate import files, simulate
-from mabe.simulate.body import pose
-from mabe.simulate.labs import LABS, SHARES
-from mabe.simulate.plan import plan
-from mabe.simulate.scene import play
 from mabe.skeleton import SLOT, SLOT_OF_PART
+from sample import files, simulate
+from sample.body import pose
+from sample.labs import LABS, SHARES
+from sample.plan import plan
+from sample.scene import play
 
 SCHEME = SCHEMES["mabe4"]
 SMALL = SimulateParams(sim_seed=3, sim_videos=21, sim_test_videos=2, sim_seconds=12.0)

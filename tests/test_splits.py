@@ -5,8 +5,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from mabe.data.splits import assign, read
 from mabe.errors import InputError
-from mabe.splits import assign, read
 
 
 def recordings(**labs: int) -> pd.DataFrame:

@@ -15,9 +15,9 @@ import yaml
 from workspace import ENVIRONMENT, ROOT, STAGES, TINY, files, make, stages, unfinished
 
 from mabe import export
+from mabe.data.store import Store, behaviors
 from mabe.features import features_of
 from mabe.predict import predict
-from mabe.recordings import Store, behaviors
 from mabe.submission import solution_of, validate
 
 pytestmark = pytest.mark.integration

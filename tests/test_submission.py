@@ -7,11 +7,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from mabe.data.store import BOUT_COLUMNS, behaviors, to_filed_frames, to_video_frames
 from mabe.errors import InputError
 from mabe.ethogram import class_scheme
 from mabe.labels import frame_labels
 from mabe.metrics.competition import score
-from mabe.recordings import BOUT_COLUMNS, behaviors, to_filed_frames, to_video_frames
 from mabe.submission import (
     COLUMNS,
     ActionRule,

@@ -13,7 +13,7 @@ from mabe.errors import InputError
 from mabe.ethogram import UNKNOWN
 from mabe.features import feature_dim
 from mabe.params import TrainParams, keys
-from mabe.train import TrainData, TrainResult, train
+from mabe.training.loop import TrainData, TrainResult, train
 from runs import RunError
 from runs.checkpoints import Checkpoints
 from runs.hardware import bf16_supported

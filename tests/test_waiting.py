@@ -12,12 +12,12 @@ from workspace import ENVIRONMENT, ROOT
 import runs
 
 ENTRIES = {
-    "the library": ["-c", "import mabe.train"],
+    "the library": ["-c", "import mabe.training.loop"],
     "the video library": ["-c", "import taehv.train"],
     "a stage": ["-c", "import stages.train"],
     "the command taehv": ["-m", "taehv", "bench", "--help"],
     "a benchmark": ["-m", "benchmarks.train", "--help"],
-    "what a container imports": ["-c", "import runs.remote.container, mabe.job"],
+    "what a container imports": ["-c", "import runs.remote.container, mabe.training.job"],
 }
 
 

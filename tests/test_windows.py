@@ -7,8 +7,8 @@ import torch
 
 from mabe.errors import InputError
 from mabe.ethogram import UNKNOWN
-from mabe.feeds import DeviceFeed
-from mabe.windows import Batch, WindowBatches, window_index
+from mabe.training.feeds import DeviceFeed
+from mabe.training.windows import Batch, WindowBatches, window_index
 from runs.processes import Processes
 
 CPU = torch.device("cpu")

@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 from test_train import SMALL, small_data
 
-from mabe.train import train
+from mabe.training.loop import train
 from runs.checkpoints import Checkpoints
 from runs.processes import join
 

@@ -7,12 +7,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from mabe.data.store import behaviors
 from mabe.errors import InputError
 from mabe.ethogram import ACTIONS, UNKNOWN, ClassScheme
+from mabe.metrics.bouts import segment_f1
 from mabe.metrics.competition import score
 from mabe.metrics.frames import confusion, from_confusion
-from mabe.metrics.segments import segment_f1
-from mabe.recordings import behaviors
 from mabe.submission import BACKGROUND, ActionRule, build, solution_of, submission_rows
 
 

@@ -9,10 +9,10 @@ import numpy as np
 import pandas as pd
 from tqdm import tqdm
 
+from mabe.data.store import Store
 from mabe.errors import InputError
 from mabe.ethogram import UNKNOWN, ClassScheme, class_scheme
 from mabe.params import LabelParams
-from mabe.recordings import Store
 
 
 def frame_labels(

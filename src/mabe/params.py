@@ -195,7 +195,7 @@ class ComputeParams:
     processes: int = positive(1024)
     """Processes that train together, a GPU each. Which random numbers are drawn depends on it, as on a seed."""
     feed: str = one_of(*FEEDS)
-    """Where the frames are kept while training, see `mabe.feeds`."""
+    """Where the frames are kept while training, see `mabe.training.feeds`."""
     version: str = rule(bool, "a name")
     platform: str = rule(bool, "a name")
     gpu: str | None

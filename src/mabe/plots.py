@@ -59,7 +59,7 @@ def ethogram(
 def curves(path: Path, history: Sequence[dict[str, Any]], best_epoch: int) -> None:
     """Loss and macro-F1 per epoch, training and validation on one axis; the best epoch is marked.
 
-    history: the records of mabe.train, one per epoch.
+    history: the records of mabe.training.loop, one per epoch.
     """
     epochs = [record["epoch"] for record in history]
     marker = "o" if len(epochs) == 1 else None  # a line through one point cannot be seen

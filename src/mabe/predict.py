@@ -7,9 +7,9 @@ from torch import nn
 from tqdm import tqdm
 
 from mabe.errors import InputError
-from mabe.feeds import open_feed
 from mabe.loss import scored_logits
-from mabe.windows import WindowBatches, window_index
+from mabe.training.feeds import open_feed
+from mabe.training.windows import WindowBatches, window_index
 from runs.hardware import tune, use_bf16
 
 FRAMES_PER_BATCH = 32_768  # 38 MB of float32 features at D = 288

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pandas as pd
 
+from mabe.data.table_files import read_csv
 from mabe.metrics.competition import ignored, score_table
-from mabe.table_files import read_csv
 from runs.signals import reader_may_leave
 from runs.text import one_line, shown
 

@@ -7,11 +7,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from mabe.data.store import behaviors, to_filed_frames
 from mabe.errors import InputError
 from mabe.ethogram import ClassScheme
+from mabe.metrics.bouts import runs
 from mabe.metrics.competition import SOLUTION_COLUMNS, SUBMISSION_COLUMNS, first_clash
-from mabe.metrics.segments import runs
-from mabe.recordings import behaviors, to_filed_frames
 
 COLUMNS = ("row_id", *SUBMISSION_COLUMNS)
 BACKGROUND = 0  # class id of a frame on which no action of a class happens

@@ -11,7 +11,8 @@ import pandas as pd
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 from tqdm import tqdm
 
-from mabe import arrays
+from mabe.data import arrays
+from mabe.data.store import Store
 from mabe.errors import InputError
 from mabe.features.motion import Survey, survey
 from mabe.features.normalise import (
@@ -22,7 +23,6 @@ from mabe.features.normalise import (
     normalisation_from,
 )
 from mabe.params import FeatureParams
-from mabe.recordings import Store
 from runs.cores import available_cores
 
 T = TypeVar("T")

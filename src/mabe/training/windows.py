@@ -9,10 +9,10 @@ import numpy as np
 import pandas as pd
 import torch
 
-from mabe.augmentation import Augmentation
 from mabe.errors import InputError
 from mabe.ethogram import UNKNOWN
-from mabe.feeds import Feed, Rows, as_tensor
+from mabe.training.augmentation import Augmentation
+from mabe.training.feeds import Feed, Rows, as_tensor
 from runs.processes import Processes
 
 

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pandas as pd
 
+from mabe.data.table_files import read_csv
 from mabe.errors import InputError
-from mabe.table_files import read_csv
 from runs.text import one_line
 
 

@@ -1,6 +1,6 @@
 """Writes a simulated recording the way the competition's files hold it, with their faults.
 
-ODDITIES lists the faults; `mabe.simulate.plan` says which recording has which.
+ODDITIES lists the faults; `sample.plan` says which recording has which.
 """
 
 import json
@@ -11,8 +11,8 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from mabe.simulate.labs import Lab
-from mabe.simulate.scene import Bout
+from sample.labs import Lab
+from sample.scene import Bout
 
 ODDITIES: dict[str, str] = {
     "absent": "a missing keypoint has no row (a laboratory's habit)",

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from mabe.simulate.labs import Lab
+from sample.labs import Lab
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -8,8 +8,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from mabe.data.readers.points import PointCheck
 from mabe.errors import InputError
-from mabe.readers.points import PointCheck
 from mabe.skeleton import MAX_MICE, SLOTS, slot_of_part
 
 _ROWS_AT_ONCE = 1 << 16  # in the cache from step to step

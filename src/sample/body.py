@@ -5,8 +5,8 @@ The trunk follows the heading with a lag, the tail with a longer one; acts add r
 
 import numpy as np
 
-from mabe.simulate.acts import ACTS
-from mabe.simulate.scene import Scene
+from sample.acts import ACTS
+from sample.scene import Scene
 
 RAMP_S = 0.12  # time in which a posture or rhythm fades in and out
 CHANNELS = (

@@ -6,9 +6,9 @@ from typing import Protocol
 
 import numpy as np
 
+from mabe.data.readers.recording import Recording
+from mabe.data.readers.tables import LAST_FRAME
 from mabe.errors import InputError
-from mabe.readers.recording import Recording
-from mabe.readers.tables import LAST_FRAME
 
 _LONGEST_HOURS = 48  # a longer recording means a corrupt frame number, which would claim all memory
 # Hz and px/cm (a picture of 1,000 px would show 100 m, or 1 mm): beyond them one recording drowns all others' features

@@ -11,10 +11,10 @@ import pandas as pd
 from tqdm import tqdm
 
 from mabe.params import SimulateParams
-from mabe.simulate import files
-from mabe.simulate.body import pose
-from mabe.simulate.plan import Video, plan
-from mabe.simulate.scene import Bout, play
+from sample import files
+from sample.body import pose
+from sample.plan import Video, plan
+from sample.scene import Bout, play
 
 
 def simulate(params: SimulateParams, out: Path) -> None:

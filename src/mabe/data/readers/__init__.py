@@ -2,10 +2,10 @@
 
 from pathlib import Path
 
+from mabe.data.readers.kaggle import KaggleSource
+from mabe.data.readers.rats import RatsSource
+from mabe.data.readers.source import Entry, Source
 from mabe.params import SAMPLE, IngestParams
-from mabe.readers.kaggle import KaggleSource
-from mabe.readers.rats import RatsSource
-from mabe.readers.source import Entry, Source
 
 __all__ = ["Entry", "Source", "open_source"]
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from mabe.params import SimulateParams
-from mabe.simulate.labs import LABS, Lab
+from sample.labs import LABS, Lab
 
 # The k-th labelled recording of a laboratory (by its index in LABS) has these faults.
 _FAULTS: dict[tuple[int, int], frozenset[str]] = {

@@ -10,8 +10,8 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from mabe.ethogram import SCHEMES
-from mabe.simulate.acts import ACTS, EPISODES, SOLO, Stage
-from mabe.simulate.labs import SHARES, Lab
+from sample.acts import ACTS, EPISODES, SOLO, Stage
+from sample.labs import SHARES, Lab
 
 MARGIN_CM = 3.0  # closest that a body's centre comes to a wall
 NEAR_CM = 1.5  # how close to its gap an agent has "reached" the other

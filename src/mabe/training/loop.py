@@ -18,16 +18,16 @@ import torch
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from mabe.augmentation import Augmentation
 from mabe.errors import InputError
 from mabe.ethogram import UNKNOWN
-from mabe.feeds import CoordinateSource, Feed, open_feed
 from mabe.loss import CrossEntropy, Targets, mixup, scored_logits
 from mabe.metrics.frames import from_confusion
 from mabe.models import build_model, count_parameters
 from mabe.params import TrainParams
-from mabe.schedule import Schedule
-from mabe.windows import WindowBatches, window_index
+from mabe.training.augmentation import Augmentation
+from mabe.training.feeds import CoordinateSource, Feed, open_feed
+from mabe.training.schedule import Schedule
+from mabe.training.windows import WindowBatches, window_index
 from runs import RunError
 from runs.checkpoints import Checkpoints, Each, unlike, unlike_optimiser
 from runs.hardware import device_name, peak_memory_mb, tune, use_bf16
@@ -106,7 +106,7 @@ def train(
 ) -> TrainResult:
     """Trains until the last epoch or early stopping, resuming from the newest of `checkpoints`.
 
-    feed: where the frames are kept, see `mabe.feeds`; the result is the same.
+    feed: where the frames are kept, see `mabe.training.feeds`; the result is the same.
     processes: those that train together, each calling this with its own device; None means this one alone. Every
         batch is shared among them, the first alone writes checkpoints, and all return the same result.
     on_epoch: called with the record of every epoch, those of an earlier session included, so that a log that

@@ -1,4 +1,4 @@
-"""From a data source to the recording store (mabe/recordings.py), in two passes.
+"""From a data source to the recording store (mabe/data/store.py), in two passes.
 
 The first pass finds how many frames each recording has, which fixes its rows in the store's arrays. The second
 reads one recording at a time in each worker, fills short gaps, scales pixels to centimetres and writes the
@@ -23,17 +23,17 @@ import numpy as np
 import pandas as pd
 from tqdm import tqdm
 
-from mabe import arrays, report
+from mabe.data import arrays, report
+from mabe.data.gaps import interpolate_gaps
+from mabe.data.readers import Entry, Source, open_source
+from mabe.data.readers.recording import Recording, status_rows, store_rows
+from mabe.data.readers.tables import BOUTS, MANIFEST
+from mabe.data.splits import assign
+from mabe.data.store import BOUT_COLUMNS, INTERPOLATED, MANIFEST_COLUMNS, MISSING, SETS, to_video_frames
+from mabe.data.table_files import write_table
 from mabe.errors import InputError
-from mabe.gaps import interpolate_gaps
 from mabe.params import IngestParams
-from mabe.readers import Entry, Source, open_source
-from mabe.readers.recording import Recording, status_rows, store_rows
-from mabe.readers.tables import BOUTS, MANIFEST
-from mabe.recordings import BOUT_COLUMNS, INTERPOLATED, MANIFEST_COLUMNS, MISSING, SETS, to_video_frames
 from mabe.skeleton import MAX_MICE, SLOTS
-from mabe.splits import assign
-from mabe.table_files import write_table
 from runs.cores import available_cores
 
 Arrays = dict[str, Callable[[int, np.ndarray], None]]
@@ -79,7 +79,7 @@ def ingest(
 
     workers: threads; None takes one per core. tell: called with each line of the summary.
     InputError where the source as a whole is wrong, and for a single recording if on_error is "stop".
-    The findings (`mabe.report`) are in report.json of the store in full; the metrics count them and name the first
+    The findings (`mabe.data.report`) are in report.json of the store in full; the metrics count them and name the first
     20 of each, in the order of the manifest. bouts_clipped counts bouts, bouts_clipped_in names recordings.
     """
     source = open_source(params)

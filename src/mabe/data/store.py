@@ -7,7 +7,7 @@ It is a directory:
     test_xy.npy, test_status.npy             likewise, only if the source has test recordings
     manifest.parquet                         a row per recording: see MANIFEST_COLUMNS
     bouts.parquet                            a row per annotated bout: see BOUT_COLUMNS
-    report.json                              what ingest found: see mabe.report
+    report.json                              what ingest found: see mabe.data.report
 
 Row `start + (video_frame - first_frame)` of a set's arrays is one frame of a recording, so a gap in
 video_frame is a stretch of missing rows, not a shift.
@@ -22,8 +22,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from mabe.data.table_files import read_table
 from mabe.errors import InputError
-from mabe.table_files import read_table
 
 OBSERVED, INTERPOLATED, MISSING = 0, 1, 2
 SETS = ("train", "test")

@@ -10,8 +10,8 @@ import pandas as pd
 import pandera.pandas as pandera
 import pyarrow as pa
 
+from mabe.data.store import BOUT_COLUMNS, MANIFEST_COLUMNS
 from mabe.errors import InputError
-from mabe.recordings import BOUT_COLUMNS, MANIFEST_COLUMNS
 from mabe.skeleton import MAX_MICE
 from runs import memory
 from runs.text import one_line

@@ -13,11 +13,11 @@ from typing import Any
 import numpy as np
 
 from mabe import params as parameters
+from mabe.data.store import Store
 from mabe.features.normalise import Normalisation
-from mabe.feeds import CoordinateSource
 from mabe.models import save_model
-from mabe.recordings import Store
-from mabe.train import Record, TrainData, TrainResult, fault_of_epochs, like_history, train
+from mabe.training.feeds import CoordinateSource
+from mabe.training.loop import Record, TrainData, TrainResult, fault_of_epochs, like_history, train
 from runs.checkpoints import Checkpoints, unlike
 from runs.processes import join
 from runs.text import shown

@@ -17,14 +17,14 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from mabe.data.readers.long_table import read_tracks
+from mabe.data.readers.recording import Recording
+from mabe.data.readers.source import Entry, check_extent, check_scale, visible
+from mabe.data.readers.tables import ANNOTATION, VIDEOS, checked, is_annotation, reading
+from mabe.data.table_files import read_csv
 from mabe.errors import InputError
 from mabe.ethogram import SCHEMES
-from mabe.readers.long_table import read_tracks
-from mabe.readers.recording import Recording
-from mabe.readers.source import Entry, check_extent, check_scale, visible
-from mabe.readers.tables import ANNOTATION, VIDEOS, checked, is_annotation, reading
 from mabe.skeleton import MAX_MICE
-from mabe.table_files import read_csv
 from runs.text import one_line
 
 ACTIONS = SCHEMES["mabe4"].actions

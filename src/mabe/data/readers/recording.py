@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import pandas as pd
 
-from mabe.recordings import MISSING
+from mabe.data.store import MISSING
 from mabe.skeleton import MAX_MICE, SLOTS
 
 with np.errstate(invalid="ignore"):
@@ -46,7 +46,7 @@ class Recording:
     behaviors_labeled: tuple[str, ...]
     """What the annotators looked for: "mouse1,mouse2,attack" or "mouse1,self,rear"."""
     notes: Mapping[str, str] = field(default_factory=dict)
-    """What to tell of the recording, by the names of `mabe.report.FINDINGS`."""
+    """What to tell of the recording, by the names of `mabe.data.report.FINDINGS`."""
 
     @property
     def id(self) -> str:

@@ -16,8 +16,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.csv
 
+from mabe.data.readers.points import PointCheck
 from mabe.errors import InputError
-from mabe.readers.points import PointCheck
 
 _HEADER = ("scorer", "individuals", "bodyparts", "coords")
 _UNIQUE = "single"  # the individual of DeepLabCut's unique body parts, which are no animal
@@ -34,7 +34,7 @@ class DlcTable:
     xy: np.ndarray
     """float32 (T, individuals, bodyparts, 2), pixels, NaN where empty, (0, 0) or outside any picture."""
     notes: dict[str, str]
-    """What to tell of the file: see `mabe.report.FINDINGS`."""
+    """What to tell of the file: see `mabe.data.report.FINDINGS`."""
 
 
 def read(path: Path) -> DlcTable:

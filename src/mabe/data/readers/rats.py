@@ -18,13 +18,13 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from mabe.data.readers import caltech, dlc
+from mabe.data.readers.animals import places, same_name
+from mabe.data.readers.recording import Recording
+from mabe.data.readers.source import Entry, check_extent, visible
+from mabe.data.readers.tables import reading
 from mabe.errors import InputError
 from mabe.ethogram import SCHEMES
-from mabe.readers import caltech, dlc
-from mabe.readers.animals import places, same_name
-from mabe.readers.recording import Recording
-from mabe.readers.source import Entry, check_extent, visible
-from mabe.readers.tables import reading
 from mabe.skeleton import MAX_MICE, SLOTS, slot_of_part
 
 LAB = "rats"

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from mabe.recordings import INTERPOLATED, MISSING, OBSERVED
+from mabe.data.store import INTERPOLATED, MISSING, OBSERVED
 
 
 def interpolate_gaps(tracks: np.ndarray, max_frames: int) -> np.ndarray:

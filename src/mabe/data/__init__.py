@@ -1,0 +1,1 @@
+"""Recordings: files of laboratories in, one array of frames per set out."""
