@@ -1,4 +1,4 @@
-"""One process of a training run, for tests/test_processes.py: torchrun ... train_together.py FOLDER CHANGES."""
+"""One process of a training run, for test_processes.py: torchrun ... train_together.py FOLDER CHANGES."""
 
 import dataclasses
 import json
@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 
 import torch
-from test_train import SMALL, small_data
+from small_training import SMALL, small_data
 
 from mabe.training.loop import train
 from runs.checkpoints import Checkpoints

@@ -1,0 +1,128 @@
+"""Parameters: what is checked before a stage runs, and that params.yaml, conf/ and dvc.yaml agree."""
+
+import re
+from pathlib import Path
+
+import pytest
+import yaml
+from hydra import compose, initialize_config_dir
+from omegaconf import OmegaConf
+
+from mabe import params
+from mabe.errors import InputError
+from runs import parameters
+
+ROOT = Path(__file__).parents[2]
+
+
+def defaults():
+    """What conf/ composes to: params.yaml may hold an experiment's values."""
+    with initialize_config_dir(str(ROOT / "conf"), version_base=None):
+        return OmegaConf.to_object(compose("config"))
+
+
+PARAMS = defaults()
+
+
+def with_(**changes):
+    return PARAMS | changes
+
+
+def test_the_committed_parameters_are_valid():
+    assert isinstance(params.load(params.TrainParams, ROOT / "params.yaml").batch_size, int)
+
+
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        ({"batchsize": 1}, "unknown parameter 'batchsize'; did you mean batch_size?"),
+        ({"batch_size": "64"}, "batch_size is '64' but must be a whole number"),
+        ({"batch_size": 64.0}, "batch_size is 64.0 but must be a whole number"),
+        ({"batch_size": True}, "must be a whole number"),
+        ({"batch_size": 0}, "must be greater than 0"),
+        ({"learning_rate": float("nan")}, "must be a finite number"),
+        ({"learning_rate": None}, "learning_rate is None but must be a number"),
+        ({"use_augmentation": 1}, "must be true or false"),
+        ({"class_weights": 1.0}, "must be a list"),
+        ({"class_weights": [1.0, "a", 1.0, 1.0]}, "class_weights[1] is 'a' but must be a number"),
+        ({"class_weights": [1.0, 1.0]}, "class_weights has 2 numbers but num_classes is 4"),
+        ({"num_classes": 3, "class_weights": [1.0] * 3}, "num_classes is 3 but class_scheme mabe4 has 4"),
+        ({"model_type": "resnet"}, "must be one of basic, conv_bilstm"),
+        ({"data_source": "web"}, "must be one of sample, kaggle, rats"),
+        ({"on_error": "ignore"}, "must be one of stop, quarantine"),
+        ({"num_keypoints": 9}, "num_keypoints is 9 but must be one of"),
+        ({"val_fraction": 1.0}, "must be between 0 and 1"),
+        ({"dropout": 1.0}, "at least 0 and below 1"),
+        ({"accumulation_steps": 7}, "is not a multiple of accumulation_steps"),
+        ({"warmup_epochs": 100}, "warmup_epochs 100 must be below max_epochs 40"),
+        ({"warmup_epochs": 3, "max_epochs": 3}, "must be below max_epochs 3: raise max_epochs"),
+        ({"warmup_epochs": 100, "max_epochs": None}, "must be below epochs 100: raise epochs"),
+        ({"min_lr": 0.1}, "min_lr 0.1 is above learning_rate"),
+        ({"model_type": "hybrid", "features": "engineered"}, "hybrid reads keypoints"),
+        ({"features": "engineered", "rotation_deg": 10.0}, "flips and rotation turn keypoints"),
+        ({"processes": 3, "batch_size": 64}, "batch_size 64 cannot be shared by 3 processes in 1 parts"),
+        (
+            {"processes": 4, "accumulation_steps": 2, "batch_size": 36},
+            "batch_size 36 cannot be shared by 4 processes in 2 parts: set it to a multiple of 8",
+        ),
+        ({"feed": "coordinates", "features": "engineered"}, "feed coordinates computes coords or motion"),
+        ({"predict_stride": 101}, "predict_stride 101 skips frames"),
+        ({"val_stride": 101}, "val_stride 101 skips frames"),
+        ({"data_source": "rats"}, "class_scheme mabe4 is not of data_source rats"),
+        ({"ignore_classes": ["play"]}, "ignore_classes names 'play'"),
+        ({"eval_metrics": ["accuracy"]}, "with f1_macro in it"),
+    ],
+)
+def test_a_wrong_parameter_is_one_clear_sentence(changes, says):
+    with pytest.raises(InputError, match=re.escape(says)) as error:
+        params.check(with_(**changes))
+    assert "\n" not in str(error.value)
+
+
+def test_a_missing_parameter_is_named():
+    values = dict(PARAMS)
+    del values["learning_rate"]
+    with pytest.raises(InputError, match="learning_rate is missing"):
+        params.check(values)
+
+
+def test_numbers_as_dvc_writes_them_are_numbers(tmp_path):
+    """DVC writes 1e-05, which PyYAML alone reads as text."""
+    path = tmp_path / "params.yaml"
+    text = yaml.safe_dump(PARAMS).replace(f"weight_decay: {PARAMS['weight_decay']}", "weight_decay: 1e-05")
+    path.write_text(text)
+    assert params.load(params.TrainParams, path).weight_decay == 1e-5
+
+
+@pytest.mark.parametrize(("text", "says"), [("a: [", "not valid YAML"), ("- 1", "must hold `key: value`")])
+def test_a_file_that_is_no_parameters(tmp_path, text, says):
+    path = tmp_path / "params.yaml"
+    path.write_text(text)
+    with pytest.raises(InputError, match=says):
+        params.read(path)
+
+
+def test_words_are_text_where_dvc_writes_them_as_text(tmp_path):
+    """DVC follows YAML 1.2, where only true and false are booleans; `amp: off` was read as false."""
+    path = tmp_path / "params.yaml"
+    path.write_text("amp: off\nname: yes\nflip: true\nturn: False\n")
+    assert parameters.read_yaml(path) == {"amp": "off", "name": "yes", "flip": True, "turn": False}
+
+
+def test_a_missing_file(tmp_path):
+    with pytest.raises(InputError, match="there is no"):
+        params.read(tmp_path / "params.yaml")
+
+
+def test_every_stage_depends_on_exactly_the_parameters_it_reads():
+    stages = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
+    for name, cls in params.STAGES.items():
+        if name == "compute":
+            continue
+        assert sorted(stages[name].get("params", [])) == sorted(params.keys(cls)), name
+
+
+def test_where_a_run_executes_is_no_dependency_of_any_stage():
+    stages = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
+    used = {key for stage in stages.values() for key in stage.get("params", [])}
+    assert not used & set(params.keys(params.ComputeParams))

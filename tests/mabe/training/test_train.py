@@ -1,0 +1,222 @@
+"""The loop on a small run: every parameter takes effect, the record, the best epoch, early stopping."""
+
+import dataclasses
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from small_training import CPU, SMALL, D, same_weights, small_data, small_run, without_times
+
+from mabe.errors import InputError
+from mabe.ethogram import UNKNOWN
+from mabe.params import TrainParams, keys
+from mabe.training.loop import train
+from runs import RunError
+from runs.checkpoints import Checkpoints
+from runs.hardware import bf16_supported
+
+torch.set_num_threads(1)
+
+
+# What a run is with and without the change of one parameter: key -> (what both share, what the second changes).
+AUGMENTED = {"use_augmentation": True}
+PLATEAU = {
+    "scheduler": "plateau",
+    "plateau_patience": 0,
+    "epochs": 4,
+    "learning_rate": 0.05,
+    "weight_decay": 0.5,
+}
+TWICE: dict[str, tuple[dict, dict]] = {
+    "model_type": ({}, {"model_type": "tcn"}),
+    "features": ({}, {"features": "motion"}),
+    "num_mice": ({}, {"num_mice": 4}),
+    "num_keypoints": ({}, {"num_keypoints": 18}),
+    "num_classes": ({}, {"num_classes": 5, "class_weights": (1.0,) * 5}),
+    "dropout": ({}, {"dropout": 0.1}),
+    "conv_pool": ({"model_type": "conv_bilstm", "epochs": 1}, {"conv_pool": 2}),
+    "hybrid_temporal": ({"model_type": "hybrid", "epochs": 1}, {"hybrid_temporal": "transformer"}),
+    "sequence_length": ({}, {"sequence_length": 20}),
+    "frame_gap": ({}, {"frame_gap": 2}),
+    "train_stride": ({}, {"train_stride": 3}),
+    "val_stride": ({}, {"val_stride": 3}),
+    "windows_per_epoch": ({}, {"windows_per_epoch": 10}),
+    "max_epochs": ({}, {"max_epochs": 1}),
+    "seed": ({}, {"seed": 1}),
+    "epochs": ({}, {"epochs": 3}),
+    "batch_size": ({}, {"batch_size": 4}),
+    "accumulation_steps": ({"model_type": "conv_bilstm", "epochs": 1}, {"accumulation_steps": 4}),
+    "learning_rate": ({}, {"learning_rate": 1e-3}),
+    "weight_decay": ({}, {"weight_decay": 0.1}),
+    "optimizer": ({"weight_decay": 0.1}, {"optimizer": "adam"}),
+    "scheduler": ({}, {"scheduler": "cosine"}),
+    "plateau_patience": (PLATEAU, {"plateau_patience": 5}),
+    "plateau_factor": (PLATEAU, {"plateau_factor": 0.9}),
+    "min_lr": ({"scheduler": "cosine"}, {"min_lr": 1e-3}),
+    "warmup_epochs": ({}, {"warmup_epochs": 2}),
+    "loss": ({}, {"loss": "hinge"}),
+    "class_weights": ({"label_smoothing": 0.1}, {"class_weights": (0.5, 10.0, 15.0, 15.0)}),
+    "label_smoothing": ({}, {"label_smoothing": 0.1}),
+    "mixup_alpha": ({}, {"mixup_alpha": 0.4}),
+    "grad_clip": ({"grad_clip": 0.01}, {"grad_clip": 0.0}),
+    "early_stopping_patience": (PLATEAU, {"early_stopping_patience": 1}),
+    "save_freq": ({}, {"save_freq": 2}),
+    "amp": ({"model_type": "tcn"}, {"amp": "bf16"}),
+    "use_augmentation": ({"noise_std": 0.5}, AUGMENTED),
+    "noise_std": (AUGMENTED, {"noise_std": 0.5}),
+    "temporal_jitter": (AUGMENTED, {"temporal_jitter": 3}),
+    "flip_horizontal": (AUGMENTED, {"flip_horizontal": True}),
+    "flip_vertical": (AUGMENTED, {"flip_vertical": True}),
+    "rotation_deg": (AUGMENTED, {"rotation_deg": 30.0}),
+    "eval_metrics": ({}, {"eval_metrics": ("accuracy", "recall")}),
+}
+
+
+def outcome(folder: Path, changes: dict) -> tuple:
+    """All that a run leaves: weights, history, checkpoints; or why it was refused."""
+    try:
+        result = small_run(folder, **changes)
+    except InputError as error:
+        return ("refused", str(error))
+    weights = {name: value.numpy().tobytes() for name, value in result.last_state.items()}
+    saved = [path.name for path in (folder / "run").glob("*.pt")]
+    return (weights, without_times(result.history), sorted(saved))
+
+
+@pytest.mark.parametrize("key", keys(TrainParams))
+def test_every_parameter_takes_effect(key, tmp_path):
+    shared, change = TWICE[key]
+    assert key in change
+    if key == "amp" and not bf16_supported(CPU):
+        with pytest.raises(RunError, match="amp is bf16"):
+            small_run(tmp_path, amp="bf16")
+        return
+    first = outcome(tmp_path / "a", shared)
+    assert first == outcome(tmp_path / "again", shared)  # else any difference would be chance
+    assert first != outcome(tmp_path / "b", shared | change)
+
+
+def test_learns_what_can_be_learned_and_nothing_else(tmp_path):
+    learned = small_run(tmp_path / "a", epochs=15, dropout=0.0)
+    assert learned.history[-1]["val"]["f1_macro"] > 0.9
+    noise = small_run(tmp_path / "b", small_data(separable=False), epochs=15, dropout=0.0)
+    assert noise.history[-1]["val"]["f1_macro"] < 0.4
+
+
+def test_record_and_result(tmp_path):
+    seen = []
+    params = dataclasses.replace(SMALL, epochs=3, warmup_epochs=2, eval_metrics=("accuracy", "f1_macro"))
+    saved = []
+    result = train(
+        params,
+        small_data(),
+        Checkpoints(tmp_path, "k"),
+        device=CPU,
+        on_epoch=seen.append,
+        on_checkpoint=saved.append,
+    )
+    assert seen == result.history
+    assert [r["epoch"] for r in seen] == [1, 2, 3]
+    assert [r["lr"] for r in seen] == pytest.approx([1.5e-3, 3e-3, 3e-3])
+    for part in ("train", "val"):
+        assert list(seen[0][part]) == ["loss", "accuracy", "f1_macro"]
+    assert [p.name for p in saved] == ["epoch-0001.pt", "epoch-0002.pt", "epoch-0003.pt"]
+    assert result.seconds == pytest.approx(sum(r["seconds"] for r in seen))
+    assert result.parameters == D * 128 + 128 + 128 * 4 + 4
+    assert result.windows_per_second > 0
+    assert result.peak_memory_mb > 0
+    assert (result.epochs_run, result.bf16) == (3, False)
+
+
+def test_validation_loss_is_the_mean_over_labelled_frames(tmp_path):
+    """Against a plain pass over the recordings: val_stride is the window, and frames past a multiple of it come
+    from a window that overlaps the one before."""
+    data = small_data()
+    weights = (0.5, 10.0, 15.0, 15.0)
+    result = small_run(tmp_path, epochs=1, class_weights=weights)
+    w = result.last_state
+    losses, cost, hits, frames = 0.0, 0.0, 0, 0
+    for start, length in data.val_rows.itertuples(index=False):
+        first_frames = [*range(0, length - 16, 16), length - 16]
+        for t in (start + first + i for first in first_frames for i in range(16)):
+            if data.labels[t] == UNKNOWN:
+                continue
+            x = torch.from_numpy(data.features[t].astype(np.float64))
+            hidden = torch.relu(w["layers.0.weight"].double() @ x + w["layers.0.bias"])
+            log_p = torch.log_softmax(w["layers.3.weight"].double() @ hidden + w["layers.3.bias"], 0)
+            label = int(data.labels[t])
+            losses -= weights[label] * float(log_p[label])
+            cost += weights[label]
+            hits += int(log_p.argmax()) == label
+            frames += 1
+    record = result.history[0]["val"]
+    assert record["loss"] == pytest.approx(losses / cost, rel=1e-5)
+    accuracy = small_run(tmp_path / "b", epochs=1, class_weights=weights, eval_metrics=("accuracy",))
+    assert accuracy.history[0]["val"]["accuracy"] == pytest.approx(hits / frames)
+
+
+def test_accumulation_without_batch_statistics_is_the_whole_batch(tmp_path):
+    options = {"epochs": 1, "dropout": 0.0, "learning_rate": 1e-3}
+    whole = small_run(tmp_path / "a", **options)
+    parts = small_run(tmp_path / "b", accumulation_steps=4, **options)
+    for name, value in whole.last_state.items():
+        torch.testing.assert_close(parts.last_state[name], value, rtol=1e-4, atol=1e-5)
+
+
+def test_best_is_the_earliest_epoch_of_highest_f1(tmp_path):
+    result = small_run(tmp_path / "a", epochs=6)
+    f1 = [r["val"]["f1_macro"] for r in result.history]
+    assert result.best_epoch == f1.index(max(f1)) + 1
+    prefix = small_run(tmp_path / "b", epochs=result.best_epoch)
+    assert same_weights(prefix.last_state, result.best_state)
+
+
+def test_early_stopping_counts_from_the_best_epoch(tmp_path):
+    result = small_run(
+        tmp_path, small_data(separable=False), epochs=60, early_stopping_patience=3, learning_rate=1e-9
+    )
+    assert result.best_epoch == 1
+    assert result.epochs_run == 4
+    assert (tmp_path / "run" / "epoch-0004.pt").exists()
+
+
+def test_ignored_classes_are_never_predicted(tmp_path):
+    data = small_data()
+    labels = np.where(data.labels == 1, UNKNOWN, data.labels).astype(np.int8)
+    data = dataclasses.replace(data, labels=labels, scored=(0, 2, 3))
+    result = small_run(tmp_path, data, epochs=15, dropout=0.0)
+    assert result.history[-1]["val"]["f1_macro"] > 0.9
+    assert result.last_state["layers.3.bias"][1] == pytest.approx(
+        small_run(tmp_path / "b", data, epochs=1, dropout=0.0).last_state["layers.3.bias"][1]
+    )  # no gradient ever reached it
+
+
+@pytest.mark.parametrize(("part", "use"), [("train_rows", "training"), ("val_rows", "validation")])
+def test_no_labelled_window_is_refused(tmp_path, part, use):
+    data = small_data()
+    labels = data.labels.copy()
+    rows = getattr(data, part)
+    labels[rows["start"].min() : (rows["start"] + rows["frames"]).max()] = UNKNOWN
+    with pytest.raises(InputError, match=f"no {use} window holds a labelled frame"):
+        small_run(tmp_path, dataclasses.replace(data, labels=labels))
+    with pytest.raises(InputError, match=f"no {use} window"):
+        small_run(tmp_path, dataclasses.replace(data, **{part: rows[:0]}))
+
+
+def test_loss_that_diverges_ends_the_run_with_its_last_checkpoint(tmp_path):
+    data = small_data()
+    data.features[3, 0] = np.inf
+    with pytest.raises(RunError, match=r"the loss of epoch 1 is (nan|inf): lower learning_rate"):
+        small_run(tmp_path, data)
+    assert not (tmp_path / "run").exists()
+
+
+def test_log_has_a_line_for_the_run_and_one_for_each_epoch(tmp_path, capsys):
+    small_run(tmp_path, epochs=2, accumulation_steps=2)
+    lines = capsys.readouterr().out.strip().split("\n")
+    assert len(lines) == 3
+    assert "basic: 4,228 parameters" in lines[0]
+    assert "steps of 2 x 4" in lines[0]
+    assert lines[1].startswith("epoch 1/2 ")
+    assert "val f1_macro" in lines[2]

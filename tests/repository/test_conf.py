@@ -1,0 +1,95 @@
+"""conf/: every version, data set and place composes to valid parameters with one and the same set of keys."""
+
+from itertools import product
+from pathlib import Path
+
+import pytest
+from hydra import compose, initialize_config_dir
+from omegaconf import OmegaConf
+
+from mabe import params
+
+ROOT = Path(__file__).parents[2]
+CONF = ROOT / "conf"
+
+
+def options(group):
+    return sorted(path.stem for path in (CONF / group).glob("*.yaml"))
+
+
+def composed(*overrides):
+    with initialize_config_dir(str(CONF), version_base=None):
+        return OmegaConf.to_object(compose("config", overrides=list(overrides)))
+
+
+def test_params_yaml_is_the_composition_of_the_defaults():
+    assert params.read(ROOT / "params.yaml") == composed(), (
+        "params.yaml is not the defaults' composition: `git checkout params.yaml` undoes an experiment"
+    )
+
+
+@pytest.mark.parametrize(
+    ("version", "data", "compute"), list(product(options("version"), options("data"), options("compute")))
+)
+def test_every_composition_is_valid_and_complete(version, data, compute):
+    values = composed(f"version={version}", f"data={data}", f"compute={compute}")
+    params.check(values)
+    assert values.keys() == composed().keys()
+    assert values["version"] == version
+    assert values["data_source"] == data
+
+
+def test_every_version_defines_the_same_keys():
+    """Else `dvc params diff` shows "-"."""
+    keys = {v: set(OmegaConf.load(CONF / "version" / f"{v}.yaml")) for v in options("version")}
+    assert len(set(map(frozenset, keys.values()))) == 1
+    assert set(params.keys(params.TrainParams)) - keys["v1"] == {"windows_per_epoch", "max_epochs", "seed"}
+
+
+PUBLISHED = {
+    # key: V1 ... V6, from the published configurations
+    "gpu": (None, None, "T4", "A10", "A10", "H100"),
+    "timeout_s": (None, None, 7200, 14400, 43200, 14400),
+    "memory_mb": (None, None, None, 16384, 16384, 65536),
+    "model_type": ("basic", "conv_bilstm", "transformer", "conv_bilstm", "conv_bilstm", "conv_bilstm"),
+    "features": ("coords", "engineered", "coords", "engineered", "motion", "motion"),
+    "num_mice": (2, 2, 2, 2, 4, 4),
+    "num_keypoints": (7, 7, 7, 7, 18, 18),
+    "sequence_length": (64, 100, 64, 100, 100, 100),
+    "epochs": (50, 100, 10, 100, 100, 100),
+    "batch_size": (32, 64, 16, 64, 64, 384),
+    "learning_rate": (1e-3, 3e-4, 1e-4, 3e-4, 3e-4, 4e-4),
+    "weight_decay": (0, 1e-4, 1e-5, 1e-4, 1e-4, 1e-4),
+    "optimizer": ("adam", "adamw", "adamw", "adamw", "adamw", "adamw"),
+    "scheduler": ("none", "plateau", "cosine", "plateau", "plateau", "plateau"),
+    "warmup_epochs": (0, 0, 0, 0, 0, 3),
+    "class_weights": (
+        [1.0, 1.0, 1.0, 1.0],
+        [0.5, 10.0, 15.0, 15.0],
+        [1.0, 1.0, 1.0, 1.0],
+        [0.5, 10.0, 15.0, 15.0],
+        [0.5, 10.0, 15.0, 15.0],
+        [1.0, 5.0, 8.0, 8.0],
+    ),
+    "dropout": (0.5, 0.3, 0.1, 0.3, 0.3, 0.3),
+    "use_augmentation": (False, True, False, True, True, True),
+    "early_stopping_patience": (None, 15, None, 15, 15, 15),
+    "min_lr": (1e-5, 1e-5, 1e-6, 1e-5, 1e-5, 1e-5),
+}
+
+
+@pytest.mark.parametrize("number", range(6))
+def test_versions_are_the_published_ones(number):
+    values = composed(f"version=v{number + 1}")
+    assert {key: values[key] for key in PUBLISHED} == {key: row[number] for key, row in PUBLISHED.items()}
+    for key, value in {
+        "grad_clip": 1.0,
+        "frame_gap": 1,
+        "save_freq": 5,
+        "noise_std": 0.01,
+        "temporal_jitter": 2,
+        "plateau_patience": 5,
+        "plateau_factor": 0.5,
+        "seed": 42,
+    }.items():
+        assert values[key] == value

@@ -1,0 +1,54 @@
+"""A training run of seconds, for several test modules."""
+
+import dataclasses
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import torch
+from networks import PARAMS
+
+from mabe.ethogram import UNKNOWN
+from mabe.features import feature_dim
+from mabe.training.loop import TrainData, TrainResult, train
+from runs.checkpoints import Checkpoints
+
+CPU = torch.device("cpu")
+NAMES = ("background", "social", "mating", "aggressive")
+D = 28
+SMALL = dataclasses.replace(PARAMS, sequence_length=16, learning_rate=3e-3, batch_size=8)
+
+
+def small_data(features: str = "coords", separable: bool = True) -> TrainData:
+    """Eight recordings of 45 to 80 frames with bouts of 10 frames; a class shifts one feature of its frames."""
+    rng = np.random.default_rng(0)
+    width = feature_dim(features, 2, 7)
+    frames = 45 + 5 * np.arange(8)
+    total = int(frames.sum())
+    labels = rng.integers(0, 4, total // 10 + 1).repeat(10)[:total].astype(np.int8)
+    x = rng.normal(size=(total, width)).astype(np.float32)
+    if separable:
+        x[np.arange(total), labels] += 4
+    labels[::17] = UNKNOWN
+    rows = pd.DataFrame({"start": np.cumsum(frames) - frames, "frames": frames})
+    return TrainData(
+        features=x.astype(np.float16),
+        labels=labels,
+        train_rows=rows[:5],
+        val_rows=rows[5:],
+        names=NAMES,
+        scored=(0, 1, 2, 3),
+    )
+
+
+def small_run(folder: Path, data: TrainData | None = None, **changes) -> TrainResult:
+    params = dataclasses.replace(SMALL, **changes)
+    return train(params, data or small_data(), Checkpoints(folder / "run", "k"), device=CPU)
+
+
+def without_times(history: list[dict]) -> list[dict]:
+    return [{k: v for k, v in record.items() if k != "seconds"} for record in history]
+
+
+def same_weights(a: dict[str, torch.Tensor], b: dict[str, torch.Tensor]) -> bool:
+    return a.keys() == b.keys() and all(torch.equal(a[k], b[k]) for k in a)
