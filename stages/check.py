@@ -1,6 +1,6 @@
 """check: all of params.yaml and that the data are there, before anything is computed.
 
-The output never changes, so a changed parameter runs this stage again and, through it, nothing else.
+The stage has no output and comes first in dvc.yaml, so it runs first and a changed parameter marks no other stage.
 """
 
 from pathlib import Path
@@ -9,19 +9,15 @@ from typing import Any
 from mabe import params
 from mabe.errors import InputError
 from runs import cost
-from runs.atomic import atomic_file
 from runs.parameters import check_path
 from runs.remote import faults
 from stages.common import PRICES, SAMPLE, run
 
-CHECKED = Path("data/checked.txt")
-BY_LOT = Path("conf/split_by_lot.csv")
+SPLITS = Path("conf/split")
 
 
 def main() -> None:
     check(params.read())
-    with atomic_file(CHECKED) as temporary:
-        temporary.write_text("params.yaml is complete and valid\n")
 
 
 def check(values: dict[str, Any]) -> None:
@@ -44,17 +40,18 @@ def check_data(settings: params.IngestParams) -> None:
 
         open_source(settings).entries()  # says how to get it
     if settings.split_file is None:
-        raise InputError(f"split_file is null, but DVC needs a file: set it to {BY_LOT} for a split by lot")
+        return
     check_path("split_file", settings.split_file)
-    if not Path(settings.split_file).exists():
+    path = Path(settings.split_file)
+    folders = (Path(settings.data_dir), SPLITS)
+    if not any(path.resolve().is_relative_to(folder.resolve()) for folder in folders):
         raise InputError(
-            f"there is no split_file {settings.split_file}: name a CSV with the columns recording, split, or "
-            f"{BY_LOT} for a split by lot"
+            f"split_file {settings.split_file} is not in data_dir {settings.data_dir} nor in {SPLITS}, where DVC "
+            f"notices a change of it: move it to {SPLITS / path.name}"
         )
-    if Path(settings.split_file) != BY_LOT:
-        from mabe.data import splits  # pandas, as above
+    from mabe.data import splits  # pandas, as above
 
-        splits.read(Path(settings.split_file))
+    splits.read(path)
 
 
 def check_machine(compute: params.ComputeParams, amp: str) -> None:

@@ -23,6 +23,8 @@ LABELS = Path("data/labels")
 FEATURES = Path("data/features")
 PREDICTIONS = Path("data/predictions")
 TRAINED = Path("models/train")
+HISTORY = "history.json"
+"""Beside the weights: the best epoch and each epoch's metrics."""
 EXPORTED = Path("models/export")
 METRICS = Path("metrics")
 DETAILS = METRICS / "details"

@@ -21,7 +21,7 @@ from omegaconf import OmegaConf
 from omegaconf.errors import InterpolationKeyError, OmegaConfBaseException
 
 from runs import InputError, RunError
-from runs.parameters import check_names
+from runs.parameters import check_names, read_yaml
 from runs.text import one_line
 
 PARAMS = "params.yaml"
@@ -79,7 +79,8 @@ def combinations(arguments: list[str]) -> list[list[str]]:
 
 def composed(conf: Path, overrides: list[str]) -> dict[str, Any]:
     """The values that conf/ composes to; InputError in one line if Hydra cannot."""
-    groups = {path.name for path in conf.iterdir() if path.is_dir()}
+    defaults = read_yaml(conf / "config.yaml")["defaults"]
+    groups = {name for entry in defaults if isinstance(entry, dict) for name in entry}
     with initialize_config_dir(str(conf), version_base=None):
         try:
             known = {str(name) for name in compose("config")} | groups

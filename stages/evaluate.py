@@ -21,7 +21,19 @@ from mabe.models import load_model
 from mabe.submission import ActionRule, solution_of
 from runs.atomic import atomic_dir
 from runs.hardware import choose_device
-from stages.common import DETAILS, LABELS, METRICS, PLOTS, PREDICTIONS, STORE, TRAINED, run, write_json
+from stages.common import (
+    DETAILS,
+    HISTORY,
+    LABELS,
+    METRICS,
+    PLOTS,
+    PREDICTIONS,
+    STORE,
+    TRAINED,
+    read_json,
+    run,
+    write_json,
+)
 from stages.predict_set import predict_set
 
 
@@ -80,6 +92,8 @@ def main() -> None:
         per_class.to_csv(temporary / "per_class.csv", index_label="class")
         per_laboratory = pd.DataFrame.from_dict(metrics["labs"], orient="index")
         per_laboratory.to_csv(temporary / "per_laboratory.csv", index_label="laboratory")
+        history = read_json(TRAINED / HISTORY)
+        plots.curves(temporary / "curves.png", history["epochs"], history["best_epoch"])
         plots.confusion(temporary / "confusion.png", table, names)
         plots.bars(
             temporary / "per_class.png", dict(per_class["f1"]), [plots.class_colour(c) for c in shown], "F1"

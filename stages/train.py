@@ -1,10 +1,11 @@
 """train: the version's model, on this machine or on a Modal GPU. A killed run goes on from its newest checkpoint.
 
-Checkpoints live outside the outputs, in .runs/<key> or on the Modal Volume, where the key is a hash of the
-parameters, the inputs and the library's code; a finished local run removes its directory.
+Checkpoints live outside the outputs, in .runs/<key> or on the Modal Volume, where the key is a hash of what the stage
+depends on; a finished local run removes its directory.
 """
 
 import dataclasses
+import json
 import shutil
 import tempfile
 from pathlib import Path
@@ -12,17 +13,28 @@ from typing import Any
 
 from dvclive import Live
 
-import mabe
-from mabe import params, plots
+from mabe import params
 from mabe.training import job
 from runs import RunError
 from runs.atomic import atomic_dir
-from runs.checkpoints import run_key
 from runs.content import contents
 from runs.job import Job, NoRecord, OnEpoch
 from runs.launcher import launch, launched, leads
-from stages.common import DETAILS, FEATURES, LABELS, LIVE, METRICS, RUNS, STORE, TRAINED, run, write_json
+from stages.common import (
+    DETAILS,
+    FEATURES,
+    HISTORY,
+    LABELS,
+    LIVE,
+    METRICS,
+    RUNS,
+    STORE,
+    TRAINED,
+    run,
+    write_json,
+)
 from stages.compute import carry_out
+from stages.keys import key_of_training
 
 INPUTS = {
     "features.npy": FEATURES / "train.npy",
@@ -38,9 +50,8 @@ HEADLINE = ("best_epoch", "seconds", "windows_per_second", "cost_usd")
 def main() -> None:
     settings = dataclasses.asdict(params.load(params.TrainParams))
     compute = params.load(params.ComputeParams)
-    code = sorted(Path(mabe.__file__).parent.rglob("*.py"))
     digests = {name: content.digest for name, content in contents(INPUTS).items()}
-    key = run_key({"params": settings, "inputs": digests}, code)
+    key = key_of_training(settings, digests)
     work = Job(
         key=key,
         label=compute.version,
@@ -66,7 +77,12 @@ def main() -> None:
             with Live(str(curves), save_dvc_exp=False, dvcyaml=None) as live:
                 for record in result["history"]:
                     log(live, record)
-        plots.curves(curves / "curves.png", result["history"], result["best_epoch"])
+        # Without the times, which differ from run to run: the stages after this one depend on the file.
+        epochs = [
+            {name: record[name] for name in record if name != "seconds"} for record in result["history"]
+        ]
+        history = {"best_epoch": result["best_epoch"], "epochs": epochs}
+        (trained / HISTORY).write_text(json.dumps(history, indent=1) + "\n")
     details = summary(result, usd_per_hour)
     write_json(DETAILS / "train.json", details)
     write_json(METRICS / "train.json", {name: details[name] for name in HEADLINE if name in details})

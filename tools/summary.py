@@ -1,7 +1,7 @@
 """What `make repro` ends with: the main figures and where everything is."""
 
 from mabe import params
-from stages.common import DETAILS, EXPORTED, LIVE, METRICS, PLOTS, read_json, run
+from stages.common import DETAILS, EXPORTED, METRICS, PLOTS, read_json, run
 
 
 def main() -> None:
@@ -25,7 +25,7 @@ def main() -> None:
         "competition": f"mabe_f {evaluate['mabe_f']:.4f}",
         "metrics": f"{METRICS}/train.json  {METRICS}/evaluate.json  {DETAILS}/",
         "of the data": "  ".join(f"{METRICS}/{name}.json" for name in ("ingest", "labels", "features")),
-        "pictures": f"{LIVE}/curves.png  {PLOTS}/confusion.png  {PLOTS}/per_class.png  {PLOTS}/ethograms/",
+        "pictures": f"{PLOTS}/curves.png  {PLOTS}/confusion.png  {PLOTS}/per_class.png  {PLOTS}/ethograms/",
         "model": f"{EXPORTED}/model.safetensors  {EXPORTED}/model.json",
     }
     submission = EXPORTED / "submission.csv"

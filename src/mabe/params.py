@@ -64,13 +64,21 @@ class SimulateParams:
 
 
 @dataclass(frozen=True, kw_only=True)
+class OptionalStagesParams:
+    """Which stages dvc.yaml has."""
+
+    simulated: tuple[str, ...]
+    """["sample"] where the data are the built-in sample, which a stage makes; else none."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class IngestParams:
     data_source: str = one_of(*DATA_SOURCES)
     data_dir: str = rule(_is_path, _PATH)
     """Where the source's files are."""
     split_file: str | None = rule(lambda v: v is None or _is_path(v), _PATH)
-    """CSV with columns recording, split (train or val) that fixes the split by hand; without rows, or null, the
-    split is drawn. The pipeline depends on the file, so there it is a path (conf/split_by_lot.csv has no rows)."""
+    """CSV with columns recording, split (train or val) that fixes the split by hand; null means that it is drawn.
+    In the pipeline it lies in data_dir or conf/split, on which the stage depends."""
     val_fraction: float = rule(lambda v: 0 < v < 1, "between 0 and 1")
     """Share of labelled recordings that are held out for validation."""
     seed: int = any_seed()
@@ -176,11 +184,6 @@ class TrainParams:
     )
     """Metrics that are logged each epoch and reported by evaluate; f1_macro chooses the best epoch."""
 
-    @property
-    def epochs_at_most(self) -> int:
-        """Epochs after which training ends whatever happens."""
-        return min(self.epochs, self.max_epochs or self.epochs)
-
 
 @dataclass(frozen=True, kw_only=True)
 class ComputeParams:
@@ -241,6 +244,7 @@ class ExportParams(SchemeParams, PredictParams, SubmissionParams):
 
 STAGES: dict[str, type] = {
     "simulate": SimulateParams,
+    "optional stages": OptionalStagesParams,
     "ingest": IngestParams,
     "label-expand": LabelParams,
     "motion-features": FeatureParams,
@@ -301,12 +305,17 @@ def _check_together(values: dict[str, Any]) -> None:
         raise InputError(
             f"class_scheme {labels.class_scheme} is not of data_source {source}: choose both with -S data={source}"
         )
-    if train.warmup_epochs >= train.epochs_at_most and train.warmup_epochs > 0:
-        name = "max_epochs" if train.epochs_at_most < train.epochs else "epochs"
+    simulated = ("sample",) if source == "sample" else ()
+    if parse(OptionalStagesParams, values).simulated != simulated:
         raise InputError(
-            f"warmup_epochs {train.warmup_epochs} must be below {name} {train.epochs_at_most}: raise {name}, "
-            "or lower warmup_epochs"
+            f"simulated must be {list(simulated)} with data_source {source}: choose both with -S data={source}"
         )
+    for name, bound in (("max_epochs", train.max_epochs), ("epochs", train.epochs)):
+        if bound is not None and train.warmup_epochs >= bound and train.warmup_epochs > 0:
+            raise InputError(
+                f"warmup_epochs {train.warmup_epochs} must be below {name} {bound}: raise {name}, "
+                "or lower warmup_epochs"
+            )
     compute = parse(ComputeParams, values)
     if compute.compute == "modal" and compute.processes > 1:
         raise InputError(

@@ -35,14 +35,16 @@ class CheckpointMismatch(RunError):
 def run_key(params: dict[str, Any], inputs: list[Path]) -> str:
     """Hash of `params` (any JSON values) and of the content of `inputs`, files or directories.
 
-    Neither where the inputs lie nor their dates count; the names within an input directory do.
+    Neither where the inputs lie nor their dates count; the names within an input directory do. What Python compiles
+    beside its modules is no content.
     """
     digest = hashlib.blake2b(digest_size=16)
     digest.update(json.dumps(params, sort_keys=True, separators=(",", ":")).encode())
     for source in inputs:
         if not source.exists():
             raise RunError(f"{source} is missing: a run is identified by the content of all of its inputs")
-        files = [source] if source.is_file() else sorted(p for p in source.rglob("*") if p.is_file())
+        inside = (p for p in source.rglob("*") if p.is_file() and p.parent.name != "__pycache__")
+        files = [source] if source.is_file() else sorted(inside)
         for file in files:
             name = source.name if file == source else file.relative_to(source).as_posix()
             digest.update(f"\0{name}\0{file.stat().st_size}\0".encode())

@@ -20,6 +20,7 @@ from runs import InputError, RunError
 from taehv import video
 from taehv.annotations import Clip
 from taehv.params import TrainParams
+from taehv.variants import crop_of
 from taehv.video import UnreadableVideo
 
 ATTEMPTS = 8  # clips tried for one sample before the run stops
@@ -95,7 +96,7 @@ class Samples(Dataset[Sample]):
             slice(window.top, window.top + window.height),
             slice(window.left, window.left + window.width),
         )
-        frames = resize(pixels[:, rows, columns], *self.params.crop())
+        frames = resize(pixels[:, rows, columns], *crop_of(self.params))
         return frames.flip(-1) if window.flip else frames
 
 
@@ -111,7 +112,7 @@ def draw(clip: Clip, params: TrainParams, rng: np.random.Generator) -> Window:
     first = clip.first + int(rng.integers(available - (n - 1) * delta))
     scale = rng.uniform(params.min_scale, 1)
     height, width = shape(clip.height, clip.width, params.height, params.width, scale)
-    crop_height, crop_width = params.crop()
+    crop_height, crop_width = crop_of(params)
     height = max(1, round(height * crop_height / params.height))
     width = max(1, round(width * crop_width / params.width))
     top = int(rng.integers(clip.height - height + 1))

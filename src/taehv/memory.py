@@ -10,6 +10,7 @@ from runs import RunError
 from runs.hardware import free_memory
 from taehv.model import TAEHV
 from taehv.params import TrainParams
+from taehv.variants import crop_of
 
 GIB = 1 << 30
 COPIES = 5  # of the weights in float32: themselves, gradients, AdamW's two moments, their average
@@ -28,7 +29,7 @@ def needed(params: TrainParams, bf16: bool) -> float:
     dtype = torch.bfloat16 if bf16 else torch.float32
     with torch.device("meta"):
         model = TAEHV(params.variant, params.gradient_checkpointing)
-        frames = torch.empty(params.batch_size, params.n_frames, 3, *params.crop(), dtype=dtype)
+        frames = torch.empty(params.batch_size, params.n_frames, 3, *crop_of(params), dtype=dtype)
     weights = sum(w.numel() for w in model.parameters())
     total = COPIES * 4 * weights + BACKWARD * activations(model.to(dtype), frames)
     if params.seraena_weight:

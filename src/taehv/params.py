@@ -22,7 +22,7 @@ from runs.parameters import (
     rule,
     share,
 )
-from taehv.variants import FRAMES_PER_LATENT, STRIDE, VARIANTS
+from taehv.variants import FRAMES_PER_LATENT, STRIDE, VARIANTS, crop_of
 
 T = TypeVar("T")
 CONFIG = Path("conf/config.yaml")
@@ -130,10 +130,6 @@ class TrainParams:
     val_clips: int = positive(1_000_000)
     """Held-out clips that a validation looks at."""
 
-    def crop(self) -> tuple[int, int]:
-        """Height and width of what is trained on (px)."""
-        return self.crop_height or self.height, self.crop_width or self.width
-
 
 @dataclass(frozen=True, kw_only=True)
 class ComputeParams:
@@ -218,18 +214,19 @@ def check(values: dict[str, Any]) -> None:
         parse(cls, values)
     train = parse(TrainParams, values)
     factor = STRIDE * VARIANTS[train.variant].patch
+    crop = crop_of(train)
     for name, side in zip(
         ("height", "width", "crop_height", "crop_width"),
-        (train.height, train.width, *train.crop()),
+        (train.height, train.width, *crop),
         strict=True,
     ):
         if side % factor:
             raise InputError(f"{name} is {side} but variant {train.variant} needs a multiple of {factor}")
-    if train.crop()[0] > train.height or train.crop()[1] > train.width:
-        raise InputError(f"crop {train.crop()} is larger than the frame {(train.height, train.width)}")
-    if train.seraena_weight and (train.seraena_crop % factor or train.seraena_crop > min(train.crop())):
+    if crop[0] > train.height or crop[1] > train.width:
+        raise InputError(f"crop {crop} is larger than the frame {(train.height, train.width)}")
+    if train.seraena_weight and (train.seraena_crop % factor or train.seraena_crop > min(crop)):
         raise InputError(
-            f"seraena_crop is {train.seraena_crop} but must be a multiple of {factor} and fit into {train.crop()}"
+            f"seraena_crop is {train.seraena_crop} but must be a multiple of {factor} and fit into {crop}"
         )
     if train.seraena_weight and train.n_frames <= FRAMES_PER_LATENT:
         raise InputError(f"Seraena looks at three frames: set n_frames {train.n_frames} to 5 or more")

@@ -10,6 +10,7 @@ from taehv.annotations import Annotation
 from taehv.model import TAEHV
 from taehv.params import ComputeParams, TrainParams
 from taehv.progress import Progress
+from taehv.variants import crop_of
 
 
 def introduction(
@@ -29,11 +30,12 @@ def introduction(
     done = progress.step == params.max_steps
     small = sum(clip.height < params.height or clip.width < params.width for clip in annotation.train)
     precision = "bf16" if bf16 else "float32"
+    height, width = crop_of(params)
     return (
         f"preset {compute.preset}: {params.variant}, {count:,} parameters on {group.count} x "
         f"{device_name(group.device)} ({precision}, {compute.strategy})\n"
         f"{parts[0]} samples x {parts[1]} passes x {parts[2]} {unit} = {size} samples a step, "
-        f"each {params.n_frames} frames of {params.crop()[0]}x{params.crop()[1]} from {len(annotation.train):,} clips; "
+        f"each {params.n_frames} frames of {height}x{width} from {len(annotation.train):,} clips; "
         f"{held_out} for validation\n"
         + (f"{small:,} clips are smaller than {params.height}x{params.width}: enlarged\n" if small else "")
         + ("all steps are done" if done else f"steps {progress.step + 1:,} to {params.max_steps:,}")

@@ -1,6 +1,10 @@
 """The published variants of TAEHV and the shapes of their latents, for whoever checks parameters: without torch."""
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from taehv.params import TrainParams
 
 FRAMES_TO_TRIM = 3  # frames that the decoder makes before the first input frame
 FRAMES_PER_LATENT = 4
@@ -22,3 +26,8 @@ VARIANTS = {
     "taew2_2": Variant(patch=2, latent_channels=48),
     "taehv1_5": Variant(patch=2, latent_channels=32),
 }
+
+
+def crop_of(params: "TrainParams") -> tuple[int, int]:
+    """Height and width of what is trained on (px)."""
+    return params.crop_height or params.height, params.crop_width or params.width

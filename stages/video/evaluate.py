@@ -4,9 +4,9 @@ import pandas as pd
 
 from runs.atomic import atomic_dir
 from runs.hardware import choose_device, device_name, tune
-from stages.common import run, write_json
+from stages.common import HISTORY, read_json, run, write_json
 from stages.video.common import ANNOTATION, DETAILS, METRICS, PLOTS, RECONSTRUCTED, TRAINED
-from taehv import annotations, evaluate, figures, initial, params, weights
+from taehv import annotations, curves, evaluate, figures, initial, params, weights
 
 HEADLINE = ("psnr", "ssim", "temporal_psnr", "lpips", "bicubic_psnr", "encode_fps", "decode_fps")
 """What of an evaluation DVC shows and compares; lpips only where its package is installed."""
@@ -28,6 +28,7 @@ def main() -> None:
     with atomic_dir(PLOTS) as temporary:
         pd.DataFrame(by_clip).to_csv(temporary / "clips.csv", index=False)
         pd.DataFrame(by_frame).to_csv(temporary / "frames.csv", index=False)
+        curves.draw(temporary / "curves.png", **read_json(TRAINED / HISTORY))
         figures.over_time(
             temporary / "psnr.png",
             [clip.values["psnr"] for clip in result.scored],

@@ -1,24 +1,22 @@
 """train: the tiny autoencoder on the annotated clips. A killed run goes on from its newest checkpoint.
 
-Checkpoints live outside the outputs, in .runs/<key>, where the key is a hash of the parameters, the clips and the
-library's code; a finished run removes its directory. Only a teacher's latents stay, for the next run.
+Checkpoints live outside the outputs, in .runs/<key>, where the key is a hash of what the stage depends on; a finished
+run removes its directory. Only a teacher's latents stay, for the next run.
 """
 
 import dataclasses
 import json
 import shutil
-from pathlib import Path
 from typing import Any
 
 from dvclive import Live
 
-import taehv
 from runs.atomic import atomic_dir
-from runs.checkpoints import run_key
 from runs.launcher import launched, leads
-from stages.common import RUNS, run, write_json
+from stages.common import HISTORY, RUNS, run, write_json
+from stages.keys import key_of_training
 from stages.video.common import ANNOTATION, DETAILS, LIVE, METRICS, TRAINED
-from taehv import annotations, curves, launch, params
+from taehv import annotations, launch, params
 from taehv.progress import TENSORBOARD, Record
 from taehv.train import fingerprint, train
 
@@ -36,9 +34,12 @@ def main() -> None:
         return
     annotation = annotations.read(ANNOTATION)
     values = dataclasses.asdict(settings)
-    code = sorted(Path(taehv.__file__).parent.rglob("*.py"))
-    where = {"gpus": compute.gpus, "strategy": compute.strategy}  # a checkpoint is of these
-    key = run_key({"params": values, "clips": fingerprint(annotation), **where}, code)
+    key = key_of_training(
+        {**values, "gpus": compute.gpus},
+        fingerprint(annotation),
+        pipeline="video",
+        strategy=compute.strategy,  # a checkpoint is of one
+    )
     work = RUNS / key
     if not leads():  # trains along; the first process writes
         train(settings, annotation, work, compute=compute, resume="auto", latents=LATENTS)
@@ -55,12 +56,12 @@ def main() -> None:
                 latents=LATENTS,
                 on_record=lambda record: log(live, record),
             )
-        curves.draw(directory / "curves.png", result["history"], result["best_step"])
         if (work / TENSORBOARD).exists():  # where the package is installed
             shutil.copytree(work / TENSORBOARD, directory / TENSORBOARD)
         for name in KEPT:
             shutil.copyfile(work / name, trained / name)
-        (trained / "history.json").write_text(json.dumps(result["history"], indent=1) + "\n")
+        history = {"best_step": result["best_step"], "history": result["history"]}
+        (trained / HISTORY).write_text(json.dumps(history, indent=1) + "\n")
         (trained / "params.json").write_text(json.dumps(values, indent=1) + "\n")
     details = summary(result)
     write_json(DETAILS / "train.json", details)

@@ -39,15 +39,19 @@ def test_every_composition_is_valid_and_complete(version, data, compute):
     assert values["data_source"] == data
 
 
-def test_every_version_defines_the_same_keys():
-    """Else `dvc params diff` shows "-"."""
-    keys = {v: set(OmegaConf.load(CONF / "version" / f"{v}.yaml")) for v in options("version")}
-    assert len(set(map(frozenset, keys.values()))) == 1
-    assert set(params.keys(params.TrainParams)) - keys["v1"] == {"windows_per_epoch", "max_epochs", "seed"}
+def test_a_version_names_what_it_changes_and_nothing_else():
+    base = OmegaConf.load(CONF / "config.yaml")
+    for version in options("version"):
+        values = OmegaConf.load(CONF / f"version/{version}.yaml")
+        assert values.pop("version") == version
+        assert set(values) <= set(base)
+        assert {key for key in values if values[key] == base[key]} == set(), version
 
 
 PUBLISHED = {
     # key: V1 ... V6, from the published configurations
+    "version": ("v1", "v2", "v3", "v4", "v5", "v6"),
+    "platform": ("local", "local", "modal", "modal", "modal", "modal"),
     "gpu": (None, None, "T4", "A10", "A10", "H100"),
     "timeout_s": (None, None, 7200, 14400, 43200, 14400),
     "memory_mb": (None, None, None, 16384, 16384, 65536),
@@ -78,18 +82,60 @@ PUBLISHED = {
 }
 
 
+SAME = {
+    # of all versions
+    "seed": 42,
+    "num_classes": 4,
+    "motion_fps": None,
+    "conv_pool": 1,
+    "hybrid_temporal": "bilstm",
+    "frame_gap": 1,
+    "train_stride": None,
+    "val_stride": None,
+    "accumulation_steps": 1,
+    "plateau_patience": 5,
+    "plateau_factor": 0.5,
+    "loss": "cross_entropy",
+    "label_smoothing": 0.0,
+    "mixup_alpha": 0.0,
+    "grad_clip": 1.0,
+    "save_freq": 5,
+    "amp": "auto",
+    "noise_std": 0.01,
+    "temporal_jitter": 2,
+    "flip_horizontal": False,
+    "flip_vertical": False,
+    "rotation_deg": 0.0,
+    "eval_metrics": ["accuracy", "f1_macro", "precision", "recall"],
+}
+DATA = {
+    # key: of each data set
+    "val_fraction": {"sample": 0.2, "kaggle": 0.2, "rats": 0.2},
+    "class_scheme": {"sample": "mabe4", "kaggle": "mabe4", "rats": "caltech_s1"},
+    "ignore_classes": {"sample": [], "kaggle": [], "rats": ["base"]},
+    "windows_per_epoch": {"sample": 768, "kaggle": None, "rats": None},
+    "max_epochs": {"sample": 40, "kaggle": None, "rats": None},
+}
+COMPUTE = {
+    # key: of each place
+    "device": {"local": "auto", "modal": "auto"},
+    "processes": {"local": 1, "modal": 1},
+    "feed": {"local": "auto", "modal": "auto"},
+    "cores": {"local": None, "modal": 4},
+    "retries": {"local": 0, "modal": 3},
+}
+
+
 @pytest.mark.parametrize("number", range(6))
 def test_versions_are_the_published_ones(number):
-    values = composed(f"version=v{number + 1}")
-    assert {key: values[key] for key in PUBLISHED} == {key: row[number] for key, row in PUBLISHED.items()}
-    for key, value in {
-        "grad_clip": 1.0,
-        "frame_gap": 1,
-        "save_freq": 5,
-        "noise_std": 0.01,
-        "temporal_jitter": 2,
-        "plateau_patience": 5,
-        "plateau_factor": 0.5,
-        "seed": 42,
-    }.items():
-        assert values[key] == value
+    """On any data set and wherever they run."""
+    for data, compute in product(options("data"), options("compute")):
+        values = composed(f"version=v{number + 1}", f"data={data}", f"compute={compute}")
+        expected = {
+            **{key: row[number] for key, row in PUBLISHED.items()},
+            **SAME,
+            **{key: row[data] for key, row in DATA.items()},
+            **{key: row[compute] for key, row in COMPUTE.items()},
+        }
+        assert {key: values[key] for key in expected} == expected
+        assert set(params.keys(params.TrainParams)) <= expected.keys()

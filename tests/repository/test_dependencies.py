@@ -2,12 +2,20 @@
 
 import ast
 import configparser
+import functools
 import os
 import re
+import shutil
+import types
 from pathlib import Path
 
 import pytest
 import yaml
+from dvc.repo import Repo
+
+import mabe.params
+import taehv.params
+from stages import keys
 
 ROOT = Path(__file__).parents[2]
 SRC = ROOT / "src"
@@ -18,20 +26,29 @@ PIPELINES = {
         "video",
     )  # directories of dvc.yaml, its paths, dvc.lock and, within stages/, of the scripts
 }
+for pipeline in PIPELINES.values():
+    for name, stage in pipeline.items():
+        pipeline[name] = stage.get("do", stage)  # a stage for each of several, or of none
 EVERY = [(pipeline, stage) for pipeline, stages in PIPELINES.items() for stage in sorted(stages)]
-# Not of a stage's result: how parameters are read (their values are dependencies), exceptions, and how a run executes.
-# runs/ writes, keeps and fetches what mabe computes, on this machine or in a container, and computes nothing itself:
-# training here and there is one call of mabe/training/job.py, and ends with the same bits (test_modal_train.py). As a
-# dependency, a line on how a download resumes would throw away every trained model.
+# Not of a stage's result: how parameters are read (their values are dependencies), exceptions, and how a run is
+# carried out. Most of runs/ writes, keeps and fetches what mabe and taehv compute and computes nothing itself: training
+# here and in a container is one call, and ends with the same bits (test_modal_train.py). As a dependency, a line on how
+# a download resumes would throw away every trained model. What of runs/ is not listed here decides numbers.
 EXEMPT = (
     "mabe/params.py",
     "mabe/errors.py",
     "mabe/__init__.py",
     "taehv/params.py",
     "taehv/__init__.py",
-    "runs/",
+    *(
+        f"runs/{name}.py"
+        for name in ("__init__", "__main__", "atomic", "checkpoints", "content", "cores", "cost")
+    ),
+    *(f"runs/{name}.py" for name in ("job", "launcher", "memory", "parameters", "signals", "text")),
+    "runs/remote/",
 )
-WHERE = ("src/runs", "stages/compute.py", "stages/common.py")  # where and how a run is carried out
+WHERE = ("src/runs/remote", "stages/compute.py", "stages/common.py", "stages/keys.py")
+"""Where and how a run is carried out, and what identifies it."""
 
 
 def modules(path: Path) -> set[Path]:
@@ -112,7 +129,85 @@ def test_both_pipelines_have_the_same_settings_of_dvc():
 
 def test_what_decides_where_decides_nothing_else():
     """stages/compute.py, which no stage depends on, has only how a run executes and its parameters at hand."""
-    assert closure(ROOT / "stages/compute.py") == set()
+    assert closure(ROOT / "stages/compute.py") == {SRC / "runs/hardware.py"}  # which names the device
+
+
+@pytest.mark.parametrize("train", [mabe.params.TrainParams, taehv.params.TrainParams], ids=["", "video"])
+def test_parameters_of_training_are_values_alone(train):
+    """No dependency is the module of parameters, so nothing that a training does stands there."""
+    behaviour = (property, functools.cached_property, types.FunctionType)
+    found = [
+        name
+        for name, value in vars(train).items()
+        if isinstance(value, behaviour) and not name.startswith("_")
+    ]
+    assert found == []
+
+
+CHANGED = "# another line\n"
+
+
+@pytest.fixture(scope="module")
+def copy(tmp_path_factory):
+    """The code and both dvc.yaml, as two DVC projects that Git does not know."""
+    folder = tmp_path_factory.mktemp("code")
+    for name in ("src", "stages"):
+        shutil.copytree(
+            ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__", "*.egg-info")
+        )
+    for name in PIPELINES:
+        (folder / name).mkdir(exist_ok=True)
+        for file in ("dvc.yaml", "params.yaml"):
+            shutil.copyfile(ROOT / name / file, folder / name / file)
+        shutil.copyfile(ROOT / ".dvcignore", folder / name / ".dvcignore")
+        Repo.init(str(folder / name), no_scm=True).close()
+    return folder
+
+
+@pytest.mark.parametrize("pipeline", PIPELINES, ids=["root", "video"])
+def test_dvc_and_the_key_agree_on_every_file(copy, pipeline, monkeypatch):
+    """Each file of the code is edited in turn: DVC would train again exactly when the run has another key."""
+    monkeypatch.chdir(copy / pipeline)
+    monkeypatch.setattr(keys, "ROOT", copy)
+    monkeypatch.setattr(keys, "CODE", (copy / "src", copy / "stages"))
+    params = dict.fromkeys(PIPELINES[pipeline]["train"]["params"])
+
+    def key():
+        return keys.key_of_training(params, {}, pipeline=pipeline)
+
+    trains_again = set()
+    with Repo() as repo:
+        (stage,) = repo.stage.load_all(name="train")
+        code = [dep for dep in stage.deps if Path(dep.fs_path).is_relative_to(copy)]
+        code = [dep for dep in code if Path(dep.fs_path).relative_to(copy).parts[0] in ("src", "stages")]
+        for dep in code:
+            dep.save()
+        before = key()
+        for path in sorted(p for folder in ("src", "stages") for p in (copy / folder).rglob("*")):
+            if not path.is_file() or "__pycache__" in path.parts:
+                continue
+            text = path.read_bytes()
+            path.write_bytes(text + CHANGED.encode())
+            above = [dep for dep in code if path == Path(dep.fs_path) or Path(dep.fs_path) in path.parents]
+            changed = any(dep.workspace_status() for dep in above)
+            assert changed == (key() != before), path
+            if changed:
+                trains_again.add(path.relative_to(copy).as_posix())
+            path.write_bytes(text)
+        assert key() == before
+        assert not any(dep.workspace_status() for dep in code)
+    package = "taehv" if pipeline else "mabe"
+    assert {f"src/{package}/training/loop.py" if package == "mabe" else "src/taehv/train.py"} <= trains_again
+    assert not trains_again & {
+        "src/mabe/plots.py",
+        "src/mabe/score.py",
+        "src/mabe/submission.py",
+        "src/sample/scene.py",
+        "src/taehv/curves.py",
+        "src/taehv/figures.py",
+        "src/runs/remote/client.py",
+        "stages/evaluate.py",
+    }
 
 
 def listed(pipeline: str, entries: list) -> list[str]:
@@ -126,12 +221,14 @@ def listed(pipeline: str, entries: list) -> list[str]:
 def test_the_lock_lists_what_the_pipeline_lists(pipeline, name):
     """dvc.lock was written by dvc.yaml as it stands, so `dvc repro` compares with all that a stage depends on."""
     locked = yaml.safe_load((ROOT / pipeline / "dvc.lock").read_text())["stages"]
+    locked = {key.partition("@")[0]: lock for key, lock in locked.items()}
     stages = PIPELINES[pipeline]
     assert locked.keys() == stages.keys()
     stage, lock = stages[name], locked[name]
     assert lock["cmd"] == stage["cmd"]
     assert sorted(dep["path"] for dep in lock["deps"]) == listed(pipeline, stage["deps"])
     assert sorted(lock.get("params", {}).get("params.yaml", {})) == listed(pipeline, stage.get("params", []))
-    assert sorted(out["path"] for out in lock["outs"]) == listed(
-        pipeline, stage["outs"] + stage.get("metrics", [])
+    outs = [out.replace("${item}", "sample") for out in stage.get("outs", [])]
+    assert sorted(out["path"] for out in lock.get("outs", [])) == sorted(
+        listed(pipeline, outs + stage.get("metrics", []))
     )

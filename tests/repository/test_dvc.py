@@ -5,14 +5,16 @@ import re
 import shutil
 import sys
 
+import pandas as pd
 import pytest
 import yaml
 from repository import ran
-from workspace import FEW_FILES, ROOT, STAGES, TINY, change
+from workspace import FEW_FILES, ROOT, STAGES, change, files
 
 pytestmark = pytest.mark.integration
 
-DVC_STAGES = [name.replace("_", "-") for name in STAGES]
+DVC_STAGES = ["simulate@sample" if name == "simulate" else name.replace("_", "-") for name in STAGES]
+"""In the order of dvc.yaml, in which the check comes first although nothing waits for it."""
 
 
 @pytest.fixture
@@ -70,7 +72,7 @@ def test_where_a_run_executes_invalidates_nothing(clone, monkeypatch):
 @pytest.mark.parametrize(
     ("key", "value", "stage"),
     [
-        ("sim_seed", 1, "simulate"),
+        ("sim_seed", 1, "simulate@sample"),
         ("max_gap_s", 0.1, "ingest"),
         ("motion_fps", 30.0, "motion-features"),
         ("dropout", 0.25, "train"),
@@ -80,6 +82,47 @@ def test_where_a_run_executes_invalidates_nothing(clone, monkeypatch):
 def test_parameter_invalidates_its_stage(clone, key, value, stage):
     change(clone.folder, **{key: value})
     assert set(clone.json("dvc", "status", "--json")) == {"check", stage}
+
+
+def test_a_split_by_hand_is_a_dependency(clone):
+    """The default is none: every other test of this file runs without."""
+    assert yaml.safe_load((clone.folder / "params.yaml").read_text())["split_file"] is None
+    manifest = pd.read_parquet(clone.folder / "data/store/manifest.parquet")
+    recordings = manifest.loc[manifest["split"].isin(["train", "val"]), "recording"]
+    path = clone.folder / "conf/split/by_hand.csv"
+    table = pd.DataFrame({"recording": recordings, "split": "train"})
+    table.iloc[0, 1] = "val"
+    table.to_csv(path, index=False)
+    change(clone.folder, split_file="conf/split/by_hand.csv")
+    try:
+        assert "check" in ran(clone("dvc", "repro", "check", "ingest"))
+        assert clone.json("dvc", "status", "ingest", "--json") == {}
+        written = pd.read_parquet(clone.folder / "data/store/manifest.parquet")
+        assert list(written.loc[written["split"] == "val", "recording"]) == [recordings.iloc[0]]
+        path.write_text(path.read_text().replace("val", "train").replace("train", "val", 2))
+        (changed,) = clone.json("dvc", "status", "ingest", "--json")["ingest"]
+        assert changed == {"changed deps": {"conf/split": "modified"}}
+    finally:
+        path.unlink()
+        clone("git", "reset", "--quiet", "--hard")
+        clone("dvc", "checkout", "--quiet")
+
+
+def test_other_data_simulate_nothing(clone):
+    """No stage makes the sample then, so DVC neither runs one nor removes what is there."""
+    change(clone.folder, data_source="kaggle", simulated=[], data_dir="data/raw/kaggle")
+    before = files(clone.folder / "data/raw/sample")
+    shutil.copytree(clone.folder / "data/raw/sample", clone.folder / "data/raw/kaggle")
+    try:
+        output = clone("dvc", "repro", "label-expand")
+        assert ran(output) == ["ingest"]
+        assert "simulate" not in output
+        assert "simulate" not in clone("dvc", "dag")
+        assert files(clone.folder / "data/raw/sample") == before
+    finally:
+        shutil.rmtree(clone.folder / "data/raw/kaggle")
+        clone("git", "reset", "--quiet", "--hard")
+        clone("dvc", "checkout", "--quiet")
 
 
 def test_queue_takes_a_sweep(clone):
@@ -99,36 +142,6 @@ def test_override_that_does_not_exist_is_refused(clone, override):
     output = clone("dvc", "exp", "run", "-S", override, fails=True)
     assert override.split("=")[0] in output
     assert ran(output) == []
-
-
-def test_records_of_versions_can_be_compared_by_tags(clone):
-    def record(version):
-        clone(sys.executable, "-c", f"from tools.versions import record; record('fake', '{version}')")
-
-    try:
-        record("v1")
-        change(clone.folder, version="v2", batch_size=384)
-        evaluate = clone.folder / "metrics/evaluate.json"
-        values = json.loads(evaluate.read_text())
-        evaluate.write_text(json.dumps(values | {"f1_macro": values["f1_macro"] + 0.25}))
-        record("v2")
-        before = clone("git", "status", "--porcelain")
-        output = clone(sys.executable, "-m", "tools.versions", "tags")
-        assert "tags of the recorded versions: fake-v1, fake-v2\n" in output
-        assert clone("git", "status", "--porcelain") == before  # neither the index nor a file changed
-    finally:
-        shutil.rmtree(clone.folder / "metrics/versions")
-
-    params = clone.json("dvc", "params", "diff", "fake-v1", "fake-v2", "--json")
-    assert params["params.yaml"] == {
-        "version": {"old": "v1", "new": "v2"},
-        "batch_size": {"old": TINY["batch_size"], "new": 384, "diff": 384 - TINY["batch_size"]},
-    }
-    metrics = clone.json("dvc", "metrics", "diff", "fake-v1", "fake-v2", "--json")
-    assert metrics.keys() == {"metrics/evaluate.json"}
-    assert metrics["metrics/evaluate.json"].keys() == {"f1_macro"}
-    assert metrics["metrics/evaluate.json"]["f1_macro"]["diff"] == pytest.approx(0.25)
-    assert clone("git", "show", "fake-v2:params.yaml").count("batch_size: 384") == 1
 
 
 HEADLINES = {
@@ -153,37 +166,36 @@ def test_make_show_prints_versions_and_experiments_within_160_columns(clone):
     name = "an-experiment-whose-name-is-far-too-long-for-a-table"
     try:
         clone("dvc", "exp", "save", "--name", name)
-        clone(sys.executable, "-m", "tools.versions", "tags")
         lines = clone(sys.executable, "-m", "tools.experiments", "show").splitlines()
     finally:
         shutil.rmtree(records)
-        clone("bash", "-c", "git tag --list '*-v?' | xargs git tag --delete")
         clone("dvc", "exp", "remove", name)
     assert max(map(len, lines)) <= 160
     sample, rats = lines.index("data/raw/sample"), lines.index("data/raw/rats")
     assert set(lines[sample + 1].split()) == HEADLINES - {"windows_per_second"} | {"windows/s"}
     rows = {line.split()[0]: line.split()[1:] for line in lines if line.startswith(("sample-", "rats-"))}
     assert rows.keys() == {f"{data}-v{i}" for data in ("sample", "rats") for i in range(1, 7)}
-    best = json.loads((ROOT / "metrics/versions/sample/v5/metrics/evaluate.json").read_text())
+    best = json.loads((ROOT / "metrics/versions/sample.json").read_text())["v5"]["evaluate"]
     assert rows["sample-v5"][0] == f"{best['f1_macro']:.3f}"
     assert "-" not in [value for row in rows.values() for value in row]
     assert [line.split()[0] for line in lines[sample:rats] if line.startswith("  an-")] == [name[:25] + "…"]
 
 
 def test_the_run_cache_restores_every_stage(clone):
-    """It leaves out a stage with an output that is neither cached nor a metric."""
+    """It leaves out a stage without outputs, or with one that is neither cached nor a metric."""
     lock = clone("git", "show", "HEAD:dvc.lock")
     former = {
         name: (clone.folder / name).read_bytes() for name in ("metrics/train.json", "metrics/evaluate.json")
     }
-    outs = [out["path"] for stage in yaml.safe_load(lock)["stages"].values() for out in stage["outs"]]
+    stages = yaml.safe_load(lock)["stages"].values()
+    outs = [out["path"] for stage in stages for out in stage.get("outs", [])]
     (clone.folder / "dvc.lock").unlink()
     for out in outs:
         path = clone.folder / out
         shutil.rmtree(path) if path.is_dir() else path.unlink()
     output = clone("dvc", "repro")
-    assert ran(output) == []
-    assert output.count("is cached - skipping run, checking out outputs") == len(DVC_STAGES)
+    assert ran(output) == ["check"]  # which has no output to restore
+    assert output.count("is cached - skipping run, checking out outputs") == len(DVC_STAGES) - 1
     assert all((clone.folder / out).exists() for out in outs)
     assert {name: (clone.folder / name).read_bytes() for name in former} == former
     assert (clone.folder / "dvc.lock").read_text() == lock

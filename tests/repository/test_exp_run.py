@@ -112,11 +112,16 @@ def test_what_is_no_parameter_is_refused_in_both_projects(project, arguments, sa
         (["-S", "data_dir=conf"], "there is no conf/train.csv: set data_dir to data/raw/sample"),
         (["-S", "data_dir=/nowhere"], "there is no /nowhere/train.csv: set data_dir to data/raw/sample"),
         (["-S", "data=kaggle"], "there is no data/raw/kaggle/train.csv"),
-        (["-S", "split_file=conf"], "split_file conf is no file"),
-        (["-S", "split_file=none.csv"], "there is no split_file none.csv"),
+        (["-S", "split_file=conf/split"], "split_file conf/split is no file"),
+        (["-S", "split_file=conf/split/none.csv"], "there is no split_file conf/split/none.csv"),
         (
-            ["-S", "split_file=null"],
-            "split_file is null, but DVC needs a file: set it to conf/split_by_lot.csv",
+            ["-S", "split_file=mine.csv"],
+            "split_file mine.csv is not in data_dir data/raw/sample nor in conf/split, where DVC notices a change "
+            "of it: move it to conf/split/mine.csv",
+        ),
+        (
+            ["-S", "simulated=[]"],
+            "simulated must be ['sample'] with data_source sample: choose both with -S data=",
         ),
         (["-S", "processes=3", "-S", "device=cpu"], "batch_size 64 cannot be shared by 3 processes"),
         (["-S", "feed=coordinates", "-S", "version=v2"], "feed coordinates computes coords or motion"),

@@ -86,7 +86,7 @@ def last_line(stderr):
         ({"data_dir": "a/" + "x" * 300}, "but must be a path of at most 1,000 characters"),
         ({"data_dir": "a\nb\x1b[2J"}, "data_dir is 'a\\nb\\x1b[2J' but must be a path"),
         ({"split_file": "x/" * 2500}, "split_file is 'x/x/x/"),
-        ({"split_file": "/dev/zero"}, "split_file /dev/zero is no file"),
+        ({"split_file": "/dev/zero"}, "split_file /dev/zero is not in data_dir"),
     ],
 )
 def test_check_refuses_parameters(tmp_path, failure, changes, says):

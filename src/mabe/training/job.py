@@ -17,7 +17,15 @@ from mabe.data.store import Store
 from mabe.features.normalise import Normalisation
 from mabe.models import save_model
 from mabe.training.feeds import CoordinateSource
-from mabe.training.loop import Record, TrainData, TrainResult, fault_of_epochs, like_history, train
+from mabe.training.loop import (
+    Record,
+    TrainData,
+    TrainResult,
+    epochs_at_most,
+    fault_of_epochs,
+    like_history,
+    train,
+)
 from runs.checkpoints import Checkpoints, unlike
 from runs.processes import join
 from runs.text import shown
@@ -123,8 +131,8 @@ def fault_of_record(record: dict[str, Any], params: Mapping[str, Any]) -> str | 
     """Why an epoch's record that comes from elsewhere is none of `run` with `params`; None if it may be one."""
     settings = parameters.parse(parameters.TrainParams, dict(params))
     fault = unlike(record, like_history(settings).like)
-    if fault is None and not 1 <= record["epoch"] <= settings.epochs_at_most:
-        return f"it is of epoch {shown(str(record['epoch']), 40)} of {settings.epochs_at_most}"
+    if fault is None and not 1 <= record["epoch"] <= epochs_at_most(settings):
+        return f"it is of epoch {shown(str(record['epoch']), 40)} of {epochs_at_most(settings)}"
     return fault
 
 

@@ -90,7 +90,12 @@ class Progress:
     def finished(self, params: TrainParams) -> bool:
         """All epochs are done, or f1_macro has not risen for early_stopping_patience epochs."""
         done, patience = len(self.history), params.early_stopping_patience
-        return done >= params.epochs_at_most or (patience is not None and done - self.best_epoch >= patience)
+        return done >= epochs_at_most(params) or (patience is not None and done - self.best_epoch >= patience)
+
+
+def epochs_at_most(params: TrainParams) -> int:
+    """Epochs after which training ends whatever happens."""
+    return min(params.epochs, params.max_epochs or params.epochs)
 
 
 def train(
@@ -182,11 +187,11 @@ def train(
             f"({'bf16' if bf16 else 'float32'}); frames from {frames.name} ({frames.nbytes / 2**20:,.0f} MiB); "
             f"{windows:,} windows an epoch in {len(batches):,} steps of {parts} x {params.batch_size // parts}"
             f"{f' in {processes.count} processes' if processes.count > 1 else ''}, {len(validation):,} for validation; "
-            f"epochs {saved_epoch + 1} to {params.epochs_at_most}",
+            f"epochs {saved_epoch + 1} to {epochs_at_most(params)}",
             flush=True,
         )
     bar = tqdm(
-        total=params.epochs_at_most,
+        total=epochs_at_most(params),
         initial=saved_epoch,
         desc="epochs",
         unit="epoch",
@@ -267,7 +272,7 @@ def train(
             if on_epoch is not None:
                 on_epoch(record)
             if processes.first:
-                tell(bar, record, val_scores["f1_macro"], progress, params.epochs_at_most)
+                tell(bar, record, val_scores["f1_macro"], progress, epochs_at_most(params))
     except KeyboardInterrupt:
         if len(progress.history) > saved_epoch and state is not None:
             save()
