@@ -34,7 +34,7 @@ def one() -> float:
     with tempfile.TemporaryDirectory() as folder:
         data = made_up(Path(folder), 20_000, 2_000)
         checkpoints = Checkpoints(Path(folder) / "run", "benchmark")
-        return train(params, data, checkpoints, device=choose_device("cpu")).seconds
+        return train(params, data.of(params), checkpoints, device=choose_device("cpu")).seconds
 
 
 def slowest(count: int, variables: dict[str, str]) -> float:

@@ -12,12 +12,13 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import torch
 from torch.profiler import ProfilerActivity, profile
 
 from benchmarks.common import record
-from benchmarks.workload import RECORDING, flops_per_window, made_up, matmul_flops, v6
-from mabe.training.loop import TrainData, train
+from benchmarks.workload import RECORDING, MadeUp, flops_per_window, made_up, matmul_flops, v6
+from mabe.training.loop import train
 from runs.checkpoints import Checkpoints
 from runs.hardware import choose_device, use_bf16
 
@@ -58,22 +59,25 @@ def frames_for(windows: int) -> int:
     return -(-windows // per_recording) * RECORDING
 
 
-def epochs(data: TrainData, folder: Path, device: torch.device, **changes: Any) -> list[dict[str, Any]]:
+def epochs(data: MadeUp, folder: Path, device: torch.device, **changes: Any) -> list[dict[str, Any]]:
     """The records of a run of `train`."""
     params = v6(save_freq=100, warmup_epochs=0, **changes)
-    return train(params, data, Checkpoints(folder / "run", "benchmark"), device=device).history
+    return train(params, data.of(params), Checkpoints(folder / "run", "benchmark"), device=device).history
 
 
-def where_time_goes(data: TrainData, folder: Path, device: torch.device) -> dict[str, float]:
+def where_time_goes(data: MadeUp, folder: Path, device: torch.device) -> dict[str, float]:
     """Shares of the time of a few steps after a warm-up, by part of the work: the GPU's time on a GPU, else the CPU's.
 
     Validation has its share of an epoch.
     """
     gpu = device.type == "cuda"
     windows = PROFILED_STEPS * v6().batch_size
-    val_frames = min(VAL_WINDOWS * windows // WINDOWS * 100, int(data.val_rows["frames"].sum()))
-    rows = data.val_rows.head(1).assign(frames=val_frames)
-    part = dataclasses.replace(data, val_rows=rows)
+    of_validation = data.rows["split"] == "val"
+    val_frames = min(
+        VAL_WINDOWS * windows // WINDOWS * 100, int(data.rows.loc[of_validation, "frames"].sum())
+    )
+    rows = data.rows[of_validation].head(1).assign(frames=val_frames)
+    part = dataclasses.replace(data, rows=pd.concat([data.rows[~of_validation], rows], ignore_index=True))
     profiler = profile(activities=[ProfilerActivity.CUDA] if gpu else [ProfilerActivity.CPU])
 
     def begin(record: dict[str, Any]) -> None:
@@ -81,7 +85,13 @@ def where_time_goes(data: TrainData, folder: Path, device: torch.device) -> dict
             profiler.start()
 
     params = v6(save_freq=100, warmup_epochs=0, epochs=2, windows_per_epoch=windows)
-    train(params, part, Checkpoints(folder / "profiled" / "run", "benchmark"), device=device, on_epoch=begin)
+    train(
+        params,
+        part.of(params),
+        Checkpoints(folder / "profiled" / "run", "benchmark"),
+        device=device,
+        on_epoch=begin,
+    )
     profiler.stop()
     shares: dict[str, float] = {}
     for event in profiler.key_averages():

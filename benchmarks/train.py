@@ -26,9 +26,9 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 
 from benchmarks.common import record
-from benchmarks.workload import flops_per_window, made_up, matmul_flops, v6
+from benchmarks.workload import MadeUp, flops_per_window, made_up, matmul_flops, v6
 from mabe.models import count_parameters
-from mabe.training.loop import TrainData, train
+from mabe.training.loop import train
 from runs.checkpoints import Checkpoints
 from runs.hardware import choose_device, use_bf16
 
@@ -46,11 +46,13 @@ SIDES = ("ours", "plain", "small", "float32")
 
 
 class PlainWindows(Dataset):
-    def __init__(self, data: TrainData, length: int, stride: int, windows: int) -> None:
+    def __init__(self, data: MadeUp, length: int, stride: int, windows: int) -> None:
         self.data, self.length = data, length
         self.starts = [
             start
-            for begin, frames in data.train_rows[["start", "frames"]].itertuples(index=False)
+            for begin, frames in data.rows[data.rows["split"] == "train"][["start", "frames"]].itertuples(
+                index=False
+            )
             for start in range(begin, begin + frames - length + 1, stride)
         ][:windows]
 
@@ -79,7 +81,7 @@ class PlainConvBiLSTM(nn.Module):
         return self.head(h)
 
 
-def plain(data: TrainData, windows: int, device: torch.device) -> list[float]:
+def plain(data: MadeUp, windows: int, device: torch.device) -> list[float]:
     """Seconds of each epoch."""
     params = v6()
     loader = DataLoader(
@@ -112,11 +114,11 @@ def plain(data: TrainData, windows: int, device: torch.device) -> list[float]:
     return seconds
 
 
-def ours(data: TrainData, windows: int, device: torch.device, folder: Path, **changes: Any) -> list[float]:
+def ours(data: MadeUp, windows: int, device: torch.device, folder: Path, **changes: Any) -> list[float]:
     """Seconds of each epoch, with augmentation and validation."""
     params = v6(epochs=EPOCHS, windows_per_epoch=windows, save_freq=EPOCHS, warmup_epochs=0, **changes)
     run = Checkpoints(folder / f"run{time.time_ns()}", "benchmark")
-    return [record["seconds"] for record in train(params, data, run, device=device).history]
+    return [record["seconds"] for record in train(params, data.of(params), run, device=device).history]
 
 
 def main() -> None:

@@ -15,6 +15,7 @@ from numpy.lib.format import open_memmap
 from mabe import params
 from mabe.models.conv_bilstm import CHANNELS, HIDDEN
 from mabe.params import TrainParams
+from mabe.tasks.scene import Scene
 from mabe.training.loop import TrainData
 
 CONF = Path(__file__).parents[1] / "conf"
@@ -35,7 +36,21 @@ def parameters(version: str, **changes: Any) -> TrainParams:
     return dataclasses.replace(params.parse(TrainParams, values), **changes)
 
 
-def made_up(folder: Path, train_frames: int, val_frames: int, dim: int = 288) -> TrainData:
+@dataclasses.dataclass(frozen=True)
+class MadeUp:
+    features: np.ndarray
+    labels: np.ndarray
+    rows: pd.DataFrame
+    """split, start and frames of each recording."""
+
+    def of(self, params: TrainParams) -> TrainData:
+        """What a run with `params` trains on."""
+        scored = tuple(range(len(NAMES)))
+        scene = Scene(params, self.rows, names=NAMES, scored=scored, labels=self.labels)
+        return TrainData(task=scene, features=self.features)
+
+
+def made_up(folder: Path, train_frames: int, val_frames: int, dim: int = 288) -> MadeUp:
     """Random frames in a memory-mapped file, most columns missing as in the real data, with bouts of labels."""
     rng = np.random.default_rng(0)
     frames = train_frames + val_frames
@@ -48,18 +63,12 @@ def made_up(folder: Path, train_frames: int, val_frames: int, dim: int = 288) ->
     array.flush()
     labels = rng.choice(4, frames // 50 + 1, p=(0.755, 0.184, 0.026, 0.035)).repeat(50)[:frames]
 
-    def recordings(begin: int, end: int) -> pd.DataFrame:
+    def recordings(split: str, begin: int, end: int) -> pd.DataFrame:
         starts = np.arange(begin, end, RECORDING)
-        return pd.DataFrame({"start": starts, "frames": np.diff(np.append(starts, end))})
+        return pd.DataFrame({"split": split, "start": starts, "frames": np.diff(np.append(starts, end))})
 
-    return TrainData(
-        features=np.load(path, mmap_mode="r"),
-        labels=labels.astype(np.int8),
-        train_rows=recordings(0, train_frames),
-        val_rows=recordings(train_frames, frames),
-        names=NAMES,
-        scored=(0, 1, 2, 3),
-    )
+    rows = [recordings("train", 0, train_frames), recordings("val", train_frames, frames)]
+    return MadeUp(np.load(path, mmap_mode="r"), labels.astype(np.int8), pd.concat(rows, ignore_index=True))
 
 
 def flops_per_window(frames: int = 100, dim: int = 288, classes: int = 4) -> float:

@@ -1,13 +1,11 @@
 """export: the best model as weights and a card, and a submission for the test recordings."""
 
-import json
-
 from mabe import export, params
 from mabe.data.store import Store, behaviors
-from mabe.evaluate import split_rows, submission_of
 from mabe.features import Normalisation
-from mabe.models import load_model
-from mabe.submission import ActionRule, validate
+from mabe.submission import submission_of, validate
+from mabe.tasks.decoding import restore_decoder
+from mabe.tasks.saved import load_model
 from runs.atomic import atomic_dir
 from runs.hardware import choose_device
 from stages.common import DETAILS, EXPORTED, PREDICTIONS, STORE, TRAINED, read_json, run
@@ -17,39 +15,27 @@ from stages.predict_set import predict_set
 def main() -> None:
     settings = params.load(params.ExportParams)
     device = choose_device(params.load(params.ComputeParams).device)
-    scheme = settings.scheme()
-    store = Store(STORE)
     trained = params.load(params.TrainParams)
-    model, meta = load_model(TRAINED / "best.pt", trained)
-    rule = ActionRule.from_dict(json.loads((PREDICTIONS / "action_rule.json").read_text()))
+    store = Store(STORE)
+    saved = load_model(TRAINED / "best.pt", trained)
+    decoder = read_json(PREDICTIONS / "decoder.json")
     with atomic_dir(EXPORTED) as temporary:
         export.write(
             temporary,
-            state=model.state_dict(),
-            params=trained,
-            input_dim=meta["input_dim"],
+            saved,
             normalisation=Normalisation.load(TRAINED),
-            names=meta["names"],
-            scored=meta["scored"],
-            rule=rule,
+            decoder=decoder,
             metrics=read_json(DETAILS / "evaluate.json"),
         )
         if "test" not in store.sets():
             print("the data source has no test recordings: no submission.csv")
             return
         rows = store.recordings(set="test")
+        task = saved.task(rows)
         probabilities = predict_set(
-            "test", rows, model, trained, scheme.scored, settings.predict_stride, device
+            "test", task.subjects, saved.network(), task, trained, settings.predict_stride, device
         )
-        submission = submission_of(
-            rows,
-            split_rows(probabilities.argmax(1), rows),
-            store.xy("test"),
-            rule,
-            scheme,
-            min_bout_s=settings.min_bout_s,
-            merge_gap_s=settings.merge_gap_s,
-        )
+        submission = submission_of(restore_decoder(decoder, store, settings), task.subjects, probabilities)
         if submission.empty:
             print(
                 "no bout is predicted on the test recordings: no submission.csv, which the scorer would reject"

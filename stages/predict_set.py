@@ -1,4 +1,6 @@
-"""Predictions for recordings of the store, as evaluate and export both need them."""
+"""Predictions for subjects of the store, as evaluate and export both need them."""
+
+from collections.abc import Iterator
 
 import numpy as np
 import pandas as pd
@@ -6,27 +8,28 @@ import torch
 
 from mabe.params import TrainParams
 from mabe.predict import predict
+from mabe.tasks.task import Task
 from stages.common import FEATURES
 
 
 def predict_set(
     set_name: str,
-    rows: pd.DataFrame,
-    model: torch.nn.Module,
+    subjects: pd.DataFrame,
+    network: torch.nn.Module,
+    task: Task,
     trained: TrainParams,
-    scored: tuple[int, ...],
     predict_stride: int | None,
     device: torch.device,
-) -> np.ndarray:
-    """float32 (frames, classes): probabilities for the recordings `rows` of one set, one after the other."""
+) -> Iterator[np.ndarray]:
+    """float32 (frames, O) for each of `subjects`, rows of `task.subjects`, of one set."""
     return predict(
-        model.to(device),
+        network,
+        task,
         np.load(FEATURES / f"{set_name}.npy", mmap_mode="r"),
-        rows,
+        subjects,
         length=trained.sequence_length,
         gap=trained.frame_gap,
         stride=predict_stride or max(1, trained.sequence_length // 2),
         device=device,
         amp=trained.amp,
-        scored=scored,
     )

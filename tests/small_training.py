@@ -10,7 +10,11 @@ from networks import PARAMS
 
 from mabe.ethogram import UNKNOWN
 from mabe.features import feature_dim
-from mabe.training.loop import TrainData, TrainResult, train
+from mabe.params import TrainParams
+from mabe.tasks.scene import Scene
+from mabe.training.feeds import CoordinateSource
+from mabe.training.loop import TrainData, train
+from mabe.training.state import TrainResult
 from runs.checkpoints import Checkpoints
 
 CPU = torch.device("cpu")
@@ -19,7 +23,22 @@ D = 28
 SMALL = dataclasses.replace(PARAMS, sequence_length=16, learning_rate=3e-3, batch_size=8)
 
 
-def small_data(features: str = "coords", separable: bool = True) -> TrainData:
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class SmallData:
+    features: np.ndarray
+    labels: np.ndarray
+    rows: pd.DataFrame
+    """split, start and frames of each recording."""
+    scored: tuple[int, ...] = (0, 1, 2, 3)
+    coordinates: CoordinateSource | None = None
+
+    def of(self, params: TrainParams) -> TrainData:
+        """What a run with `params` trains on."""
+        scene = Scene(params, self.rows, names=NAMES, scored=self.scored, labels=self.labels)
+        return TrainData(task=scene, features=self.features, coordinates=self.coordinates)
+
+
+def small_data(features: str = "coords", separable: bool = True) -> SmallData:
     """Eight recordings of 45 to 80 frames with bouts of 10 frames; a class shifts one feature of its frames."""
     rng = np.random.default_rng(0)
     width = feature_dim(features, 2, 7)
@@ -30,20 +49,22 @@ def small_data(features: str = "coords", separable: bool = True) -> TrainData:
     if separable:
         x[np.arange(total), labels] += 4
     labels[::17] = UNKNOWN
-    rows = pd.DataFrame({"start": np.cumsum(frames) - frames, "frames": frames})
-    return TrainData(
-        features=x.astype(np.float16),
-        labels=labels,
-        train_rows=rows[:5],
-        val_rows=rows[5:],
-        names=NAMES,
-        scored=(0, 1, 2, 3),
-    )
+    split = ["train"] * 5 + ["val"] * 3
+    rows = pd.DataFrame({"split": split, "start": np.cumsum(frames) - frames, "frames": frames})
+    return SmallData(features=x.astype(np.float16), labels=labels, rows=rows)
 
 
-def small_run(folder: Path, data: TrainData | None = None, **changes) -> TrainResult:
+def scene_of(
+    labels: np.ndarray, params: TrainParams = SMALL, scored: tuple[int, ...] = (0, 1, 2, 3)
+) -> Scene:
+    """The scene of one recording with these labels."""
+    rows = pd.DataFrame({"split": ["train"], "start": [0], "frames": [len(labels)]})
+    return Scene(params, rows, names=NAMES, scored=scored, labels=labels)
+
+
+def small_run(folder: Path, data: SmallData | None = None, **changes) -> TrainResult:
     params = dataclasses.replace(SMALL, **changes)
-    return train(params, data or small_data(), Checkpoints(folder / "run", "k"), device=CPU)
+    return train(params, (data or small_data()).of(params), Checkpoints(folder / "run", "k"), device=CPU)
 
 
 def without_times(history: list[dict]) -> list[dict]:

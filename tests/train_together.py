@@ -21,7 +21,7 @@ def main() -> None:
     records = []
     result = train(
         params,
-        small_data(),
+        small_data().of(params),
         Checkpoints(folder / "run", "k"),
         device=processes.device,
         processes=processes,

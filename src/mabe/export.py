@@ -1,7 +1,7 @@
 """A trained model as two files that load without the pipeline: model.safetensors and model.json.
 
-The card (model.json) holds what is needed to go from keypoints to classes: the training parameters, the feature
-columns and their normalisation, the classes, the rule that turns a class into an action, metrics and versions.
+The card (model.json) holds what is needed to go from keypoints to bouts: the training parameters, the feature
+columns and their normalisation, the task and its decoder, metrics and versions.
 """
 
 import dataclasses
@@ -17,9 +17,8 @@ import torch
 
 from mabe.errors import InputError
 from mabe.features import Normalisation
-from mabe.models import build_model
 from mabe.params import TrainParams, parse
-from mabe.submission import ActionRule
+from mabe.tasks.saved import SavedModel
 
 WEIGHTS, CARD = "model.safetensors", "model.json"
 
@@ -28,35 +27,29 @@ WEIGHTS, CARD = "model.safetensors", "model.json"
 class Exported:
     """A model read back from its two files."""
 
+    saved: SavedModel
+    """Its weights, parameters and task."""
     model: torch.nn.Module
     """On the CPU, in evaluation mode."""
-    params: TrainParams
     normalisation: Normalisation
-    names: tuple[str, ...]
-    scored: tuple[int, ...]
-    rule: ActionRule
     card: dict[str, Any]
 
 
 def write(
     directory: Path,
+    saved: SavedModel,
     *,
-    state: dict[str, torch.Tensor],
-    params: TrainParams,
-    input_dim: int,
     normalisation: Normalisation,
-    names: tuple[str, ...],
-    scored: tuple[int, ...],
-    rule: ActionRule,
+    decoder: dict[str, Any],
     metrics: dict[str, Any],
 ) -> None:
-    """Writes the weights and the card into `directory`."""
+    """Writes the weights and the card into `directory`; decoder: its card."""
     card = {
-        "params": dataclasses.asdict(params),
-        "input_dim": input_dim,
+        "params": dataclasses.asdict(saved.params),
+        "input_dim": saved.input_dim,
         "normalisation": normalisation.to_dict(),
-        "classes": {"names": list(names), "scored": list(scored)},
-        "action_rule": rule.to_dict(),
+        "task": saved.card,
+        "decoder": decoder,
         "metrics": metrics,
         "versions": {
             "python": platform.python_version(),
@@ -64,7 +57,7 @@ def write(
             "numpy": np.__version__,
         },
     }
-    safetensors.torch.save_file({k: v.contiguous() for k, v in state.items()}, str(directory / WEIGHTS))
+    safetensors.torch.save_file({k: v.contiguous() for k, v in saved.state.items()}, str(directory / WEIGHTS))
     (directory / CARD).write_text(json.dumps(card, indent=2) + "\n")
 
 
@@ -82,20 +75,18 @@ def read(directory: Path | str) -> Exported:
         raise InputError(
             f"{directory} holds a damaged model ({error}): run `dvc repro export` again"
         ) from None
-    params = parse(TrainParams, card["params"])
-    model = build_model(params, card["input_dim"])
+    saved = SavedModel(
+        state=state,
+        params=parse(TrainParams, card["params"]),
+        input_dim=card["input_dim"],
+        card=card["task"],
+    )
     try:
-        model.load_state_dict(state)
+        model = saved.network()
     except RuntimeError:
         raise InputError(
             f"{directory / WEIGHTS} is not of the configuration in {CARD}: export both again"
         ) from None
     return Exported(
-        model=model.eval(),
-        params=params,
-        normalisation=Normalisation.from_dict(card["normalisation"]),
-        names=tuple(card["classes"]["names"]),
-        scored=tuple(card["classes"]["scored"]),
-        rule=ActionRule.from_dict(card["action_rule"]),
-        card=card,
+        saved=saved, model=model, normalisation=Normalisation.from_dict(card["normalisation"]), card=card
     )

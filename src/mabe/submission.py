@@ -1,131 +1,48 @@
-"""From a track of classes to a competition submission: real agents, targets and actions, checked."""
+"""Bouts as a competition submission: the names and the clock of the scorer, and checks that every row can count."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from mabe.data.store import behaviors, to_filed_frames
+from mabe.data.store import to_filed_frames
 from mabe.errors import InputError
-from mabe.ethogram import ClassScheme
-from mabe.metrics.bouts import runs
-from mabe.metrics.competition import SOLUTION_COLUMNS, SUBMISSION_COLUMNS, first_clash
+from mabe.metrics.competition import SOLUTION_COLUMNS, SUBMISSION_COLUMNS, first_clash, score
+from mabe.tasks.task import Decoder
 
 COLUMNS = ("row_id", *SUBMISSION_COLUMNS)
-BACKGROUND = 0  # class id of a frame on which no action of a class happens
-_CHUNK = 16_384  # frames whose keypoints are in memory at once
 
 Triple = tuple[str, str, str]  # ("mouse1", "mouse2", "sniff") or ("mouse1", "self", "rear")
 
 
-@dataclass(frozen=True, kw_only=True)
-class ActionRule:
-    """Which action stands for a class: the training actions of each class, the most frequent first."""
+def submission_rows(bouts: pd.DataFrame, row: pd.Series) -> pd.DataFrame:
+    """SUBMISSION_COLUMNS of a task's bouts (agent, target, action, start_frame, stop_frame) of one recording.
 
-    ranking: tuple[tuple[str, ...], ...]
-    """Actions of each class id by number of annotated frames; empty for the background."""
-
-    @classmethod
-    def fit(cls, bouts: pd.DataFrame, scheme: ClassScheme) -> "ActionRule":
-        """Ranks the actions of `bouts` (BOUT_COLUMNS, training recordings only); equal ones by name.
-
-        Actions without a tracked frame are not among them.
-        """
-        length = bouts["stop_frame"].astype(np.int64) - bouts["start_frame"].astype(np.int64)
-        frames = length.groupby(bouts["action"]).sum()
-        frames = frames[frames > 0]
-        ranked = sorted(frames.index, key=lambda action: (-frames[action], action))
-        classes = {action: scheme.class_id(action) for action in ranked}
-        return cls(
-            ranking=tuple(
-                tuple(action for action in ranked if classes[action] == c) if c != BACKGROUND else ()
-                for c in range(len(scheme.names))
-            )
-        )
-
-    def to_dict(self) -> dict[str, Any]:
-        return {"ranking": [list(actions) for actions in self.ranking]}
-
-    @classmethod
-    def from_dict(cls, values: Mapping[str, Any]) -> "ActionRule":
-        return cls(ranking=tuple(tuple(actions) for actions in values["ranking"]))
-
-
-def class_bouts(
-    labels: np.ndarray, fps: float, *, min_bout_s: float, merge_gap_s: float, background: int = BACKGROUND
-) -> list[tuple[int, int, int]]:
-    """(start, stop, class id) of the bouts in `labels` (T,), rows with stop exclusive, smoothed, in order.
-
-    First, background of up to `merge_gap_s` between two bouts of one class joins them; then bouts shorter
-    than `min_bout_s` are dropped. The background class has no bouts.
+    row: its manifest row. Frame numbers are on the clock of the labels (label_fps): 30 Hz for a laboratory's videos
+    of 25.
     """
-    start, stop, label = runs(labels)
-    active = label != background
-    start, stop, label = start[active], stop[active], label[active]
-    if start.size == 0:
-        return []
-    slack = 1e-6  # of a frame: 0.1 s at 30 fps is three frames, whatever the rounding
-    # Neighbours here have nothing but background between them.
-    opens = np.ones(start.size, dtype=bool)
-    opens[1:] = (label[1:] != label[:-1]) | (start[1:] - stop[:-1] > merge_gap_s * fps + slack)
-    first = np.flatnonzero(opens)
-    start, stop, label = start[first], stop[np.append(first[1:], stop.size) - 1], label[first]
-    long = stop - start >= min_bout_s * fps - slack
-    return list(zip(start[long].tolist(), stop[long].tolist(), label[long].tolist(), strict=True))
-
-
-def submission_rows(
-    labels: np.ndarray,
-    xy: np.ndarray,
-    row: pd.Series,
-    rule: ActionRule,
-    scheme: ClassScheme,
-    *,
-    min_bout_s: float,
-    merge_gap_s: float,
-) -> pd.DataFrame:
-    """SUBMISSION_COLUMNS of one recording's predicted bouts.
-
-    `labels` (T,) are scored class ids, or 0 where no bout is; `xy` (T, 4, 18, 2) the recording's keypoints,
-    `row` its manifest row.
-    A bout of a class becomes the most frequent training action of the class among those in the recording's
-    behaviors_labeled, or nothing if there is none. Its agent and target are, of the pairs that may show the
-    action, the two whose centroids are nearest on average during the bout; of the two orders of a pair, the
-    faster individual is the agent. For a self action that leaves the fastest individual. Individuals that are
-    missing throughout the bout come last. Bouts do not overlap, so no two actions fall on one frame. Frame numbers
-    are on the clock of the labels (label_fps): 30 Hz for a laboratory's videos of 25.
-    """
-    if len(labels) != len(xy):
-        raise InputError(f"{row['recording']} has {len(xy)} frames but {len(labels)} predicted labels")
-    if len(rule.ranking) != len(scheme.names):
-        raise InputError(
-            f"the action rule ranks {len(rule.ranking)} classes but the scheme has {len(scheme.names)}"
-        )
-    strange = ~np.isin(labels, (BACKGROUND, *scheme.scored))
-    if strange.any():
-        raise InputError(
-            f"{row['recording']} has predicted class id {labels[np.argmax(strange)]} on row "
-            f"{int(np.argmax(strange))}, which is neither background nor one of the scored {scheme.scored}"
-        )
-    bouts = class_bouts(labels, float(row["fps"]), min_bout_s=min_bout_s, merge_gap_s=merge_gap_s)
-    allowed = behaviors(row["behaviors_labeled"])
-    choices = _choices(rule, allowed)
-    rows = []
-    if any(c in choices for *_, c in bouts):
-        video_id, first_frame = int(row["video_id"]), int(row["first_frame"])
-        centroid = _centroids(xy)
-        speed = _speeds(centroid)
-        for start, stop, c in bouts:
-            if c in choices:
-                action, pairs = choices[c]
-                agent, target = _pair_of_bout(centroid[start:stop], speed[start:stop], pairs)
-                rows.append((video_id, agent, target, action, first_frame + start, first_frame + stop))
-    table = _typed(pd.DataFrame(rows, columns=list(SUBMISSION_COLUMNS)))
+    names = pair_names(bouts)
+    table = _typed(bouts.assign(video_id=int(row["video_id"]), **names)[list(SUBMISSION_COLUMNS)])
     for column in ("start_frame", "stop_frame"):
         table[column] = to_filed_frames(table[column].to_numpy(), row["label_fps"], row["fps"])
     return table
+
+
+def pair_names(bouts: pd.DataFrame) -> dict[str, pd.Series]:
+    """agent_id and target_id of the columns agent and target: 1, 2 are mouse1, mouse2 and 1, 1 mouse1, self."""
+    target = "mouse" + bouts["target"].astype(str)
+    return {
+        "agent_id": "mouse" + bouts["agent"].astype(str),
+        "target_id": target.mask(bouts["agent"] == bouts["target"], "self"),
+    }
+
+
+def submission_of(
+    decoder: Decoder, subjects: pd.DataFrame, probabilities: Iterable[np.ndarray]
+) -> pd.DataFrame:
+    """The submission of a task's predictions, float32 (frames, O) for each of `subjects`."""
+    predicted = zip(subjects.iterrows(), probabilities, strict=True)
+    return build(submission_rows(decoder.bouts(row, p), row) for (_, row), p in predicted)
 
 
 def build(parts: Iterable[pd.DataFrame]) -> pd.DataFrame:
@@ -197,10 +114,20 @@ def solution_of(manifest_rows: pd.DataFrame, bouts: pd.DataFrame) -> pd.DataFram
     info = manifest_rows[["recording", "video_id", "lab", "behaviors_labeled"]]
     rows = bouts.merge(info, on="recording", how="inner").rename(columns={"lab": "lab_id"})
     rows = rows.assign(start_frame=rows["filed_start"], stop_frame=rows["filed_stop"])
-    is_self = rows["agent"] == rows["target"]
-    rows["agent_id"] = "mouse" + rows["agent"].astype(str)
-    rows["target_id"] = ("mouse" + rows["target"].astype(str)).mask(is_self, "self")
-    return rows[list(SOLUTION_COLUMNS)]
+    return rows.assign(**pair_names(rows))[list(SOLUTION_COLUMNS)]
+
+
+def competition_score(rows: pd.DataFrame, bouts: pd.DataFrame, submission: pd.DataFrame) -> float:
+    """The competition's F of a submission for `rows`; 0 for one without a bout, which the scorer rejects.
+
+    InputError if the scorer refuses the bouts.
+    """
+    if not len(submission):
+        return 0.0
+    try:
+        return score(solution_of(rows, bouts), submission)
+    except ValueError as error:
+        raise InputError(f"the validation recordings cannot be scored: {error}") from None
 
 
 def _reject(submission: pd.DataFrame, fault: pd.Series, says: str) -> None:
@@ -215,67 +142,3 @@ def _reject(submission: pd.DataFrame, fault: pd.Series, says: str) -> None:
 def _typed(rows: pd.DataFrame) -> pd.DataFrame:
     whole, text = ("video_id", "start_frame", "stop_frame"), ("agent_id", "target_id", "action")
     return rows.astype({**dict.fromkeys(whole, "int64"), **dict.fromkeys(text, "object")})
-
-
-def _choices(
-    rule: ActionRule, allowed: tuple[Triple, ...]
-) -> dict[int, tuple[str, list[tuple[int, int, str, str]]]]:
-    """For each class: its first action that is allowed, and who may show it (agent, target; index and name)."""
-    choices = {}
-    for c, actions in enumerate(rule.ranking):
-        for action in actions:
-            pairs = [
-                (_individual(agent), _individual(agent if target == "self" else target), agent, target)
-                for agent, target, name in allowed
-                if name == action
-            ]
-            if pairs:
-                # An action listed both with and without a partner is taken to have one.
-                choices[c] = action, [pair for pair in pairs if pair[0] != pair[1]] or pairs
-                break
-    return choices
-
-
-def _individual(name: str) -> int:
-    number = name.removeprefix("mouse")
-    if not name.startswith("mouse") or number not in ("1", "2", "3", "4"):
-        raise InputError(
-            f"behaviors_labeled names {name!r}: individuals are mouse1 to mouse4, or self as target"
-        )
-    return int(number) - 1
-
-
-def _pair_of_bout(
-    centroid: np.ndarray, speed: np.ndarray, pairs: list[tuple[int, int, str, str]]
-) -> tuple[str, str]:
-    """The nearest of `pairs`, then the one with the fastest agent; centroid (n, 4, 2), speed (n, 4)."""
-    agents, targets = [pair[0] for pair in pairs], [pair[1] for pair in pairs]
-    distance = _mean(np.linalg.norm(centroid[:, agents] - centroid[:, targets], axis=-1))  # (pairs,)
-    agent_speed = _mean(speed[:, agents])
-    distance = np.where(np.isnan(distance), np.inf, distance)
-    agent_speed = np.where(np.isnan(agent_speed), -np.inf, agent_speed)
-    return pairs[np.lexsort((-agent_speed, distance))[0]][2:]
-
-
-def _centroids(xy: np.ndarray) -> np.ndarray:
-    """float64 (T, 4, 2): mean of the keypoints that are present, NaN where an individual is missing."""
-    centroid = np.empty((len(xy), xy.shape[1], 2))
-    for begin in range(0, len(xy), _CHUNK):
-        part = np.asarray(xy[begin : begin + _CHUNK], dtype=np.float64)
-        centroid[begin : begin + _CHUNK] = _mean(np.moveaxis(part, 2, 0))
-    return centroid
-
-
-def _speeds(centroid: np.ndarray) -> np.ndarray:
-    """float64 (T, 4): movement of the centroid since the frame before (cm or px per frame)."""
-    speed = np.full(centroid.shape[:2], np.nan)
-    speed[1:] = np.linalg.norm(np.diff(centroid, axis=0), axis=-1)
-    return speed
-
-
-def _mean(values: np.ndarray) -> np.ndarray:
-    """Mean over the first axis without NaN; NaN where there is nothing else (without numpy's warning)."""
-    present = ~np.isnan(values)
-    count = present.sum(axis=0)
-    total = np.where(present, values, 0).sum(axis=0)
-    return np.where(count > 0, total / np.maximum(count, 1), np.nan)

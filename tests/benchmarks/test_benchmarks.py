@@ -33,8 +33,9 @@ def test_made_up_frames(tmp_path):
     data = workload.made_up(tmp_path, 20_000, 3_000, dim=12)
     assert data.features.shape == (23_000, 12)
     assert data.features.dtype == np.float16
-    assert data.train_rows["frames"].tolist() == [8000, 8000, 4000]
-    assert data.val_rows[["start", "frames"]].to_numpy().tolist() == [[20_000, 3_000]]
+    rows = data.rows.set_index("split")
+    assert rows.loc["train", "frames"].tolist() == [8000, 8000, 4000]
+    assert rows.loc["val", ["start", "frames"]].tolist() == [20_000, 3_000]
     assert set(np.unique(data.labels)) == {0, 1, 2, 3}
     assert UNKNOWN not in data.labels
 

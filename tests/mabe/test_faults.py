@@ -9,24 +9,24 @@ import pandas as pd
 import pytest
 import torch
 from kaggle_made import write_video
-from small_training import CPU, NAMES, SMALL, same_weights, small_data, small_run
+from small_training import CPU, NAMES, SMALL, same_weights, scene_of, small_data, small_run
 
 from mabe.data.ingest import ingest
 from mabe.data.readers.kaggle import KaggleSource
 from mabe.data.store import BOUT_COLUMNS, INTERPOLATED, MISSING, OBSERVED, Store, behaviors
 from mabe.errors import InputError
 from mabe.ethogram import UNKNOWN, class_scheme
-from mabe.evaluate import competition_score, submission_of
 from mabe.features import MISSING_VALUE, Normalisation, build, columns, features_of
 from mabe.features.motion import motion
 from mabe.labels import expand, frame_labels
-from mabe.loss import CrossEntropy, Targets
 from mabe.metrics.competition import score_table
 from mabe.models import build_model
 from mabe.params import FeatureParams, IngestParams, LabelParams, SimulateParams
 from mabe.predict import predict
 from mabe.skeleton import SLOT
-from mabe.submission import ActionRule, solution_of, validate
+from mabe.submission import competition_score, solution_of, submission_rows, validate
+from mabe.tasks.scene import Scene
+from mabe.tasks.scene_bouts import ActionRule, bouts_of_classes
 from mabe.training.feeds import DeviceFeed
 from mabe.training.loop import train, training_batches, validation_batches
 from mabe.training.windows import WindowBatches, window_index
@@ -292,18 +292,17 @@ def test_07_windows_hold_no_copy_of_their_frames(tmp_path):
     """Every window was copied into memory: with an overlap of 75 %, four copies of the data, in float32."""
     frames, length = 4000, 100
     np.save(tmp_path / "x.npy", np.ones((frames, 288), np.float16))
-    labels = np.zeros(frames, np.int8)
     mapped = np.load(tmp_path / "x.npy", mmap_mode="r+")
     index = window_index(pd.DataFrame({"start": [0], "frames": [frames]}), length=length, stride=length // 4)
-    batches = WindowBatches(DeviceFeed(mapped, CPU), labels, index)
+    batches = WindowBatches(DeviceFeed(mapped, CPU), scene_of(np.zeros(frames, np.int8)), index)
     assert len(batches) * length > 3.9 * frames
-    assert held_bytes(batches) <= mapped.nbytes + labels.nbytes + 3 * 8 * len(index)
+    assert held_bytes(batches) <= mapped.nbytes + 4 * 8 * len(index)
     first = [batch.x[:, 0, 0].clone() for batch in batches.epoch(0, 64, shuffle=False)]
     mapped[:] = 2  # the frames themselves, not copies, are what every window reads
     second = [batch.x[:, 0, 0] for batch in batches.epoch(0, 64, shuffle=False)]
     assert torch.cat(first).eq(1).all()
     assert torch.cat(second).eq(2).all()
-    assert held_bytes(batches) <= mapped.nbytes + labels.nbytes + 3 * 8 * len(index)
+    assert held_bytes(batches) <= mapped.nbytes + 4 * 8 * len(index)
 
 
 # --- 8
@@ -311,24 +310,22 @@ def test_07_windows_hold_no_copy_of_their_frames(tmp_path):
 
 def test_08_short_recordings_are_padded_and_unreadable_ones_told(tmp_path):
     """Recordings shorter than a window were dropped, and files that could not be read: both in silence."""
-    rows = pd.DataFrame({"start": [0, 40], "frames": [40, 7]})
+    rows = pd.DataFrame({"split": "train", "start": [0, 40], "frames": [40, 7]})
     features, labels = np.ones((47, 28), np.float16), np.full(47, 2, np.int8)
+    scene = Scene(SMALL, rows, names=NAMES, scored=(0, 1, 2, 3), labels=labels)
     index = window_index(rows, length=16, stride=16)
     (short,) = (
         batch
-        for batch in WindowBatches(DeviceFeed(features, CPU), labels, index).epoch(0, 1, shuffle=False)
-        if (~batch.valid).any()
+        for batch in WindowBatches(DeviceFeed(features, CPU), scene, index).epoch(0, 1, shuffle=False)
+        if (~batch.frames.valid).any()
     )
-    assert short.valid[0].tolist() == [True] * 7 + [False] * 9
-    assert short.y[0].tolist() == [2] * 7 + [UNKNOWN] * 9
+    assert short.frames.valid[0].tolist() == [True] * 7 + [False] * 9
+    targets = scene.targets(short.subjects, short.frames)
+    assert targets.y[0].tolist() == [2] * 7 + [UNKNOWN] * 9
     assert not short.x[0, 7:].any()
-    objective = CrossEntropy(SMALL, (0, 1, 2, 3), CPU)
-    logits = torch.zeros(1, 16, 4)
-    assert float(objective.sum(logits, Targets(short.y))) == pytest.approx(7 * np.log(4))
-    probabilities = predict(
-        build_model(SMALL, 28).eval(), features, rows, length=16, gap=1, stride=8, device=CPU, amp="off",
-        scored=(0, 1, 2, 3),
-    )  # fmt: skip
+    assert float(scene.loss(torch.zeros(1, 16, 4), targets)) == pytest.approx(7 * np.log(4))
+    model, options = build_model(SMALL, 28).eval(), {"gap": 1, "stride": 8, "device": CPU, "amp": "off"}
+    probabilities = np.concatenate(list(predict(model, scene, features, rows, length=16, **options)))
     assert probabilities.shape == (47, 4)
     np.testing.assert_allclose(probabilities.sum(1), 1, rtol=1e-5)
 
@@ -369,7 +366,9 @@ def test_09_warmup_augmentation_and_class_weights_take_effect(tmp_path, monkeypa
     feed = DeviceFeed(data.features, CPU)
 
     def first_epoch(params, batches=training_batches):
-        return torch.cat([batch.x for batch in batches(params, data, feed, Processes(CPU)).epoch(0, 8)])
+        return torch.cat(
+            [batch.x for batch in batches(params, data.of(params).task, feed, Processes(CPU)).epoch(0, 8)]
+        )
 
     noisy = dataclasses.replace(params, temporal_jitter=0)
     noise = first_epoch(noisy) - first_epoch(clean)
@@ -385,9 +384,10 @@ def test_09_warmup_augmentation_and_class_weights_take_effect(tmp_path, monkeypa
     # Class weights under label smoothing: one frame each of classes 0 and 2, every class as probable.
     weights = (0.5, 10.0, 15.0, 15.0)
     smoothed = dataclasses.replace(SMALL, class_weights=weights, label_smoothing=0.1)
-    objective, y = CrossEntropy(smoothed, (0, 1, 2, 3), CPU), Targets(torch.tensor([[0, 2]]))
-    assert float(objective.weight(y)) == 15.5
-    assert float(objective.sum(torch.zeros(1, 2, 4), y)) == pytest.approx(
+    scene = scene_of(np.zeros(1, np.int8), smoothed)
+    targets = scene.of_classes(torch.tensor([[0, 2]]))
+    assert float(targets.weight.sum()) == 15.5
+    assert float(scene.loss(torch.zeros(1, 2, 4), targets)) == pytest.approx(
         np.log(4) * (0.9 * 15.5 + 2 * 0.1 / 4 * sum(weights)), rel=1e-6
     )
 
@@ -449,7 +449,9 @@ def test_11_a_submission_names_actions_that_the_scorer_counts():
     xy[:, 1] = (50, 2)
     perfect = frame_labels(bouts, first_frame=50, frames=100, annotated=(50, 150), scheme=SCHEME)
     rule = ActionRule.fit(bouts, SCHEME)
-    submission = submission_of(rows, [perfect], xy, rule, SCHEME, min_bout_s=0.0, merge_gap_s=0.0)
+    row = rows.iloc[0]
+    found = bouts_of_classes(perfect, xy, row, rule, min_bout_s=0.0, merge_gap_s=0.0)
+    submission = submission_rows(found, row).rename_axis("row_id").reset_index()
 
     allowed = {7: behaviors(listed)}
     validate(submission, allowed)
@@ -484,7 +486,7 @@ def test_12_a_crash_costs_at_most_save_freq_epochs(tmp_path, monkeypatch, finish
     def session():
         """A process knows nothing of the one before it but the directory."""
         checkpoints = Checkpoints(tmp_path / "run", "key")
-        return train(params, small_data(), checkpoints, device=CPU, on_checkpoint=told.append)
+        return train(params, small_data().of(params), checkpoints, device=CPU, on_checkpoint=told.append)
 
     with pytest.raises(ZeroDivisionError):
         session()

@@ -4,12 +4,13 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from networks import network
+from networks import PARAMS, network
 from torch import nn
 
 from mabe import predict as module
 from mabe.errors import InputError
 from mabe.predict import predict
+from mabe.tasks.scene import Scene
 
 torch.set_num_threads(1)
 LENGTHS = (40, 7, 33, 16, 1)  # windows have 16 frames: two recordings are shorter, one is as long
@@ -34,15 +35,11 @@ def features(width: int = 28) -> np.ndarray:
 
 
 def probabilities(model: nn.Module, manifest: pd.DataFrame, x: np.ndarray, **options) -> np.ndarray:
-    settings = {
-        "length": WINDOW,
-        "gap": 1,
-        "stride": 8,
-        "device": torch.device("cpu"),
-        "amp": "off",
-        "scored": ALL,
-    }
-    return predict(model, x, manifest, **{**settings, **options})
+    settings = {"length": WINDOW, "gap": 1, "stride": 8, "device": torch.device("cpu"), "amp": "off"}
+    task = Scene(PARAMS, manifest, names=("a", "b", "c", "d"), scored=options.pop("scored", ALL))
+    found = list(predict(model, task, x, task.subjects, **{**settings, **options}))
+    assert [len(p) for p in found] == manifest["frames"].tolist()
+    return np.concatenate(found)
 
 
 def plain(model: nn.Module, x: np.ndarray, manifest: pd.DataFrame, stride: int, gap: int = 1) -> np.ndarray:

@@ -164,7 +164,7 @@ def test_missing_data_say_how_to_get_them(tmp_path, failure, source, says):
         ("evaluate", "data/features", "there is no data/features/train.npy: run `dvc repro`"),
         ("evaluate", "models/train", "there is no model models/train/best.pt: run `dvc repro train`"),
         ("export", "models/train", "there is no model models/train/best.pt: run `dvc repro train`"),
-        ("export", "data/predictions", "there is no data/predictions/action_rule.json: run `dvc repro`"),
+        ("export", "data/predictions", "there is no data/predictions/decoder.json: run `dvc repro`"),
         (
             "export",
             "metrics/details/evaluate.json",

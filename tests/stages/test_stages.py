@@ -247,26 +247,27 @@ def test_exported_model_predicts_the_same_from_keypoints(done):
     store = Store(done / "data/store")
     rows = store.recordings(split="val")
     expected = np.split(np.load(done / "data/predictions/val.npy"), np.cumsum(rows["frames"])[:-1])
-    length = exported.params.sequence_length
+    params = exported.saved.params
     for i in range(len(rows)):
         row = rows.iloc[i]
         xy = store.xy("train")[row["start"] : row["start"] + row["frames"]]
-        probabilities = predict(
+        task = exported.saved.task(rows.iloc[[i]].assign(start=0))
+        (probabilities,) = predict(
             exported.model,
+            task,
             features_of(xy, row["fps"], exported.normalisation),
-            rows.iloc[[i]].assign(start=0),
-            length=length,
-            gap=exported.params.frame_gap,
-            stride=length // 2,
+            task.subjects,
+            length=params.sequence_length,
+            gap=params.frame_gap,
+            stride=params.sequence_length // 2,
             device=torch.device("cpu"),
             amp="off",
-            scored=exported.scored,
         )
         # The pipeline stores its features as float16.
         np.testing.assert_allclose(probabilities, expected[i], atol=5e-4)
         assert np.ptp(probabilities, axis=0).max() > 0.01  # not a constant, which would agree with anything
     assert exported.card["metrics"] == details(done, "evaluate")
-    assert set(exported.names) == CLASSES
+    assert set(exported.card["task"]["names"]) == CLASSES
 
 
 def test_exported_weights_are_those_of_the_best_epoch(done):

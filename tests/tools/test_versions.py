@@ -11,7 +11,7 @@ import pytest
 import yaml
 
 from mabe.errors import InputError
-from mabe.evaluate import headline
+from mabe.tasks.scene_report import headline
 from stages.train import HEADLINE
 from tools import versions
 

@@ -155,3 +155,18 @@ def behaviors(row_value: str) -> tuple[tuple[str, str, str], ...]:
     """The manifest's behaviors_labeled as (agent, target, action) triples, e.g. ("mouse1", "self", "rear")."""
     triples = (tuple(entry.split(",")) for entry in json.loads(row_value))
     return tuple((agent, target, action) for agent, target, action in triples)
+
+
+def pair_of(agent: str, target: str) -> tuple[int, int]:
+    """Numbers of the individuals that behaviors_labeled names: ("mouse1", "mouse2") is (1, 2), ("mouse1", "self") is
+    (1, 1). InputError for any other name.
+    """
+    numbers = []
+    for name in (agent, agent if target == "self" else target):
+        number = name.removeprefix("mouse")
+        if not (name.startswith("mouse") and number.isascii() and number.isdigit() and int(number) > 0):
+            raise InputError(
+                f"behaviors_labeled names {name!r}: individuals are mouse1, mouse2, ..., or self as target"
+            )
+        numbers.append(int(number))
+    return numbers[0], numbers[1]

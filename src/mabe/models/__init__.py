@@ -3,12 +3,7 @@
 B windows, T frames, D features of a frame, C channels.
 """
 
-import dataclasses
-from pathlib import Path
-from typing import Any
-
-import torch
-from torch import Tensor, nn
+from torch import nn
 
 from mabe.errors import InputError
 from mabe.features.layout import feature_dim
@@ -17,7 +12,7 @@ from mabe.models.conv_bilstm import ConvBiLSTM
 from mabe.models.hybrid import Hybrid
 from mabe.models.tcn import TCN
 from mabe.models.transformer import Transformer
-from mabe.params import TrainParams, keys, parse
+from mabe.params import TrainParams
 
 
 def build_model(params: TrainParams, input_dim: int) -> nn.Module:
@@ -51,56 +46,6 @@ def build_model(params: TrainParams, input_dim: int) -> nn.Module:
 def count_parameters(model: nn.Module) -> int:
     """Number of trained weights."""
     return sum(p.numel() for p in model.parameters() if p.requires_grad)
-
-
-def save_model(
-    path: Path | str,
-    *,
-    state: dict[str, Tensor],
-    params: TrainParams,
-    input_dim: int,
-    names: tuple[str, ...],
-    scored: tuple[int, ...],
-) -> None:
-    """Writes weights with all that is needed to use them: parameters, feature count, classes."""
-    content = {
-        "model": state,
-        "params": dataclasses.asdict(params),
-        "input_dim": input_dim,
-        "names": tuple(names),
-        "scored": tuple(scored),
-    }
-    torch.save(content, path)
-
-
-def load_model(path: Path | str, params: TrainParams | None = None) -> tuple[nn.Module, dict[str, Any]]:
-    """The model of `save_model`, on the CPU in evaluation mode, and {params, input_dim, names, scored}.
-
-    params: if given, those the model must have been trained with; InputError names the keys that differ.
-    """
-    try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
-        stored = parse(TrainParams, content["params"])
-    except FileNotFoundError:
-        raise InputError(f"there is no model {path}: run `dvc repro train`") from None
-    except InputError as error:
-        raise InputError(
-            f"{path} was trained by another version of the code ({error}): train it anew"
-        ) from None
-    except Exception as error:
-        raise InputError(
-            f"{path} is not a model of this repository ({type(error).__name__}): train it anew"
-        ) from error
-    if params is not None and stored != params:
-        differing = [key for key in keys(TrainParams) if getattr(stored, key) != getattr(params, key)]
-        values = ", ".join(
-            f"{key} {getattr(stored, key)!r} not {getattr(params, key)!r}" for key in differing
-        )
-        raise InputError(f"{path} was trained with {values}: train again or restore those parameters")
-    model = build_model(stored, content["input_dim"])
-    model.load_state_dict(content["model"])
-    model.eval()
-    return model, {"params": stored} | {key: content[key] for key in ("input_dim", "names", "scored")}
 
 
 def _check_features(params: TrainParams, input_dim: int) -> None:

@@ -24,20 +24,12 @@ from torch import Tensor
 from mabe.features.coordinates import Coordinates
 from mabe.features.normalise import Normalisation
 from mabe.params import FEEDS
+from mabe.tasks.task import Rows
 from runs import RunError
 from runs.hardware import free_memory
 
 SHARE = 0.6  # of a GPU's free memory that frames may take: the rest is for the model's activations
 AHEAD = 3  # batches of a stream that are under way
-
-
-class Rows(NamedTuple):
-    """Which rows of a set's arrays the frames of B windows of L frames are."""
-
-    rows: Tensor
-    """int64 (B, L)."""
-    valid: Tensor
-    """bool (B, L): False on padding."""
 
 
 class Feed(Protocol):

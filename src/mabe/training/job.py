@@ -3,7 +3,6 @@
 It knows neither where it runs nor what started it: paths, a device and callbacks are given.
 """
 
-import json
 import math
 import shutil
 from collections.abc import Callable, Mapping
@@ -15,17 +14,11 @@ import numpy as np
 from mabe import params as parameters
 from mabe.data.store import Store
 from mabe.features.normalise import Normalisation
-from mabe.models import save_model
+from mabe.tasks import open_task
+from mabe.tasks.saved import SavedModel, save_model
 from mabe.training.feeds import CoordinateSource
-from mabe.training.loop import (
-    Record,
-    TrainData,
-    TrainResult,
-    epochs_at_most,
-    fault_of_epochs,
-    like_history,
-    train,
-)
+from mabe.training.loop import TrainData, train
+from mabe.training.state import Record, TrainResult, epochs_at_most, fault_of_epochs, like_history
 from runs.checkpoints import Checkpoints, unlike
 from runs.processes import join
 from runs.text import shown
@@ -62,14 +55,9 @@ def run(
     processes = join(device)
     settings = parameters.parse(parameters.TrainParams, dict(params))
     store = Store(inputs["manifest.parquet"].parent)
-    classes = json.loads(inputs["classes.json"].read_text())
     data = TrainData(
+        task=open_task(settings, inputs, store.recordings(set="train")),
         features=np.load(inputs["features.npy"], mmap_mode="r"),
-        labels=np.load(inputs["labels.npy"]),
-        train_rows=store.recordings(split="train"),
-        val_rows=store.recordings(split="val"),
-        names=tuple(classes["names"]),
-        scored=tuple(classes["scored"]),
         coordinates=_coordinates(store, inputs["normalisation.json"].parent, keypoints),
     )
     result = train(
@@ -86,14 +74,9 @@ def run(
     if not processes.first:
         return {}
     for name, state in (("best", result.best_state), ("last", result.last_state)):
-        save_model(
-            output / f"{name}.pt",
-            state=state,
-            params=settings,
-            input_dim=data.features.shape[1],
-            names=data.names,
-            scored=data.scored,
-        )
+        input_dim, card = data.features.shape[1], data.task.card()
+        saved = SavedModel(state=state, params=settings, input_dim=input_dim, card=card)
+        save_model(output / f"{name}.pt", saved)
     # The statistics travel with the model. Not shutil.copy: an input linked from a cache may be read-only.
     shutil.copyfile(inputs["normalisation.json"], output / "normalisation.json")
     return {**result_of(result), "processes": processes.count}
@@ -138,14 +121,4 @@ def fault_of_record(record: dict[str, Any], params: Mapping[str, Any]) -> str | 
 
 def result_of(result: TrainResult) -> dict[str, Any]:
     """All of a result but the weights, as JSON values."""
-    return {
-        "history": result.history,
-        "best_epoch": result.best_epoch,
-        "epochs_run": result.epochs_run,
-        "parameters": result.parameters,
-        "seconds": result.seconds,
-        "windows_per_second": result.windows_per_second,
-        "peak_memory_mb": result.peak_memory_mb,
-        "device": result.device,
-        "bf16": result.bf16,
-    }
+    return {name: value for name, value in vars(result).items() if not name.endswith("_state")}

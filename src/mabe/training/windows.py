@@ -1,6 +1,6 @@
 """Windows of frames, as rows to gather: every frame is stored once, however many windows it is in."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import NamedTuple
@@ -10,10 +10,12 @@ import pandas as pd
 import torch
 
 from mabe.errors import InputError
-from mabe.ethogram import UNKNOWN
+from mabe.tasks.task import Rows, Task
 from mabe.training.augmentation import Augmentation
-from mabe.training.feeds import Feed, Rows, as_tensor
+from mabe.training.feeds import Feed
 from runs.processes import Processes
+
+CHUNK = 1 << 16  # frames whose targets are looked at at once
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -26,6 +28,8 @@ class WindowIndex:
     """int64 (n,): the first row of its recording."""
     end: np.ndarray
     """int64 (n,): the row after its recording's last."""
+    subjects: np.ndarray
+    """int64 (n,): the number of the subject that it is of, see `Task.subjects`."""
     length: int
     """Frames in a window, L."""
     gap: int
@@ -64,78 +68,84 @@ def _tensors(index: WindowIndex, device: str) -> tuple[torch.Tensor, torch.Tenso
 
 
 def window_index(
-    manifest_rows: pd.DataFrame, *, length: int, stride: int, gap: int = 1, keep: np.ndarray | None = None
+    subjects: pd.DataFrame,
+    *,
+    length: int,
+    stride: int,
+    gap: int = 1,
+    known: Callable[[int], np.ndarray] | None = None,
 ) -> WindowIndex:
-    """Windows of `length` frames over the recordings of `manifest_rows` (columns start, frames) of one set.
+    """Windows of `length` frames over `subjects` (columns start, frames; the index is each one's number).
 
     A window starts every `stride` frames, and a last one ends with the recording: with stride <= length every
     frame is in a window. A recording that is shorter than a window gives one padded window. With gap > 1 a
     recording is `gap` interleaved sequences, frames r, r + gap, ..., each cut that way, so that neither the
     number of windows nor the coverage depends on the gap.
 
-    keep: bool over the set's rows; windows without any kept row are left out.
+    known: gives bool (frames,) of a subject; its windows without any such frame are left out.
     """
     if min(length, stride, gap) < 1:
         raise InputError(f"windows of length {length}, stride {stride}, gap {gap}: each must be 1 or more")
-    starts, begins, ends = [], [], []
-    for begin, frames in manifest_rows[["start", "frames"]].itertuples(index=False):
+    starts, begins, ends, numbers = [], [], [], []
+    for subject, begin, frames in subjects[["start", "frames"]].itertuples():
+        kept = None if known is None else known(subject)
         for phase in range(min(gap, frames)):
             sequence = (frames - phase + gap - 1) // gap  # frames of this phase
             last = max(sequence - length, 0)
             first = np.append(np.arange(0, last, stride, dtype=np.int64), last)
+            if kept is not None:
+                before = np.append(0, np.cumsum(kept[phase::gap]))  # kept frames of this phase before each
+                first = first[before[np.minimum(first + length, sequence)] > before[first]]
             starts.append(begin + phase + first * gap)
             begins.append(np.full(len(first), begin, np.int64))
             ends.append(np.full(len(first), begin + frames, np.int64))
+            numbers.append(np.full(len(first), subject, np.int64))
     empty = [np.zeros(0, np.int64)]  # of no recordings
-    index = WindowIndex(
+    return WindowIndex(
         rows=np.concatenate(empty + starts),
         begin=np.concatenate(empty + begins),
         end=np.concatenate(empty + ends),
+        subjects=np.concatenate(empty + numbers),
         length=length,
         gap=gap,
     )
-    return index if keep is None else _only(index, keep)
 
 
-def _only(index: WindowIndex, keep: np.ndarray) -> WindowIndex:
-    """The windows with at least one frame in `keep`."""
-    kept = torch.from_numpy(np.ascontiguousarray(keep, dtype=bool))
-    any_kept = np.zeros(len(index), bool)
-    for start in range(0, len(index), 16384):
-        k = torch.arange(start, min(start + 16384, len(index)))
-        rows, valid = index.frame_rows(k)
-        any_kept[start : start + 16384] = (kept[rows] & valid).any(dim=1).numpy()
-    return WindowIndex(
-        rows=index.rows[any_kept],
-        begin=index.begin[any_kept],
-        end=index.end[any_kept],
-        length=index.length,
-        gap=index.gap,
-    )
+def known_frames(task: Task, subject: int) -> np.ndarray:
+    """bool (frames,): the frames of a subject of which some target is known."""
+    start, frames = task.subjects.loc[subject, ["start", "frames"]]
+    known = np.zeros(frames, bool)
+    for begin in range(0, frames, CHUNK):
+        rows = torch.arange(begin, min(begin + CHUNK, frames))[None] + start
+        every = Rows(rows, torch.ones_like(rows, dtype=torch.bool))
+        weight = task.targets(torch.tensor([subject]), every).weight[0]
+        known[begin : begin + CHUNK] = (
+            (weight.flatten(1) if weight.ndim > 1 else weight[:, None]).any(1).numpy()
+        )
+    return known
 
 
 class Batch(NamedTuple):
     """B windows of L frames, on the device."""
 
     x: torch.Tensor
-    """float32 (B, L, D); 0 where not valid."""
-    y: torch.Tensor
-    """int64 (B, L); UNKNOWN where nobody labelled the frame, and where not valid."""
-    valid: torch.Tensor
-    """bool (B, L): False on the padding of a recording that is shorter than the window."""
+    """float32 (B, L, ...): what the network reads; of feature rows, 0 where not valid."""
+    subjects: torch.Tensor
+    """int64 (B,): of whom each window is."""
+    frames: Rows
+    """int64 and bool (B, L): the rows of its frames."""
 
 
 class WindowBatches:
-    """Batches of windows, read from a feed by row.
+    """Batches of windows of a task's subjects, read from a feed by row.
 
-    labels: integer, one per row of the feed's arrays, or None if there are none: then y is UNKNOWN everywhere.
     processes: if there are several, each reads its part of every batch.
     """
 
     def __init__(
         self,
         feed: Feed,
-        labels: np.ndarray | torch.Tensor | None,
+        task: Task,
         index: WindowIndex,
         *,
         augmentation: Augmentation | None = None,
@@ -144,23 +154,19 @@ class WindowBatches:
     ) -> None:
         if len(index) == 0:
             raise InputError("there is no window to read: no recording of the split has a labelled frame")
-        if labels is not None and len(labels) != feed.rows:
-            raise InputError(
-                f"labels have {len(labels)} rows but features have {feed.rows}: "
-                "run `dvc repro` so that both come from the same store"
-            )
         if int(index.end.max()) > feed.rows:
             raise InputError(
                 f"features have {feed.rows} rows but the manifest reaches row {int(index.end.max())}: "
                 "run `dvc repro` so that both come from the same store"
             )
         self.feed = feed
+        self.task = task
         self.index = index
         self.augmentation = augmentation
         self.seed = seed
         self.processes = processes or Processes(feed.device)
         self._padded = bool((index.rows + index.span > index.end).any())
-        self._labels = None if labels is None else as_tensor(labels).to(feed.device)
+        self._subjects = torch.from_numpy(index.subjects).to(feed.index_device)
 
     def __len__(self) -> int:
         """Number of windows."""
@@ -200,27 +206,18 @@ class WindowBatches:
             draws = augmentation.draw(n, generator(self.seed, epoch, 2, "cpu")).to(device)
             noise_random = generator(self.seed, epoch, 3 + self.processes.rank, device)
         requests = (self.index.frame_rows(order[p], None if shift is None else shift[p]) for p in parts)
-        for part, (request, x) in zip(parts, self.feed.read(requests), strict=True):
-            batch = self._batch(request, x)
+        for part, (frames, x) in zip(parts, self.feed.read(requests), strict=True):
+            if self._padded:
+                x = x.masked_fill_(~frames.valid[..., None], 0)
             if augmentation is not None:
-                x = augmentation(batch.x, batch.valid, draws.part(part), noise_random)
-                batch = batch._replace(x=x)
-            yield batch
+                x = augmentation(x, frames.valid, draws.part(part), noise_random)
+            subjects = self._subjects[order[part]].to(device, non_blocking=True)
+            yield Batch(self.task.inputs(x, subjects), subjects, frames)
 
     def _own(self, part: slice) -> slice:
         """This process's part of a batch."""
         own = self.processes.share(part.stop - part.start)
         return slice(part.start + own.start, part.start + own.stop)
-
-    def _batch(self, request: Rows, x: torch.Tensor) -> Batch:
-        rows, valid = request
-        if self._labels is None:
-            y = torch.full(rows.shape, UNKNOWN, device=x.device)
-        else:
-            y = self._labels.index_select(0, rows.flatten()).long().unflatten(0, rows.shape)
-        if not self._padded:
-            return Batch(x, y, valid)
-        return Batch(x.masked_fill_(~valid[..., None], 0), y.masked_fill_(~valid, UNKNOWN), valid)
 
 
 def generator(seed: int, epoch: int, stream: int, device: torch.device | str) -> torch.Generator:

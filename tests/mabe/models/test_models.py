@@ -5,7 +5,7 @@ import torch
 from networks import KEYPOINTS, MICE, PARAMS, D, network, reference, with_
 
 from mabe.errors import InputError
-from mabe.models import build_model, count_parameters, load_model, save_model
+from mabe.models import build_model, count_parameters
 from mabe.models.tcn import RECEPTIVE_FIELD
 
 torch.set_num_threads(1)
@@ -157,42 +157,3 @@ def test_features_of_another_width_are_refused():
         build_model(PARAMS, 30)
     with pytest.raises(InputError, match="hybrid reads keypoints"):
         build_model(with_(model_type="hybrid", features="engineered"), 131)
-
-
-# ---- files
-
-
-def save(path, params=PARAMS) -> torch.nn.Module:
-    torch.manual_seed(3)
-    model = build_model(params, D)
-    save_model(
-        path, state=model.state_dict(), params=params, input_dim=D, names=("a", "b", "c", "d"), scored=(0, 2)
-    )
-    return model
-
-
-def test_model_file_round_trip(tmp_path):
-    params = with_(model_type="conv_bilstm", class_weights=(1.0, 2.0, 3.0, 4.0), early_stopping_patience=3)
-    model = save(tmp_path / "best.pt", params).eval()
-    loaded, meta = load_model(tmp_path / "best.pt", params)
-    assert meta == {"params": params, "input_dim": D, "names": ("a", "b", "c", "d"), "scored": (0, 2)}
-    x = torch.randn(1, 5, D)
-    with torch.no_grad():
-        assert torch.equal(loaded(x), model(x))
-
-
-def test_model_of_another_configuration_is_refused_by_name(tmp_path):
-    save(tmp_path / "best.pt")
-    with pytest.raises(InputError, match=r"dropout 0\.3 not 0\.1, seed 42 not 1: train again"):
-        load_model(tmp_path / "best.pt", with_(dropout=0.1, seed=1))
-
-
-def test_what_is_not_a_model_is_refused(tmp_path):
-    with pytest.raises(InputError, match="there is no model"):
-        load_model(tmp_path / "best.pt")
-    (tmp_path / "best.pt").write_text("not weights")
-    with pytest.raises(InputError, match="not a model of this repository"):
-        load_model(tmp_path / "best.pt")
-    torch.save({"model": {}}, tmp_path / "other.pt")
-    with pytest.raises(InputError, match="not a model of this repository"):
-        load_model(tmp_path / "other.pt")

@@ -4,9 +4,9 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from small_training import scene_of
 
 from mabe.errors import InputError
-from mabe.ethogram import UNKNOWN
 from mabe.features import MISSING_VALUE, Normalisation, columns, features_of
 from mabe.features.normalise import Statistics, normalisation_from
 from mabe.params import FeatureParams, TrainParams
@@ -230,17 +230,17 @@ def batches_of(augmentation: Augmentation | None, seed: int = 0) -> WindowBatche
     features[:, 0] = np.arange(300)
     table = pd.DataFrame({"start": [0, 200], "frames": [200, 100]})
     index = window_index(table, length=10, stride=10)
-    labels = np.arange(300, dtype=np.int16) % 100
-    return WindowBatches(DeviceFeed(features, CPU), labels, index, augmentation=augmentation, seed=seed)
+    scene = scene_of(np.zeros(300, np.int8))
+    return WindowBatches(DeviceFeed(features, CPU), scene, index, augmentation=augmentation, seed=seed)
 
 
-def test_jitter_moves_features_and_labels_together_within_the_recording():
+def test_jitter_moves_features_and_rows_together_within_the_recording():
     data = batches_of(augmentation_of(temporal_jitter=2))
     shifts = set()
     for epoch in range(10):
         for batch in data.epoch(epoch, 7, shuffle=False):
-            assert torch.equal(batch.x[..., 0].long() % 100, batch.y)
-            assert batch.valid.all()
+            assert torch.equal(batch.x[..., 0].long(), batch.frames.rows)
+            assert batch.frames.valid.all()
         first = torch.cat([b.x[:, 0, 0] for b in data.epoch(epoch, 7, shuffle=False)]).long()
         shift = first - torch.from_numpy(data.index.rows)
         shifts.update(shift.tolist())
@@ -265,7 +265,6 @@ def test_the_same_seed_and_epoch_give_the_same_windows():
 def test_validation_batches_are_not_varied():
     plain = torch.cat([batch.x for batch in batches_of(None).epoch(0, 8, shuffle=False)])
     assert torch.equal(plain[:, 0, 0], torch.arange(0.0, 300, 10))
-    assert UNKNOWN not in torch.cat([batch.y for batch in batches_of(None).epoch(0, 8)])
 
 
 def test_features_that_are_not_keypoints_cannot_be_turned():

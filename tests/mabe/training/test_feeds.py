@@ -6,16 +6,17 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from small_training import SMALL, same_weights, without_times
+from small_training import SMALL, SmallData, same_weights, without_times
 
 from mabe.errors import InputError
 from mabe.features import features_of
 from mabe.features.coordinates import Coordinates
 from mabe.features.normalise import Statistics, normalisation_from
 from mabe.params import FeatureParams
+from mabe.tasks.task import Rows
 from mabe.training import feeds
-from mabe.training.feeds import CoordinateFeed, CoordinateSource, DeviceFeed, Rows, StreamFeed, open_feed
-from mabe.training.loop import TrainData, train
+from mabe.training.feeds import CoordinateFeed, CoordinateSource, DeviceFeed, StreamFeed, open_feed
+from mabe.training.loop import train
 from runs import RunError
 from runs.checkpoints import Checkpoints
 
@@ -163,13 +164,11 @@ def test_training_is_the_same_from_every_feed(tmp_path, capsys):
     array, source = features_and_source("motion", 18)
     rng = np.random.default_rng(0)
     rows = source.recordings
-    data = TrainData(
+    split = ["train"] * 4 + ["val"] * (len(rows) - 4)
+    data = SmallData(
         features=array,
         labels=rng.integers(0, 4, len(array)).astype(np.int8),
-        train_rows=rows[:4],
-        val_rows=rows[4:],
-        names=("background", "social", "mating", "aggressive"),
-        scored=(0, 1, 2, 3),
+        rows=rows.assign(split=split),
         coordinates=source,
     )
     params = dataclasses.replace(
@@ -178,7 +177,7 @@ def test_training_is_the_same_from_every_feed(tmp_path, capsys):
     )  # fmt: skip
     runs = {}
     for kind in ("device", "coordinates", "stream"):
-        runs[kind] = train(params, data, Checkpoints(tmp_path / kind, "k"), device=CPU, feed=kind)
+        runs[kind] = train(params, data.of(params), Checkpoints(tmp_path / kind, "k"), device=CPU, feed=kind)
         assert f"frames from {kind}" in capsys.readouterr().out
     for kind in ("coordinates", "stream"):
         assert same_weights(runs[kind].last_state, runs["device"].last_state)

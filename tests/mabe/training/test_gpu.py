@@ -23,7 +23,7 @@ NETWORK = {
 
 def run(folder, device=GPU, **changes):
     params = dataclasses.replace(SMALL, **NETWORK | changes)
-    return train(params, small_data(), Checkpoints(folder, "k"), device=device)
+    return train(params, small_data().of(params), Checkpoints(folder, "k"), device=device)
 
 
 def test_learns_what_a_cpu_learns(tmp_path):
@@ -63,7 +63,7 @@ def test_no_step_waits_for_the_gpu(tmp_path, feed):
             torch.cuda.set_sync_debug_mode("warn")
             try:
                 checkpoints = Checkpoints(tmp_path / f"{feed}{windows}", "k")
-                train(params, small_data(), checkpoints, device=GPU, feed=feed)
+                train(params, small_data().of(params), checkpoints, device=GPU, feed=feed)
             finally:
                 torch.cuda.set_sync_debug_mode("default")
         return sum("synchroniz" in str(w.message) for w in caught)

@@ -13,7 +13,8 @@ import pytest
 import torch
 from small_training import CPU, SMALL, same_weights, small_data, without_times
 
-from mabe.training.loop import TrainResult, train
+from mabe.training.loop import train
+from mabe.training.state import TrainResult
 from runs.checkpoints import CheckpointMismatch, Checkpoints
 
 # All that draws random numbers or carries state from epoch to epoch.
@@ -43,7 +44,7 @@ PARAMS = dataclasses.replace(
 def run(folder: Path, on_epoch=None, **changes) -> TrainResult:
     torch.set_num_threads(1)
     params = dataclasses.replace(PARAMS, **changes)
-    return train(params, small_data(), Checkpoints(folder, "k"), device=CPU, on_epoch=on_epoch)
+    return train(params, small_data().of(params), Checkpoints(folder, "k"), device=CPU, on_epoch=on_epoch)
 
 
 def assert_same(a: TrainResult, b: TrainResult) -> None:

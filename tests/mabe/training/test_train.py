@@ -110,7 +110,7 @@ def test_record_and_result(tmp_path):
     saved = []
     result = train(
         params,
-        small_data(),
+        small_data().of(params),
         Checkpoints(tmp_path, "k"),
         device=CPU,
         on_epoch=seen.append,
@@ -137,7 +137,9 @@ def test_validation_loss_is_the_mean_over_labelled_frames(tmp_path):
     result = small_run(tmp_path, epochs=1, class_weights=weights)
     w = result.last_state
     losses, cost, hits, frames = 0.0, 0.0, 0, 0
-    for start, length in data.val_rows.itertuples(index=False):
+    for start, length in data.rows.loc[data.rows["split"] == "val", ["start", "frames"]].itertuples(
+        index=False
+    ):
         first_frames = [*range(0, length - 16, 16), length - 16]
         for t in (start + first + i for first in first_frames for i in range(16)):
             if data.labels[t] == UNKNOWN:
@@ -192,16 +194,16 @@ def test_ignored_classes_are_never_predicted(tmp_path):
     )  # no gradient ever reached it
 
 
-@pytest.mark.parametrize(("part", "use"), [("train_rows", "training"), ("val_rows", "validation")])
-def test_no_labelled_window_is_refused(tmp_path, part, use):
+@pytest.mark.parametrize(("split", "use"), [("train", "training"), ("val", "validation")])
+def test_no_labelled_window_is_refused(tmp_path, split, use):
     data = small_data()
     labels = data.labels.copy()
-    rows = getattr(data, part)
+    rows = data.rows[data.rows["split"] == split]
     labels[rows["start"].min() : (rows["start"] + rows["frames"]).max()] = UNKNOWN
     with pytest.raises(InputError, match=f"no {use} window holds a labelled frame"):
         small_run(tmp_path, dataclasses.replace(data, labels=labels))
     with pytest.raises(InputError, match=f"no {use} window"):
-        small_run(tmp_path, dataclasses.replace(data, **{part: rows[:0]}))
+        small_run(tmp_path, dataclasses.replace(data, rows=data.rows.drop(rows.index)))
 
 
 def test_loss_that_diverges_ends_the_run_with_its_last_checkpoint(tmp_path):

@@ -9,9 +9,10 @@ from mabe.data.ingest import ingest
 from mabe.data.store import Store
 from mabe.errors import InputError
 from mabe.ethogram import UNKNOWN, class_scheme
-from mabe.evaluate import competition_score, evaluate, split_rows, take_rows, to_submit, without_ignored
 from mabe.params import IngestParams
-from mabe.submission import ActionRule, build, solution_of
+from mabe.submission import build, competition_score, solution_of
+from mabe.tasks.scene_bouts import ActionRule
+from mabe.tasks.scene_report import evaluate, to_submit, without_ignored
 
 RATS = class_scheme("caltech_s1", ("base",))
 ROWS = pd.DataFrame(
@@ -122,12 +123,6 @@ def test_bouts_that_the_scorer_refuses_are_told():
 
 def test_a_submission_without_a_bout_scores_nothing():
     assert competition_score(ROWS, BOUTS, build([])) == 0.0
-
-
-def test_rows_of_recordings():
-    values = np.arange(5)
-    assert [part.tolist() for part in take_rows(values, ROWS)] == [[3, 4], [0, 1, 2]]
-    assert [part.tolist() for part in split_rows(values, ROWS)] == [[0, 1], [2, 3, 4]]
 
 
 def test_the_rule_of_rats_has_the_class_as_its_action():

@@ -1,0 +1,80 @@
+"""A trained model as one file: weights, parameters and the card of its task."""
+
+import dataclasses
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import torch
+from torch import Tensor, nn
+
+from mabe.errors import InputError
+from mabe.params import TrainParams, keys, parse
+from mabe.tasks import restore
+from mabe.tasks.task import Task
+
+
+@dataclass(frozen=True, kw_only=True)
+class SavedModel:
+    """All that is needed to predict, but for the normalisation of the features."""
+
+    state: dict[str, Tensor]
+    """The weights, on the CPU."""
+    params: TrainParams
+    input_dim: int
+    """Columns of a feature row."""
+    card: dict[str, Any]
+    """See `Task.card`."""
+
+    def task(self, rows: pd.DataFrame | None = None) -> Task:
+        """Its task, on the recordings of manifest `rows`."""
+        return restore(self.card, self.params, rows)
+
+    def network(self) -> nn.Module:
+        """The trained network, on the CPU in evaluation mode. RuntimeError if the weights are not its own."""
+        network = self.task().network(self.input_dim)
+        network.load_state_dict(self.state)
+        return network.eval()
+
+
+def save_model(path: Path | str, saved: SavedModel) -> None:
+    torch.save(
+        {
+            "model": saved.state,
+            "params": dataclasses.asdict(saved.params),
+            "input_dim": saved.input_dim,
+            "task": saved.card,
+        },
+        path,
+    )
+
+
+def load_model(path: Path | str, params: TrainParams | None = None) -> SavedModel:
+    """What `save_model` wrote.
+
+    params: if given, those the model must have been trained with; InputError names the keys that differ.
+    """
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+        stored = parse(TrainParams, content["params"])
+        saved = SavedModel(
+            state=content["model"], params=stored, input_dim=content["input_dim"], card=content["task"]
+        )
+    except FileNotFoundError:
+        raise InputError(f"there is no model {path}: run `dvc repro train`") from None
+    except InputError as error:
+        raise InputError(
+            f"{path} was trained by another version of the code ({error}): train it anew"
+        ) from None
+    except Exception as error:
+        raise InputError(
+            f"{path} is not a model of this repository ({type(error).__name__}): train it anew"
+        ) from error
+    if params is not None and stored != params:
+        differing = [key for key in keys(TrainParams) if getattr(stored, key) != getattr(params, key)]
+        values = ", ".join(
+            f"{key} {getattr(stored, key)!r} not {getattr(params, key)!r}" for key in differing
+        )
+        raise InputError(f"{path} was trained with {values}: train again or restore those parameters")
+    return saved

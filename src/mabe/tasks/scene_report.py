@@ -1,0 +1,190 @@
+"""Scores of the classes of whole recordings: by frame, by laboratory, by bout and by the competition's metric."""
+
+import json
+from collections.abc import Callable, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from mabe import plots
+from mabe.data.store import Store, behaviors
+from mabe.ethogram import ACTIONS, UNKNOWN, ClassScheme
+from mabe.metrics.bouts import segment_f1
+from mabe.metrics.frames import confusion, from_confusion
+from mabe.params import EvaluateParams
+from mabe.submission import build, competition_score, solution_of, submission_rows
+from mabe.tasks.scene import Scene
+from mabe.tasks.scene_bouts import BACKGROUND, SceneDecoder
+from mabe.tasks.task import Report
+
+
+def report(
+    task: Scene,
+    decoder: SceneDecoder,
+    subjects: pd.DataFrame,
+    probabilities: Sequence[np.ndarray],
+    store: Store,
+    settings: EvaluateParams,
+) -> Report:
+    """See `mabe.tasks.decoding.report`. Says which scored class has no frame in the truth."""
+    scheme = settings.scheme()
+    predicted = [p.argmax(axis=1) for p in probabilities]
+    labels = task.labels.numpy()
+    truth = [labels[s : s + n] for s, n in zip(subjects["start"], subjects["frames"], strict=True)]
+    metrics, matrix = evaluate(subjects, truth, predicted, scheme, settings.eval_metrics)
+    absent = [name for name, scores in metrics["per_class"].items() if not scores["support"]]
+    if absent:
+        print(f"no validation frame of {', '.join(absent)}: f1_macro leaves out what is not predicted either")
+    # The competition's score, of the prediction and of the true classes: the ceiling of the rule from classes
+    # to actions. The truth is as filed, as in the competition.
+    listed, bouts = without_ignored(subjects, store.bouts, scheme)
+
+    def submit(classes: list[np.ndarray]) -> pd.DataFrame:
+        tracks = zip(listed.iterrows(), to_submit(classes, truth, scheme), strict=True)
+        return build(submission_rows(decoder.bouts_of_classes(row, track), row) for (_, row), track in tracks)
+
+    submission = submit(predicted)
+    metrics["mabe_f"] = competition_score(listed, bouts, submission)
+    metrics["mabe_f_of_true_classes"] = competition_score(listed, bouts, submit(truth))
+    shown = list(scheme.scored)
+    table, names = matrix[np.ix_(shown, shown)], [scheme.names[c] for c in shown]
+    return Report(
+        metrics=metrics,
+        headline=headline(metrics),
+        submission=submission,
+        solution=solution_of(listed, bouts),
+        tables=_tables(metrics, table, names),
+        pictures={
+            "confusion.png": partial(plots.confusion, matrix=table, names=names),
+            "per_class.png": partial(
+                plots.bars,
+                values={name: scores["f1"] for name, scores in metrics["per_class"].items()},
+                colours=[plots.class_colour(c) for c in shown],
+                label="F1",
+            ),
+        }
+        | _ethograms(subjects, truth, predicted, scheme, settings.ethograms),
+    )
+
+
+def _tables(metrics: dict[str, Any], matrix: np.ndarray, names: list[str]) -> dict[str, pd.DataFrame]:
+    share = matrix / np.maximum(matrix.sum(1, keepdims=True), 1)
+    confusions = {
+        "truth": np.repeat(names, len(names)),
+        "predicted": np.tile(names, len(names)),
+        "share": share.ravel(),
+        "frames": matrix.ravel(),
+    }
+    per_class = pd.DataFrame.from_dict(metrics["per_class"], orient="index")
+    per_laboratory = pd.DataFrame.from_dict(metrics["labs"], orient="index")
+    return {
+        "confusion.csv": pd.DataFrame(confusions),
+        "per_class.csv": per_class.rename_axis("class").reset_index(),
+        "per_laboratory.csv": per_laboratory.rename_axis("laboratory").reset_index(),
+    }
+
+
+def _ethograms(
+    subjects: pd.DataFrame,
+    truth: list[np.ndarray],
+    predicted: list[np.ndarray],
+    scheme: ClassScheme,
+    count: int,
+) -> dict[str, Callable[[Path], None]]:
+    """Those of up to `count` recordings: the first of each laboratory, then the second, and so on."""
+    turn = subjects.reset_index(drop=True).groupby("lab").cumcount()
+    pictures: dict[str, Callable[[Path], None]] = {}
+    for i in turn.sort_values(kind="stable").index[:count]:
+        row = subjects.iloc[i]
+        pictures[f"ethograms/{row['lab']}_{row['video_id']}.png"] = partial(
+            plots.ethogram,
+            truth=truth[i],
+            predicted=predicted[i],
+            fps=row["fps"],
+            names=scheme.names,
+            title=row["recording"],
+        )
+    return pictures
+
+
+def evaluate(
+    rows: pd.DataFrame,
+    truth: Sequence[np.ndarray],
+    predicted: Sequence[np.ndarray],
+    scheme: ClassScheme,
+    eval_metrics: Sequence[str],
+) -> tuple[dict[str, Any], np.ndarray]:
+    """Metrics of recordings, and the confusion matrix (C, C) they come from, rows truth.
+
+    rows: manifest rows; truth, predicted: int (T,) for each. Frames of UNKNOWN truth count nowhere.
+    """
+    classes = len(scheme.names)
+    matrices = [confusion(t, p, classes) for t, p in zip(truth, predicted, strict=True)]
+    total = np.sum(matrices, axis=0)
+    overall = from_confusion(total, scheme.names, scheme.scored)
+    labs: dict[str, Any] = {}
+    for lab in sorted(set(rows["lab"])):
+        matrix = np.sum([m for m, name in zip(matrices, rows["lab"], strict=True) if name == lab], axis=0)
+        if matrix[list(scheme.scored)].sum() == 0:
+            continue  # nothing of this laboratory is labelled
+        result = from_confusion(matrix, scheme.names, scheme.scored)
+        labs[lab] = {"frames": int(matrix.sum())} | {name: result[name] for name in eval_metrics}
+    metrics = {name: overall[name] for name in eval_metrics} | {
+        "frames": int(total.sum()),
+        "recordings": len(rows),
+        "segment_f1": segment_f1(truth, predicted, background=sorted({0} | scheme.ignored)),
+        "per_class": overall["per_class"],
+        "labs": labs,
+    }
+    return metrics, total
+
+
+def headline(metrics: dict[str, Any]) -> dict[str, float]:
+    """The few scores to compare runs by, without nesting, from those of `evaluate` with `mabe_f`.
+
+    bout_f1 is at an IoU of 0.5; accuracy is there if it is among the eval_metrics.
+    """
+    return {
+        **{name: metrics[name] for name in ("f1_macro", "accuracy") if name in metrics},
+        **{f"f1_{name}": scores["f1"] for name, scores in metrics["per_class"].items()},
+        "bout_f1": metrics["segment_f1"]["0.5"],
+        "mabe_f": metrics["mabe_f"],
+    }
+
+
+def without_ignored(
+    rows: pd.DataFrame, bouts: pd.DataFrame, scheme: ClassScheme
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """`rows` and `bouts` without the actions of ignored classes, which no prediction can name.
+
+    The competition ignores no class: with its ethogram everything stays, and what is ignored counts as missed.
+    """
+    if not scheme.ignored or _of_competition(scheme):
+        return rows, bouts
+
+    def scored(action: str) -> bool:
+        return scheme.class_id(action) not in scheme.ignored
+
+    kept = [
+        json.dumps([",".join(triple) for triple in behaviors(text) if scored(triple[2])])
+        for text in rows["behaviors_labeled"]
+    ]
+    return rows.assign(behaviors_labeled=kept), bouts[bouts["action"].map(scored).astype(bool)]
+
+
+def to_submit(
+    classes: Sequence[np.ndarray], truth: Sequence[np.ndarray], scheme: ClassScheme
+) -> list[np.ndarray]:
+    """The class tracks `classes`, int (T,) each, with background on frames of which no bout is submitted.
+
+    These are frames without a class and, but for the competition, which scores every frame, those of UNKNOWN truth.
+    """
+    masks = classes if _of_competition(scheme) else truth
+    return [np.where(m == UNKNOWN, BACKGROUND, c) for m, c in zip(masks, classes, strict=True)]
+
+
+def _of_competition(scheme: ClassScheme) -> bool:
+    return scheme.actions >= ACTIONS
