@@ -34,6 +34,7 @@ from tools.commands import output
 VERSIONS = ("v1", "v2", "v3", "v4", "v5", "v6")
 FILES = ("params.yaml", "dvc.lock", "metrics/train.json", "metrics/evaluate.json")
 """What Git tracks of a run."""
+CODE = ("src", "stages", "conf")
 TRAILER = "Record"
 FIGURES = METRICS / "versions"
 FINDINGS = FIGURES / "findings.yaml"
@@ -63,11 +64,12 @@ def run_versions(name: str, versions: list[str], overrides: list[str], jobs: int
 
 def _clean_commit() -> str:
     """HEAD, of which every run is; InputError if there are changes or nobody could commit a record."""
-    changes = _git("status", "--porcelain")
-    if changes:
+    tracked = _git("status", "--porcelain", "--untracked-files=no").splitlines()
+    others = _git("ls-files", "--others", "--exclude-standard", "--", *CODE).splitlines()
+    if tracked or others:
         raise InputError(
             "a record is a commit with the code that it was run with, so commit or remove first what "
-            f"`git status` lists: {', '.join(line.split()[-1] for line in changes.splitlines()[:5])}"
+            f"`git status` lists: {', '.join([line.split()[-1] for line in tracked] + others)}"
         )
     _git("var", "GIT_COMMITTER_IDENT")  # git says how to set it
     return _git("rev-parse", "HEAD")
