@@ -43,19 +43,18 @@ format: install  ## rewrite the code in the house format
 	ruff check --fix .
 	ruff format .
 
-versions: install  ## run V1-V6 on SET (sample), record them, write docs/versions.md; COMPUTE=modal: all at once
+versions: install  ## run V1-V6 on SET (sample), a commit for each, and docs/versions.md; COMPUTE=modal: all at once
 	python -m tools.versions run --set $(SET) --compute $(COMPUTE)
 
 tags: install  ## a local git tag per recorded version, for dvc params diff and dvc metrics diff
 	python -m tools.versions tags
 
 compare: install  ## parameters and metrics of two recorded versions: make compare A=sample-v5 B=sample-v6
-	@python -m tools.versions tags > /dev/null
+	@python -m tools.versions tags $(A) $(B) > /dev/null
 	dvc params diff $(A) $(B)
 	dvc metrics diff $(A) $(B)
 
 show: install  ## recorded versions and this commit's experiments, names and headline values
-	@python -m tools.versions tags > /dev/null
 	@python -m tools.experiments show
 
 bench: install  ## the seven benchmarks, one JSON line each, and the table of docs/performance.md (idle machine)

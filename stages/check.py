@@ -26,16 +26,17 @@ def check(values: dict[str, Any]) -> None:
     The stage calls it with params.yaml, and `dvc exp run` with what it is about to write there.
     """
     params.check(values)
-    check_data(params.parse(params.IngestParams, values))
+    simulated = params.parse(params.OptionalStagesParams, values).simulated
+    check_data(params.parse(params.IngestParams, values), simulated=bool(simulated))
     check_machine(
         params.parse(params.ComputeParams, values), amp=params.parse(params.TrainParams, values).amp
     )
 
 
-def check_data(settings: params.IngestParams) -> None:
+def check_data(settings: params.IngestParams, simulated: bool) -> None:
     """The data set and the file of the split must be there."""
     check_path("data_dir", settings.data_dir)
-    if Path(settings.data_dir) != SAMPLE:  # which the simulate stage is about to make
+    if not simulated or Path(settings.data_dir) != SAMPLE:  # which the simulate stage is about to make
         from mabe.data.readers import open_source  # a second that the sample does not cost
 
         open_source(settings).entries()  # says how to get it

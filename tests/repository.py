@@ -117,6 +117,26 @@ def copied(folder, plain=False):
     return clone
 
 
+def record_all(clone):
+    """A commit for each version of which the repository has figures, and one with the former files again.
+
+    So `clone` has what a clone has whose history was not squashed.
+    """
+    start = clone("git", "rev-parse", "HEAD").strip()
+    path = clone.folder / "params.yaml"
+    former = yaml.safe_load(path.read_text())
+    for file in sorted((clone.folder / "metrics/versions").glob("*.json")):
+        for version, figure in json.loads(file.read_text()).items():
+            path.write_text(yaml.safe_dump(former | figure["params"], sort_keys=False))
+            headline = ("best_epoch", "seconds", "windows_per_second", "cost_usd")
+            train = {name: figure["train"][name] for name in headline}
+            (clone.folder / "metrics/train.json").write_text(json.dumps(train))
+            (clone.folder / "metrics/evaluate.json").write_text(json.dumps(figure["evaluate"]))
+            clone.commit(f"{version}\n\nRecord: {file.stem}-{version}")
+    clone("git", "restore", f"--source={start}", "--staged", "--worktree", "params.yaml", "metrics")
+    clone.commit("the defaults again")
+
+
 def scratch(folder, names):
     """For shutil.copytree: leaves out DVC's scratch folder, which knows the repository by its path."""
     return ["tmp"] if Path(folder).name == ".dvc" else []

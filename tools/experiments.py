@@ -13,6 +13,7 @@ from mabe import params
 from mabe.errors import InputError
 from stages.common import run
 from tools.commands import output
+from tools.versions import figures
 
 FORMATS = {
     "accuracy": "{:.3f}",
@@ -35,9 +36,10 @@ def exp_show(*options: str) -> pd.DataFrame:
 
 
 def show() -> None:
-    """Prints this commit, its experiments and all tags: a table of headline values for each data set."""
+    """Prints the recorded versions, this commit and its experiments: a table of headline values for each data set."""
     kept = "|".join((*COLUMNS, "data_dir", "f1_", *FORMATS))
-    table = exp_show("--all-tags", "--rev", "HEAD", "--drop", ".*", "--keep", kept)
+    table = exp_show("--drop", ".*", "--keep", kept)
+    table = pd.concat([recorded(), table], ignore_index=True).fillna("")
     names = table["Experiment"].where(table["Experiment"] != "", table["rev"])
     if "State" in table:
         unfinished = ~table["State"].isin(["", "Success"])
@@ -49,6 +51,21 @@ def show() -> None:
         print(f"\n{data}")
         print(_rendered(rows.drop(columns=[*table.columns.intersection(COLUMNS), "data_dir"])))
     print("\nparameters: dvc exp show --only-changed --drop '.*[/.]'    two of them: dvc metrics diff A B")
+
+
+def recorded() -> pd.DataFrame:
+    """The recorded versions' figures as rows like those of `exp_show`."""
+    rows = [
+        {
+            "Experiment": f"{name}-{version}",
+            "typ": "baseline",
+            "data_dir": of["params"]["data_dir"],
+            **{metric: str(value) for metric, value in (of["evaluate"] | of["train"]).items()},
+        }
+        for name, versions in figures().items()
+        for version, of in versions.items()
+    ]
+    return pd.DataFrame(rows, dtype=str)
 
 
 def _rendered(values: pd.DataFrame) -> str:

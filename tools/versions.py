@@ -1,82 +1,125 @@
-"""The six versions side by side: run them, keep their records in Git, compare them without training.
+"""The six versions side by side: run them, record each as a commit, compare them without training.
 
-    python -m tools.versions run --set sample          dvc exp run for V1-V6, each recorded when it ends
+    python -m tools.versions run --set sample          V1-V6, each recorded as a commit of this branch
     python -m tools.versions run --compute modal       the same, all at once, each in a Modal container of its own
-    python -m tools.versions table                     docs/versions.md from the records
     python -m tools.versions tags                      a local git tag per record: sample-v1 ... sample-v6
+    python -m tools.versions page                      docs/versions.md from the figures of the records
 
-A record is metrics/versions/<set>/<version>/ with the params.yaml, dvc.lock, metrics and details of that run. A tag
-points to a commit made of HEAD with all of these but the details in their places, so `dvc params diff sample-v5
-sample-v6`, `dvc metrics diff` and `dvc exp show -T` work from a plain clone.
+A record is a commit whose message ends with a line like `Record: sample-v5`. Its code, params.yaml, dvc.lock and
+metrics belong together: they are of one run. `run` needs a working tree without changes, makes a commit for each
+version, and then one with the parameters and results from before, the page, and the figures of the new records. The
+figures (metrics/versions/<set>.json) are what the page and `make show` are made of, so that a clone without the
+commits, because it is shallow or its history was squashed, has them too.
 """
 
 import argparse
-import shutil
+import json
 import subprocess
-import tempfile
 import threading
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
+from string import Formatter
 from typing import Any
 
+import dvc.api
 import yaml
 
-from mabe import params
 from mabe.errors import InputError
-from runs.atomic import atomic_dir, atomic_file
-from stages.common import DETAILS, METRICS, read_json, run
+from runs.atomic import atomic_file
+from stages.common import DETAILS, METRICS, read_json, run, write_json
 from tools.commands import output
 
 VERSIONS = ("v1", "v2", "v3", "v4", "v5", "v6")
-RECORDS = METRICS / "versions"
-FILES = (Path("params.yaml"), Path("dvc.lock"), METRICS / "train.json", METRICS / "evaluate.json")
+FILES = ("params.yaml", "dvc.lock", "metrics/train.json", "metrics/evaluate.json")
 """What Git tracks of a run."""
-DETAILED = (DETAILS / "train.json", DETAILS / "evaluate.json")
-"""What DVC's cache holds of it and the page needs."""
+CODE = ("src", "stages", "conf")
+TRAILER = "Record"
+FIGURES = METRICS / "versions"
+FINDINGS = FIGURES / "findings.yaml"
+"""Written by hand: for each set and version, what it showed."""
 PAGE = Path("docs/versions.md")
 BEGIN, END = "<!-- records of {set}: begin -->", "<!-- records of {set}: end -->"
 
+Figures = dict[str, dict[str, Any]]
+"""Of a version: params, all of params.yaml; evaluate, metrics/evaluate.json; train, metrics/details/train.json."""
 
-def run_versions(name: str, versions: list[str], overrides: list[str]) -> None:
-    """Runs versions as DVC experiments named <set>-<version> and records each as it ends.
 
-    Every experiment leaves its params.yaml, dvc.lock and metrics in the workspace; at the end, or when one fails,
-    those from before are put back.
+def run_versions(name: str, versions: list[str], overrides: list[str], jobs: int) -> None:
+    """Runs versions as DVC experiments named <set>-<version> and records those that end well.
+
+    jobs: how many at once; several are run in copies of the repository and have their work elsewhere.
     """
-    before = {file: file.read_bytes() if file.exists() else None for file in FILES}
-    try:
-        for version in versions:
-            experiment = f"{name}-{version}"
-            _forget(name, [version])
-            print(f"\n{experiment}", flush=True)
-            done = subprocess.run(_exp_run(experiment, version, overrides))
-            if done.returncode:
-                raise InputError(
-                    f"dvc exp run of {experiment} failed, see above: those before it are recorded"
-                )
-            record(name, version)
-    finally:
-        for file, content in before.items():
-            file.unlink(missing_ok=True)
-            if content is not None:
-                file.write_bytes(content)
-
-
-def run_together(name: str, versions: list[str], overrides: list[str], jobs: int) -> None:
-    """Runs up to `jobs` versions at once, as experiments in temporary copies, and records each as it ends.
-
-    The work is elsewhere, so that one machine can wait for many runs. The workspace stays as it is.
-    """
+    base = _clean_commit()
     _forget(name, versions)
+    with _put_back():
+        ended = _each(name, versions, overrides) if jobs == 1 else _together(name, versions, overrides, jobs)
+        recorded = {version: commit_record(name, version, base) for version in versions if version in ended}
+        _commit_defaults(name, base, recorded)
+    failed = [version for version in versions if version not in ended]
+    if failed:
+        raise InputError(f"{', '.join(failed)} failed, see above: the others are recorded")
 
+
+def _clean_commit() -> str:
+    """HEAD, of which every run is; InputError if there are changes or nobody could commit a record."""
+    tracked = _git("status", "--porcelain", "--untracked-files=no").splitlines()
+    others = _git("ls-files", "--others", "--exclude-standard", "--", *CODE).splitlines()
+    if tracked or others:
+        raise InputError(
+            "a record is a commit with the code that it was run with, so commit or remove first what "
+            f"`git status` lists: {', '.join([line.split()[-1] for line in tracked] + others)}"
+        )
+    _git("var", "GIT_COMMITTER_IDENT")  # git says how to set it
+    return _git("rev-parse", "HEAD")
+
+
+@contextmanager
+def _put_back() -> Iterator[None]:
+    """Whatever happens, the workspace is as Git has it afterwards."""
+    try:
+        yield
+    finally:
+        _take(_git("rev-parse", "HEAD"))
+        _dvc("checkout", "--quiet", "--allow-missing")
+
+
+def _take(commit: str) -> None:
+    """FILES as they are in a commit; those that it lacks are removed."""
+    there = _git("ls-tree", "--name-only", "--full-tree", "-r", commit, "--", *FILES).split()
+    _git("restore", f"--source={commit}", "--staged", "--worktree", "--", *there)
+    gone = [file for file in FILES if file not in there]
+    if gone:
+        _git("rm", "--quiet", "--force", "--ignore-unmatch", "--", *gone)
+        for file in gone:
+            Path(file).unlink(missing_ok=True)
+
+
+def _each(name: str, versions: list[str], overrides: list[str]) -> set[str]:
+    """Runs one version after the other in the workspace, whose checkpoints outlast a killed run; who ended well."""
+    ended = set()
+    for version in versions:
+        print(f"\n{name}-{version}", flush=True)
+        if subprocess.run(_exp_run(name, version, overrides)).returncode == 0:
+            ended.add(version)
+    return ended
+
+
+def _together(name: str, versions: list[str], overrides: list[str], jobs: int) -> set[str]:
+    """Runs up to `jobs` versions at once in temporary copies; those that ended well. The workspace stays as it is."""
     # DVC sets up one experiment at a time and refuses another meanwhile.
     setting_up = threading.Semaphore()
 
     def one(version: str) -> bool:
         """Whether it ended well. Its lines come with its name in front."""
-        command = _exp_run(f"{name}-{version}", version, overrides, "--temp")
         setting_up.acquire()
-        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+        process = subprocess.Popen(
+            _exp_run(name, version, overrides, "--temp"),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
         assert process.stdout is not None
         waiting = True
         for line in process.stdout:
@@ -86,29 +129,17 @@ def run_together(name: str, versions: list[str], overrides: list[str], jobs: int
             print(f"{version}  {line}", end="", flush=True)
         if waiting:
             setting_up.release()
-        if process.wait():
-            return False
-        print(f"{version}  recorded: macro-F1 {record_experiment(name, version):.4f}", flush=True)
-        return True
+        well = process.wait() == 0
+        print(f"{version}  {'ended' if well else 'failed'}", flush=True)
+        return well
 
     with ThreadPoolExecutor(max_workers=jobs) as pool:
-        failed = [v for v, well in zip(versions, pool.map(one, versions), strict=True) if not well]
-    if failed:
-        raise InputError(f"{', '.join(failed)} failed, see above: the others are recorded")
+        return {version for version, well in zip(versions, pool.map(one, versions), strict=True) if well}
 
 
-def record_experiment(name: str, version: str) -> float:
-    """Records a version from the commit of its experiment, which hangs on HEAD; its macro-F1."""
-    head = _git("rev-parse", "HEAD")
-    commit = f"refs/exps/{head[:2]}/{head[2:]}/{name}-{version}"
-    with atomic_dir(RECORDS / name / version) as temporary:
-        for file in FILES:
-            (temporary / file.parent).mkdir(parents=True, exist_ok=True)
-            (temporary / file).write_text(_git("show", f"{commit}:{file}") + "\n")
-        (temporary / DETAILS).mkdir()
-        for file in DETAILED:
-            _dvc("get", ".", str(file), "--rev", commit, "--out", str(temporary / file))
-    return read_json(RECORDS / name / version / METRICS / "evaluate.json")["f1_macro"]
+def _exp_run(name: str, version: str, overrides: list[str], *options: str) -> list[str]:
+    settings = [x for override in (f"version={version}", *overrides) for x in ("-S", override)]
+    return ["dvc", "exp", "run", "--name", f"{name}-{version}", *options, *settings]
 
 
 def _forget(name: str, versions: list[str]) -> None:
@@ -119,103 +150,143 @@ def _forget(name: str, versions: list[str]) -> None:
         _dvc("exp", "remove", *former)
 
 
-def _exp_run(experiment: str, version: str, overrides: list[str], *options: str) -> list[str]:
-    settings = [x for override in (f"version={version}", *overrides) for x in ("-S", override)]
-    return ["dvc", "exp", "run", "--name", experiment, *options, *settings]
+def commit_record(name: str, version: str, base: str) -> str:
+    """Commits what the experiment <set>-<version> of the commit `base` left, as its record; the commit."""
+    _take(f"refs/exps/{base[:2]}/{base[2:]}/{name}-{version}")
+    f1 = read_json(METRICS / "evaluate.json")["f1_macro"]
+    title = f"{version.upper()} on {name}: macro-F1 {f1:.3f}"
+    _git("commit", "--quiet", "--allow-empty", "-m", title, "-m", f"{TRAILER}: {name}-{version}")
+    print(f"{version}  recorded: {title}", flush=True)
+    return _git("rev-parse", "HEAD")
 
 
-def record(name: str, version: str) -> None:
-    """Copies the workspace's parameters and metrics into the record of a version."""
-    with atomic_dir(RECORDS / name / version) as temporary:
-        for file in (*FILES, *DETAILED):
-            (temporary / file.parent).mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(file, temporary / file)
+def _commit_defaults(name: str, base: str, recorded: dict[str, str]) -> None:
+    """Commits the parameters from before with the newest run of them, the records' figures, and the page."""
+    if not recorded:
+        return
+    update_figures(name, recorded)
+    write_page()
+    defaults = yaml.safe_load(shown(base, "params.yaml"))
+    same = [
+        commit for commit in recorded.values() if yaml.safe_load(shown(commit, "params.yaml")) == defaults
+    ]
+    _take(same[-1] if same else base)
+    _git("add", "--", str(FIGURES), str(PAGE))
+    names = ", ".join(f"{name}-{version}" for version in recorded)
+    _git("commit", "--quiet", "--allow-empty", "-m", f"The figures of {names}; the defaults again")
 
 
-def recorded() -> list[Path]:
-    """The records in the repository, by set and version."""
-    return sorted(p for p in RECORDS.glob("*/v*") if p.is_dir())
+def shown(commit: str, file: str) -> str:
+    """A file as it is in a commit."""
+    return _git("show", f"{commit}:{file}")
 
 
-def tag_all() -> None:
-    """A local tag for every record. Nothing in the working tree or the index changes."""
-    head = _git("rev-parse", "HEAD")
-    date = _git("show", "-s", "--format=%cI", "HEAD")
-    names = []
-    for directory in recorded():
-        name = f"{directory.parent.name}-{directory.name}"
-        with tempfile.TemporaryDirectory() as folder:
-            environment = {
-                "GIT_INDEX_FILE": str(Path(folder) / "index"),
-                **dict.fromkeys(("GIT_AUTHOR_DATE", "GIT_COMMITTER_DATE"), date),
-                **dict.fromkeys(("GIT_AUTHOR_NAME", "GIT_COMMITTER_NAME"), "versions"),
-                **dict.fromkeys(("GIT_AUTHOR_EMAIL", "GIT_COMMITTER_EMAIL"), "versions@localhost"),
-            }
-            _git("read-tree", head, **environment)
-            for file in FILES:
-                blob = _git("hash-object", "-w", str(directory / file))
-                _git("update-index", "--add", "--cacheinfo", f"100644,{blob},{file}", **environment)
-            tree = _git("write-tree", **environment)
-            commit = _git("commit-tree", tree, "-p", head, "-m", f"Record of {name}", **environment)
+def update_figures(name: str, recorded: dict[str, str]) -> None:
+    """Writes the figures of records, version: commit, beside those of the set's other versions."""
+    found = {
+        version: {
+            "params": yaml.safe_load(shown(commit, "params.yaml")),
+            "evaluate": json.loads(shown(commit, "metrics/evaluate.json")),
+            "train": json.loads(dvc.api.read(str(DETAILS / "train.json"), repo=".", rev=commit)),
+        }
+        for version, commit in recorded.items()
+    }
+    FIGURES.mkdir(parents=True, exist_ok=True)
+    write_json(FIGURES / f"{name}.json", dict(sorted((figures().get(name, {}) | found).items())))
+
+
+def figures() -> dict[str, Figures]:
+    """For each set, the sample first, for each version: the figures that Git has, whatever history there is."""
+    files = sorted(FIGURES.glob("*.json"), key=lambda path: (path.stem != "sample", path.stem))
+    return {path.stem: read_json(path) for path in files}
+
+
+def records() -> dict[str, str]:
+    """For each name like sample-v5 the newest commit of HEAD's history that records it."""
+    value = f"%(trailers:key={TRAILER},valueonly,separator=%x2C)"
+    found: dict[str, str] = {}
+    for line in _git("log", f"--grep=^{TRAILER}:", f"--format=%H {value}", "HEAD").splitlines():
+        commit, _, names = line.partition(" ")
+        for name in filter(None, names.split(",")):
+            found.setdefault(name, commit)
+    return found
+
+
+def tag_all(wanted: list[str]) -> None:
+    """A local tag for every record. InputError if one of `wanted` has none."""
+    found = records()
+    for name, commit in found.items():
         _git("tag", "--force", name, commit)
-        names.append(name)
-    print(f"tags of the recorded versions: {', '.join(names)}")
+    known = [f"{name}-{version}" for name, versions in figures().items() for version in versions]
+    missing = [name for name in wanted or known if name not in found]
+    why = f"no commit of this history records {', '.join(missing)}: {PAGE} has the figures of those that are known"
+    if missing and wanted:
+        raise InputError(why)
+    print(f"tags of the recorded versions: {', '.join(sorted(found)) or 'none'}")
+    if missing:
+        print(why)
 
 
-def write_table() -> None:
+def write_page() -> None:
     """Replaces the tables between the markers of docs/versions.md."""
     page = PAGE.read_text()
-    for directory in sorted({d.parent for d in recorded()}):
-        begin, end = (marker.format(set=directory.name) for marker in (BEGIN, END))
+    lessons = yaml.safe_load(FINDINGS.read_text()) if FINDINGS.exists() else {}
+    for name, versions in figures().items():
+        begin, end = (marker.format(set=name) for marker in (BEGIN, END))
         if begin not in page or end not in page:
             raise InputError(f"{PAGE} lacks the lines {begin!r} and {end!r}, between which the table goes")
         before, rest = page.split(begin, 1)
-        page = f"{before}{begin}\n{_table(directory)}\n{end}{rest.split(end, 1)[1]}"
+        page = f"{before}{begin}\n{_table(versions, lessons.get(name, {}))}\n{end}{rest.split(end, 1)[1]}"
     with atomic_file(PAGE) as temporary:
         temporary.write_text(page)
     print(f"wrote {PAGE}")
 
 
-def _table(directory: Path) -> str:
-    """Markdown: what differs between the versions of one set, then what came of it."""
-    versions = sorted(p for p in directory.iterdir() if p.is_dir())
-    values = [params.read(v / "params.yaml") for v in versions]
-    metrics = [
-        (read_json(v / DETAILS / "train.json"), read_json(v / DETAILS / "evaluate.json")) for v in versions
+def _table(versions: Figures, lessons: dict[str, str]) -> str:
+    """Markdown: what came of the versions of one set, what they taught, and the parameters that differ."""
+    header = ["", *(version.upper() for version in versions)]
+    values = [figure["params"] for figure in versions.values()]
+    differing = [k for k in values[0] if k != "version" and any(v.get(k) != values[0][k] for v in values)]
+    classes = [
+        name for name in next(iter(versions.values()))["evaluate"] if name[:3] == "f1_" and name != "f1_macro"
     ]
-    header = ["", *(v.name.upper() for v in versions)]
-    differing = [k for k in values[0] if k != "version" and any(v[k] != values[0][k] for v in values)]
-    rows = [[f"`{k}`", *(_text(v[k]) for v in values)] for k in differing]
-    classes = list(metrics[0][1]["per_class"])
-    results: list[list[str]] = [
-        ["**macro-F1**", *(f"**{e['f1_macro']:.3f}**" for _, e in metrics)],
-        ["accuracy", *(f"{e['accuracy']:.3f}" for _, e in metrics)],
-        *([f"F1 {c}", *(f"{e['per_class'][c]['f1']:.3f}" for _, e in metrics)] for c in classes),
-        ["bout F1 at IoU 0.5", *(f"{e['segment_f1']['0.5']:.3f}" for _, e in metrics)],
-        ["mabe_f", *(f"{e['mabe_f']:.3f}" for _, e in metrics)],
-        ["best epoch / epochs run", *(f"{t['best_epoch']} / {t['epochs_run']}" for t, _ in metrics)],
-        ["training time (s)", *(f"{t['seconds']:.0f}" for t, _ in metrics)],
-        ["windows/s", *(f"{t['windows_per_second']:.0f}" for t, _ in metrics)],
-        ["cost (USD)", *(f"{t['cost_usd']:.4f}" if "cost_usd" in t else "-" for t, _ in metrics)],
-        ["weights", *(f"{t['parameters']:,}" for t, _ in metrics)],
-        ["precision", *(t["precision"] for t, _ in metrics)],
+
+    def row(title: str, file: str, text: str) -> list[str]:
+        shown = [figure[file] for figure in versions.values()]
+        return [title, *("-" if _lacks(v, text) else text.format(**v) for v in shown)]
+
+    results = [
+        row("**macro-F1**", "evaluate", "**{f1_macro:.3f}**"),
+        row("accuracy", "evaluate", "{accuracy:.3f}"),
+        *(row(f"F1 {c[3:]}", "evaluate", f"{{{c}:.3f}}") for c in classes),
+        row("bout F1 at IoU 0.5", "evaluate", "{bout_f1:.3f}"),
+        row("mabe_f", "evaluate", "{mabe_f:.3f}"),
+        row("best epoch / epochs run", "train", "{best_epoch} / {epochs_run}"),
+        row("training time (s)", "train", "{seconds:.0f}"),
+        row("windows/s", "train", "{windows_per_second:.0f}"),
+        row("cost (USD)", "train", "{cost_usd:.4f}"),
+        row("weights", "train", "{parameters:,}"),
+        row("precision", "train", "{precision}"),
     ]
-    findings = directory / "findings.yaml"  # written by hand: {v1: what it showed, ...}
-    lessons = yaml.safe_load(findings.read_text()) if findings.exists() else {}
-    devices = ", ".join(sorted({t["device"] for t, _ in metrics}))
+    devices = ", ".join(sorted({figure["train"]["device"] for figure in versions.values()}))
     return "\n".join(
         [
             "",
             _markdown(header, results),
             "",
-            *(f"- **{v.name.upper()}** {lessons[v.name]}" for v in versions if v.name in lessons),
+            *(f"- **{version.upper()}** {lessons[version]}" for version in versions if version in lessons),
             "",
             f"Trained on: {devices}. Parameters that differ:",
             "",
-            _markdown(header, rows),
+            _markdown(header, [[f"`{k}`", *(_text(v.get(k)) for v in values)] for k in differing]),
             "",
         ]
     )
+
+
+def _lacks(values: dict[str, Any], text: str) -> bool:
+    """Whether `values` has no value for a field of a format; a machine without a price has no cost."""
+    return any(name not in values for _, name, _, _ in Formatter().parse(text) if name)
 
 
 def _markdown(header: list[str], rows: list[list[str]]) -> str:
@@ -233,8 +304,8 @@ def _text(value: Any) -> str:
     return f"{value:g}" if isinstance(value, float) else str(value)
 
 
-def _git(*arguments: str, **environment: str) -> str:
-    return output("git", *arguments, **environment)
+def _git(*arguments: str) -> str:
+    return output("git", *arguments)
 
 
 def _dvc(*arguments: str) -> str:
@@ -244,7 +315,7 @@ def _dvc(*arguments: str) -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m tools.versions", description=__doc__.split("\n")[0])
     commands = parser.add_subparsers(dest="command", required=True)
-    runner = commands.add_parser("run", help="run versions as DVC experiments and record them")
+    runner = commands.add_parser("run", help="run versions as DVC experiments and record each as a commit")
     runner.add_argument("--set", default="sample", help="name of the set of records (default: sample)")
     runner.add_argument("--versions", default=",".join(VERSIONS), help="which, separated by commas")
     runner.add_argument("--compute", default="local", help="where: local (default) or modal")
@@ -252,23 +323,19 @@ def main() -> None:
     runner.add_argument(
         "-S", dest="overrides", action="append", default=[], help="further key=value overrides"
     )
-    commands.add_parser("table", help="write docs/versions.md from the records")
-    commands.add_parser("tags", help="make a local git tag of each record")
+    commands.add_parser("page", help="write docs/versions.md from the figures of the records")
+    tagger = commands.add_parser("tags", help="make a local git tag of each record")
+    tagger.add_argument("names", nargs="*", help="records that must be there, like sample-v5")
     arguments = parser.parse_args()
     if arguments.command == "run":
-        overrides = (
-            [f"data={arguments.set}"] if not any(o.startswith("data=") for o in arguments.overrides) else []
-        )
-        overrides += [f"compute={arguments.compute}", *arguments.overrides]
-        versions = arguments.versions.split(",")
-        if arguments.compute == "local":
-            run_versions(arguments.set, versions, overrides)
-        else:
-            run_together(arguments.set, versions, overrides, arguments.jobs)
-    if arguments.command in ("run", "table"):
-        write_table()
-    if arguments.command == "tags":
-        tag_all()
+        data = [] if any(o.startswith("data=") for o in arguments.overrides) else [f"data={arguments.set}"]
+        overrides = [*data, f"compute={arguments.compute}", *arguments.overrides]
+        jobs = 1 if arguments.compute == "local" else arguments.jobs
+        run_versions(arguments.set, arguments.versions.split(","), overrides, jobs)
+    elif arguments.command == "page":
+        write_page()
+    else:
+        tag_all(arguments.names)
 
 
 if __name__ == "__main__":

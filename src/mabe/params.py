@@ -67,7 +67,7 @@ class SimulateParams:
 class OptionalStagesParams:
     """Which stages dvc.yaml has."""
 
-    simulated: tuple[str, ...]
+    simulated: tuple[str, ...] = rule(lambda v: v in ((), ("sample",)), "[sample] or []")
     """["sample"] where the data are the built-in sample, which a stage makes; else none."""
 
 
@@ -304,11 +304,6 @@ def _check_together(values: dict[str, Any]) -> None:
     if (source == "rats") != (labels.class_scheme == "caltech_s1"):
         raise InputError(
             f"class_scheme {labels.class_scheme} is not of data_source {source}: choose both with -S data={source}"
-        )
-    simulated = ("sample",) if source == "sample" else ()
-    if parse(OptionalStagesParams, values).simulated != simulated:
-        raise InputError(
-            f"simulated must be {list(simulated)} with data_source {source}: choose both with -S data={source}"
         )
     for name, bound in (("max_epochs", train.max_epochs), ("epochs", train.epochs)):
         if bound is not None and train.warmup_epochs >= bound and train.warmup_epochs > 0:

@@ -119,10 +119,8 @@ def test_what_is_no_parameter_is_refused_in_both_projects(project, arguments, sa
             "split_file mine.csv is not in data_dir data/raw/sample nor in conf/split, where DVC notices a change "
             "of it: move it to conf/split/mine.csv",
         ),
-        (
-            ["-S", "simulated=[]"],
-            "simulated must be ['sample'] with data_source sample: choose both with -S data=",
-        ),
+        (["-S", "simulated=[]"], "there is no data/raw/sample/train.csv"),
+        (["-S", "simulated=[rats]"], "parameter simulated is ['rats'] but must be [sample] or []"),
         (["-S", "processes=3", "-S", "device=cpu"], "batch_size 64 cannot be shared by 3 processes"),
         (["-S", "feed=coordinates", "-S", "version=v2"], "feed coordinates computes coords or motion"),
         (["-S", "compute=modal", "-S", "gpu=H1000"], "H1000"),

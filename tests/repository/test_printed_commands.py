@@ -23,7 +23,7 @@ from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 from printed import COMMANDS, NO_COMMANDS, Block, blocks, pages
 from rats_made import write_rats
-from repository import Clone, copied, edit
+from repository import Clone, copied, edit, record_all
 
 pytestmark = pytest.mark.integration
 
@@ -185,6 +185,7 @@ def reader(tmp_path_factory):
     clone = copied(tmp_path_factory.mktemp("reader") / "clone", plain=True)
     small(clone)
     clone.commit("settings of seconds")
+    record_all(clone)
     reader = settled(clone)
     yield reader
     clone("dvc", "queue", "stop", "--kill")
@@ -259,7 +260,7 @@ def shown(output: str, clone: Clone) -> None:
 
 
 def compared(output: str, clone: Clone) -> None:
-    row(output, "batch_size", "32", "384")
+    row(output, "batch_size", "64", "384")
     for name in ("f1_macro", *CLASSES):
         row(output, name)
 
@@ -352,7 +353,7 @@ FIRST = {
     "dvc params diff sample-v5 sample-v6": changed_batch,
     "dvc exp show -T --only-changed --drop '.*[/.]'": rows(*RECORDS),
     "make show": shown,
-    "make compare A=sample-v1 B=sample-v6": compared,
+    "make compare A=sample-v5 B=sample-v6": compared,
     "dvc exp run dvc.yaml:check -S batch_size=384": batch_is(384),
     "cd video && dvc status": None,
     "cd video && dvc metrics show": rows("metrics/evaluate.json"),
@@ -365,6 +366,7 @@ FIRST = {
 def newcomer(tmp_path_factory):
     """A reader in a clone as it comes from Git: real settings, nothing ever ran."""
     clone = copied(tmp_path_factory.mktemp("newcomer") / "clone", plain=True)
+    record_all(clone)
     return settled(clone)
 
 
