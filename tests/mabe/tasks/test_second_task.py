@@ -1,6 +1,8 @@
 """A second kind of task in the same loop: several actions at once of every ordered pair of animals."""
 
 import dataclasses
+import re
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -10,6 +12,7 @@ import torch.nn.functional as F
 from pair_store import pair_store, recording
 from small_training import CPU, SMALL, without_times
 
+import mabe
 from mabe.action_labels import ActionLabels, write_actions
 from mabe.data.store import behaviors
 from mabe.ethogram import UNKNOWN
@@ -187,3 +190,17 @@ def test_the_loop_shows_the_score_that_the_task_names(ran, tmp_path, capsys):
     _, _, data, params, _, _ = ran
     train(dataclasses.replace(params, epochs=1), data, Checkpoints(tmp_path, "k"), device=CPU)
     assert "val f1_of_actions 0." in capsys.readouterr().out
+
+
+def test_the_loop_and_the_prediction_import_no_task():
+    """They know the methods of a Task alone; job.py opens the one that the parameters name."""
+    package = Path(mabe.__file__).parent
+    modules = [*package.joinpath("training").glob("*.py"), package / "predict.py"]
+    for module in modules:
+        imported = set(re.findall(r"^(?:from|import) (mabe[.\w]*)", module.read_text(), re.MULTILINE))
+        tasks = {
+            name for name in imported if name.startswith(("mabe.tasks", "mabe.ethogram", "mabe.metrics"))
+        }
+        allowed = {"mabe.tasks", "mabe.tasks.saved"} if module.name == "job.py" else {"mabe.tasks.task"}
+        assert tasks <= allowed, module
+    assert len(modules) > 8
