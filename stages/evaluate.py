@@ -6,7 +6,7 @@ import numpy as np
 
 from mabe import params, plots
 from mabe.data.store import Store
-from mabe.tasks import open_task
+from mabe.tasks import TARGETS, open_task
 from mabe.tasks.decoding import learn_decoder, report
 from mabe.tasks.saved import load_model
 from runs.atomic import atomic_dir
@@ -33,7 +33,7 @@ def main() -> None:
     trained = params.load(params.TrainParams)
     store = Store(STORE)
     saved = load_model(TRAINED / "best.pt", trained)
-    files = {path.name: path for path in LABELS.iterdir()}
+    files = {name: LABELS / name for name in TARGETS}
     task = open_task(trained, files, store.recordings(set="train"))
     subjects = task.subjects[task.subjects["split"] == "val"]
     network = saved.network()

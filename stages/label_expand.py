@@ -1,6 +1,7 @@
-"""label-expand: annotated bouts to one class per frame."""
+"""label-expand: annotated bouts to one class per frame, and to the actions of every ordered pair."""
 
 from mabe import params
+from mabe.action_labels import write_actions
 from mabe.data.store import Store
 from mabe.labels import check_classes, expand
 from runs.atomic import atomic_dir
@@ -10,8 +11,10 @@ from stages.common import LABELS, METRICS, STORE, run, write_json
 def main() -> None:
     settings = params.load(params.LabelParams)
     with atomic_dir(LABELS) as temporary:
-        metrics = expand(settings, Store(STORE), temporary)
+        store = Store(STORE)
+        metrics = expand(settings, store, temporary)
         absent = check_classes(settings, metrics["classes"])
+        metrics["pairs"] = write_actions(store, temporary)
     write_json(METRICS / "labels.json", metrics)
     if absent:
         print(absent)

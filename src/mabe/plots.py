@@ -57,23 +57,25 @@ def ethogram(
 
 
 def curves(path: Path, history: Sequence[dict[str, Any]], best_epoch: int) -> None:
-    """Loss and macro-F1 per epoch, training and validation on one axis; the best epoch is marked.
+    """Loss and every recorded score per epoch, training and validation on one axis; the best epoch is marked.
 
     history: the records of mabe.training.loop, one per epoch.
     """
     epochs = [record["epoch"] for record in history]
+    names = list(history[0]["val"])
     marker = "o" if len(epochs) == 1 else None  # a line through one point cannot be seen
-    figure, axes = plt.subplots(1, 2, figsize=(10, 3.2), layout="constrained")
-    for ax, name, label in zip(axes, ("loss", "f1_macro"), ("loss", "macro-F1"), strict=True):
+    figure, axes = plt.subplots(1, len(names), figsize=(4 * len(names), 3.2), layout="constrained")
+    for ax, name in zip(axes, names, strict=True):
         for part, colour in (("train", COLOURS[1]), ("val", COLOURS[3])):
             values = [record[part][name] for record in history]
             ax.plot(epochs, values, color=colour, label=part, marker=marker)
         ax.axvline(best_epoch, color="#888888", linewidth=1, linestyle=":", label="best epoch")
         ax.set_xlabel("epoch")
-        ax.set_ylabel(label)
+        ax.set_ylabel(name)
         ax.spines[["top", "right"]].set_visible(False)
-    axes[1].set_ylim(0, 1)
-    axes[1].legend(frameon=False)
+        if name != "loss":
+            ax.set_ylim(0, 1)
+    axes[-1].legend(frameon=False)
     _save(figure, path)
 
 

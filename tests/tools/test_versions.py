@@ -10,7 +10,6 @@ import pytest
 import yaml
 
 from mabe.errors import InputError
-from mabe.tasks.scene_report import headline
 from stages.train import HEADLINE
 from tools import versions
 

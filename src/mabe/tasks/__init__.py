@@ -12,14 +12,17 @@ from mabe.params import TrainParams
 from mabe.tasks.scene import Scene
 from mabe.tasks.task import Task
 
+TARGETS = ("labels.npy", "classes.json")
+"""What a task reads of label-expand's files."""
+
 
 def open_task(params: TrainParams, files: Mapping[str, Path], rows: pd.DataFrame) -> Task:
     """The task of `params`, with its targets, to train.
 
-    files: what label-expand wrote, by name. rows: the manifest's, of the train set.
+    files: a path for each of TARGETS. rows: the manifest's, of the train set.
     """
-    classes = json.loads(files["classes.json"].read_text())
     labels = np.load(files["labels.npy"])
+    classes = json.loads(files["classes.json"].read_text())
     return Scene(params, rows, names=tuple(classes["names"]), scored=tuple(classes["scored"]), labels=labels)
 
 

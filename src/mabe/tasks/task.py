@@ -1,9 +1,9 @@
 """What the training loop, the windows, prediction and the stages know of a task: `Task` and its `Decoder`.
 
 A task says what one training sample is, what its targets are, how a prediction is compared with them, and which score
-chooses the best epoch. Its decoder says how probabilities become bouts. `mabe.tasks.scene` is
-the task of V1–V6: one of C classes per frame of a whole recording. A task on ordered pairs has several subjects per
-recording and several outputs that may be true at once.
+chooses the best epoch. Its decoder says how probabilities become bouts. `mabe.tasks.scene` is the task of V1–V6: one of
+C classes per frame of a whole recording. A task on ordered pairs has several subjects per recording and several outputs
+that may be true at once.
 
 B windows, T frames of a window, D columns of a feature row, O outputs of the network per frame.
 """

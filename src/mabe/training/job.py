@@ -14,7 +14,7 @@ import numpy as np
 from mabe import params as parameters
 from mabe.data.store import Store
 from mabe.features.normalise import Normalisation
-from mabe.tasks import open_task
+from mabe.tasks import TARGETS, open_task
 from mabe.tasks.saved import SavedModel, save_model
 from mabe.training.feeds import CoordinateSource
 from mabe.training.loop import TrainData, train
@@ -23,7 +23,7 @@ from runs.checkpoints import Checkpoints, unlike
 from runs.processes import join
 from runs.text import shown
 
-INPUTS = ("features.npy", "normalisation.json", "labels.npy", "classes.json", "manifest.parquet")
+INPUTS = ("features.npy", "normalisation.json", *TARGETS, "manifest.parquet")
 """Names of a run's input files."""
 OUTPUTS = frozenset({"best.pt", "last.pt", "normalisation.json"})
 """Names of the files that a run leaves."""

@@ -64,21 +64,50 @@ def train(
     asked or a loss that is not finite.
     """
     run = Run(params, data, device, feed, processes or Processes(device))
-    take = on_epoch if on_epoch is not None and run.processes.first else lambda record: None
-    state = RunState(
-        params,
-        run.model,
-        checkpoints,
-        device=device,
-        writes=run.processes.first,
-        on_checkpoint=on_checkpoint,
-    )
+    first, monitor = run.processes.first, data.task.monitor
+    state = RunState(params, run.model, checkpoints, device=device, writes=first, on_checkpoint=on_checkpoint)
     state.resume()
-    return run.to_the_end(state, take)
+    progress = state.progress
+    take = on_epoch if on_epoch is not None and first else lambda record: None
+    for record in progress.history:
+        take(record)
+    if first:
+        print(run.describe(state.saved_epoch), flush=True)
+    bar = epoch_bar(epochs_at_most(params), state.saved_epoch, run.processes)
+    try:
+        while not progress.finished(params):
+            epoch = len(progress.history)  # from 0; records count from 1
+            started = time.perf_counter()
+            lr = state.schedule.lr(epoch)
+            for group in state.optimiser.param_groups:
+                group["lr"] = lr
+            train_loss, train_scores = run.train_epoch(epoch, state.optimiser)
+            train_seconds = time.perf_counter() - started
+            if not math.isfinite(train_loss):
+                raise RunError(f"the loss of epoch {epoch + 1} is {train_loss}: lower learning_rate")
+            val_loss, val_scores = run.validate(epoch)
+            record = {
+                "epoch": epoch + 1,
+                "lr": lr,
+                "seconds": time.perf_counter() - started,
+                "train": {"loss": train_loss} | {name: train_scores[name] for name in params.eval_metrics},
+                "val": {"loss": val_loss} | {name: val_scores[name] for name in params.eval_metrics},
+            }
+            score = val_scores[monitor]
+            state.end_epoch(record, score, train_seconds=train_seconds, windows=run.windows)
+            take(record)
+            if first:
+                tell(bar, record, monitor, score, progress)
+    except KeyboardInterrupt:
+        state.save()
+        raise
+    finally:
+        bar.close()
+    return run.result(state)
 
 
 class Run:
-    """One run in this process: its windows and its network, and the loop over its epochs."""
+    """One run in this process: its windows, its network, and its two passes of an epoch."""
 
     def __init__(
         self, params: TrainParams, data: TrainData, device: torch.device, feed: str, processes: Processes
@@ -112,58 +141,6 @@ class Run:
         self.model = self.task.network(data.features.shape[1]).to(device)
         # The same weights; its backward pass sums gradients over the processes.
         self.network = processes.wrap(self.model)
-
-    def to_the_end(self, state: RunState, take: Callable[[Record], None]) -> TrainResult:
-        """All epochs that `state` has not seen yet; `take` gets the record of each, and of those before."""
-        params, progress, monitor = self.params, state.progress, self.task.monitor
-        for record in progress.history:
-            take(record)
-        if self.processes.first:
-            print(self.describe(state.saved_epoch), flush=True)
-        bar = epoch_bar(epochs_at_most(params), state.saved_epoch, self.processes)
-        try:
-            while not progress.finished(params):
-                epoch = len(progress.history)  # from 0; records count from 1
-                started = time.perf_counter()
-                lr = state.schedule.lr(epoch)
-                for group in state.optimiser.param_groups:
-                    group["lr"] = lr
-                train_loss, train_scores = self.train_epoch(epoch, state.optimiser)
-                train_seconds = time.perf_counter() - started
-                if not math.isfinite(train_loss):
-                    raise RunError(f"the loss of epoch {epoch + 1} is {train_loss}: lower learning_rate")
-                val_loss, val_scores = self.validate(epoch)
-                record = {
-                    "epoch": epoch + 1,
-                    "lr": lr,
-                    "seconds": time.perf_counter() - started,
-                    "train": {"loss": train_loss}
-                    | {name: train_scores[name] for name in params.eval_metrics},
-                    "val": {"loss": val_loss} | {name: val_scores[name] for name in params.eval_metrics},
-                }
-                score = val_scores[monitor]
-                state.end_epoch(record, score, train_seconds=train_seconds, windows=self.windows)
-                take(record)
-                if self.processes.first:
-                    tell(bar, record, monitor, score, progress)
-        except KeyboardInterrupt:
-            state.save()
-            raise
-        finally:
-            bar.close()
-        return TrainResult(
-            best_state=on_cpu(state.values["best"]),
-            last_state=on_cpu(state.values["model"]),
-            history=progress.history,
-            best_epoch=progress.best_epoch,
-            epochs_run=len(progress.history),
-            parameters=count_parameters(self.model),
-            seconds=progress.seconds,
-            windows_per_second=progress.train_windows / progress.train_seconds,
-            peak_memory_mb=peak_memory_mb(self.device),
-            device=device_name(self.device),
-            bf16=self.bf16,
-        )
 
     def train_epoch(self, epoch: int, optimiser: torch.optim.Optimizer) -> tuple[float, dict[str, Any]]:
         """One pass over the training windows: loss and scores. Nothing is read from the device until its end."""
@@ -204,6 +181,22 @@ class Run:
                 logits = self.model(batch.x)
                 sums.add(self.task.loss(logits, targets), targets.weight.sum(), logits, targets)
         return sums.result()
+
+    def result(self, state: RunState) -> TrainResult:
+        progress = state.progress
+        return TrainResult(
+            best_state=on_cpu(state.values["best"]),
+            last_state=on_cpu(state.values["model"]),
+            history=progress.history,
+            best_epoch=progress.best_epoch,
+            epochs_run=len(progress.history),
+            parameters=count_parameters(self.model),
+            seconds=progress.seconds,
+            windows_per_second=progress.train_windows / progress.train_seconds,
+            peak_memory_mb=peak_memory_mb(self.device),
+            device=device_name(self.device),
+            bf16=self.bf16,
+        )
 
     def autocast(self) -> torch.autocast:
         return torch.autocast(self.device.type, torch.bfloat16, enabled=self.bf16)

@@ -199,6 +199,7 @@ class WindowBatches:
         if shuffle:
             order = torch.randperm(len(self), generator=generator(self.seed, epoch, 0, "cpu"))
         order = order[:n].to(self.feed.index_device)
+        subjects = self._subjects[order].to(device)
         parts = [p for p in map(self._own, self.parts(batch_size, windows, divisor)) if p.stop > p.start]
         augmentation, shift = self.augmentation, None
         if augmentation is not None:
@@ -211,8 +212,7 @@ class WindowBatches:
                 x = x.masked_fill_(~frames.valid[..., None], 0)
             if augmentation is not None:
                 x = augmentation(x, frames.valid, draws.part(part), noise_random)
-            subjects = self._subjects[order[part]].to(device, non_blocking=True)
-            yield Batch(self.task.inputs(x, subjects), subjects, frames)
+            yield Batch(self.task.inputs(x, subjects[part]), subjects[part], frames)
 
     def _own(self, part: slice) -> slice:
         """This process's part of a batch."""
