@@ -17,7 +17,7 @@ from mabe.evaluate import (
     to_submit,
     without_ignored,
 )
-from mabe.models import load_model
+from mabe.models.build import load_model
 from mabe.submission import ActionRule, solution_of
 from runs.atomic import atomic_dir
 from runs.hardware import choose_device

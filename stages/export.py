@@ -6,7 +6,7 @@ from mabe import export, params
 from mabe.data.store import Store, behaviors
 from mabe.evaluate import split_rows, submission_of
 from mabe.features import Normalisation
-from mabe.models import load_model
+from mabe.models.build import load_model
 from mabe.submission import ActionRule, validate
 from runs.atomic import atomic_dir
 from runs.hardware import choose_device

@@ -5,7 +5,7 @@ import math
 import torch
 from torch import Tensor
 
-from mabe.models import build_model
+from mabe.models.build import build_model
 from mabe.params import TrainParams
 
 MICE, KEYPOINTS = 2, 7

@@ -17,7 +17,7 @@ import torch
 
 from mabe.errors import InputError
 from mabe.features import Normalisation
-from mabe.models import build_model
+from mabe.models.build import build_model
 from mabe.params import TrainParams, parse
 from mabe.submission import ActionRule
 

@@ -92,6 +92,21 @@ def test_training_videos_needs_no_package_of_the_extras():
     subprocess.run([sys.executable, "-c", code], env=os.environ | {"PYTHONPATH": str(SRC)}, check=True)
 
 
+def test_what_trains_needs_no_pydantic():
+    """Nor need what names the parameters: only parsing them does."""
+    code = (
+        "import sys; sys.modules['pydantic'] = sys.modules['pydantic_core'] = None\n"
+        "import mabe.params, mabe.training.loop, mabe.models.build, taehv.params, taehv.train"
+    )
+    subprocess.run([sys.executable, "-c", code], env=os.environ | {"PYTHONPATH": str(SRC)}, check=True)
+
+
+def test_what_names_the_parameters_needs_no_torch():
+    """`dvc exp run` and every stage wait for it."""
+    code = "import sys, mabe.params, taehv.params; assert 'torch' not in sys.modules"
+    subprocess.run([sys.executable, "-c", code], env=os.environ | {"PYTHONPATH": str(SRC)}, check=True)
+
+
 def test_only_what_reads_outside_tables_needs_pandera():
     """The GPU machine trains from the store and has no pandera: nothing there may lead to the readers."""
     assert [m for m in MABE if "pandera" in imports_of(m)] == ["mabe/data/readers/tables.py"]

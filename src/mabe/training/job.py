@@ -15,7 +15,7 @@ import numpy as np
 from mabe import params as parameters
 from mabe.data.store import Store
 from mabe.features.normalise import Normalisation
-from mabe.models import save_model
+from mabe.models.build import save_model
 from mabe.training.feeds import CoordinateSource
 from mabe.training.loop import Record, TrainData, TrainResult, fault_of_epochs, like_history, train
 from runs.checkpoints import Checkpoints, unlike

@@ -22,7 +22,7 @@ from mabe.errors import InputError
 from mabe.ethogram import UNKNOWN
 from mabe.loss import CrossEntropy, Targets, mixup, scored_logits
 from mabe.metrics.frames import from_confusion
-from mabe.models import build_model, count_parameters
+from mabe.models.build import build_model, count_parameters
 from mabe.params import TrainParams
 from mabe.training.augmentation import Augmentation
 from mabe.training.feeds import CoordinateSource, Feed, open_feed

@@ -5,7 +5,8 @@ import torch
 from networks import KEYPOINTS, MICE, PARAMS, D, network, reference, with_
 
 from mabe.errors import InputError
-from mabe.models import build_model, count_parameters, load_model, save_model
+from mabe.models import MODELS
+from mabe.models.build import build_model, count_parameters, load_model, save_model
 from mabe.models.tcn import RECEPTIVE_FIELD
 
 torch.set_num_threads(1)
@@ -32,6 +33,10 @@ def test_parity_with_a_plain_forward_pass(variant, frames):
     with torch.no_grad():
         expected = reference(variant, {k: v.detach() for k, v in model.state_dict().items()}, x)
         torch.testing.assert_close(model(x), expected, rtol=1e-5, atol=1e-6)  # positions are float32
+
+
+def test_every_model_of_the_registry_is_tried_here():
+    assert {variant.partition(",")[0] for variant in VARIANTS} == MODELS.keys()
 
 
 # ---- sizes
