@@ -32,10 +32,11 @@ video: install  ## the video pipeline: TAEHV, preset `test`
 test: install  ## the whole test suite, on up to four cores
 	OMP_NUM_THREADS=1 python -m pytest --numprocesses logical --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 
-lint: install  ## ruff and mypy
+lint: install  ## ruff, mypy, and which package may import which
 	ruff check .
 	ruff format --check .
 	mypy
+	lint-imports --no-logo --no-cache
 
 format: install  ## rewrite the code in the house format
 	ruff check --fix .
