@@ -42,16 +42,13 @@ METRIC_NAMES = ("accuracy", "f1_macro", "precision", "recall")
 Count = Annotated[int, positive(1_000_000)]
 Frames = Annotated[int, positive(100_000, "frames")]
 Seconds = Annotated[float, between(0, 3600, "s")]
-Location = Annotated[
-    str,
-    Rule(
-        lambda v: (
-            0 < len(v) <= 1000 and v.isprintable() and all(len(part.encode()) <= 255 for part in v.split("/"))
-        ),
-        "a path of at most 1,000 characters, each part of at most 255 bytes, without line breaks or the like",
+_path = Rule(
+    lambda v: (
+        v.isprintable() and 0 < len(v) <= 1000 and max(len(part.encode()) for part in v.split("/")) <= 255
     ),
-]
-"""A path that a file system may have."""
+    "a path of at most 1,000 characters, each part of at most 255 bytes, without line breaks or the like",
+)
+Location = Annotated[str, _path]
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -61,13 +61,7 @@ def _int(loader: yaml.SafeLoader, node: yaml.ScalarNode) -> int:
     return int(digits, {"0b": 2, "0o": 8, "0x": 16}.get(prefix, 10))
 
 
-def _float(loader: yaml.SafeLoader, node: yaml.ScalarNode) -> float:
-    text = loader.construct_scalar(node).replace("_", "").lower()
-    return float(re.sub(r"\.(inf|nan)$", r"\1", text))
-
-
 _Loader.add_constructor(_TAG + "int", _int)
-_Loader.add_constructor(_TAG + "float", _float)
 
 
 def _unique_mapping(loader: yaml.SafeLoader, node: yaml.MappingNode) -> dict[Any, Any]:
