@@ -196,7 +196,6 @@ _TYPES = {
     "int_type": "a whole number",
     "float_type": "a number",
     "finite_number": "a finite number",
-    "huge": "a finite number",  # a whole one that no float can hold; pydantic says that it is no number
     "string_type": "text",
     "bool_type": "true or false",
     "tuple_type": "a list",
@@ -221,18 +220,23 @@ def parse(cls: type[T], values: Mapping[str, Any]) -> T:
     try:
         return cls(**dict(_model(cls).model_validate(tuples)))  # type: ignore[arg-type]  # mypy: not hashable
     except ValidationError as error:
-        fault = error.errors(include_url=False)[0]
-    name, *place = map(str, fault["loc"])
-    if fault["type"] == "missing":
+        faults = error.errors(include_url=False)
+    name, index = str(faults[0]["loc"][0]), [part for part in faults[0]["loc"] if isinstance(part, int)]
+    if faults[0]["type"] == "missing":
         raise InputError(f"parameter {name} is missing from params.yaml")
-    value = values[name][int(place[0])] if place else values[name]
-    kind = "huge" if fault["type"] == "float_type" and type(value) is int else fault["type"]
-    nullable = not place and type(None) in get_args(get_type_hints(cls)[name])
-    wanted = _TYPES.get(kind, fault["msg"]) + (" or null" if nullable else "")
-    if kind == "value_error":
-        wanted = str(fault["ctx"]["error"])
-    where = name + "".join(f"[{i}]" for i in place)
-    raise InputError(f"parameter {where} is {_shortened(repr(value))} but must be {wanted}")
+    value, where = (values[name][index[0]], f"{name}[{index[0]}]") if index else (values[name], name)
+    faults = [
+        fault for fault in faults if fault["loc"][: 1 + len(index)] == (name, *index)
+    ]  # one for each type
+    rules = [str(fault["ctx"]["error"]) for fault in faults if fault["type"] == "value_error"]
+    kinds = [_TYPES.get(fault["type"], fault["msg"].removeprefix("Input should be ")) for fault in faults]
+    if type(value) is int and kinds == ["a number"]:
+        kinds = ["a finite number"]  # no float can hold it; pydantic says that it is no number
+    if not index and type(None) in get_args(get_type_hints(cls)[name]):
+        kinds.append("null")
+    raise InputError(
+        f"parameter {where} is {_shortened(repr(value))} but must be {' or '.join(rules or kinds)}"
+    )
 
 
 def parse_all(stages: Mapping[str, type], values: dict[str, Any]) -> dict[str, Any]:

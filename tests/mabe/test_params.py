@@ -96,10 +96,12 @@ def test_nothing_is_converted_but_whole_numbers_and_lists():
     assert values["class_weights"] == [1, 2, 3.0, 4]
 
 
-def test_each_models_own_parameters_are_keys_of_training():
+def test_each_models_own_parameters_are_keys_of_training_and_of_no_other_model():
     own = [name for model in MODELS.values() for name in model.parameters]
-    assert sorted(own) == ["conv_pool", "hybrid_temporal"]
-    assert set(own) < set(params.keys(params.TrainParams)) & PARAMS.keys()
+    assert {"conv_pool", "hybrid_temporal"} <= set(own) <= set(params.keys(params.TrainParams))
+    assert len(own) == len(set(own))
+    shared = {*params.TrainParams.__annotations__, *params.keys(params.InputParams), "eval_metrics"}
+    assert not set(own) & shared
 
 
 def test_a_missing_parameter_is_named():
