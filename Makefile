@@ -34,10 +34,11 @@ WORKERS ?= $(shell $(PYTHON) -c 'import os; print(min(6, os.cpu_count() * 3 // 2
 test: install  ## the whole test suite, on up to four cores
 	OMP_NUM_THREADS=1 python -m pytest --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder
 
-lint: install  ## ruff and mypy
+lint: install  ## ruff, mypy, and which package may import which
 	ruff check .
 	ruff format --check .
 	mypy
+	lint-imports --no-logo --no-cache
 
 format: install  ## rewrite the code in the house format
 	ruff check --fix .

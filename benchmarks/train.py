@@ -27,7 +27,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from benchmarks.common import record
 from benchmarks.workload import MadeUp, flops_per_window, made_up, matmul_flops, v6
-from mabe.models import count_parameters
+from mabe.models.build import count_parameters
 from mabe.training.loop import train
 from runs.checkpoints import Checkpoints
 from runs.hardware import choose_device, use_bf16

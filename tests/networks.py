@@ -1,13 +1,19 @@
 """Parameters of small networks, and networks with them, for several test modules."""
 
 import math
+from pathlib import Path
 
 import torch
+from hydra import compose, initialize_config_dir
 from torch import Tensor
 
-from mabe.models import build_model
+from mabe.models import MODEL_PARAMETERS
+from mabe.models.build import build_model
 from mabe.params import TrainParams
 
+with initialize_config_dir(str(Path(__file__).parents[1] / "conf"), version_base=None):
+    OWN = {name: compose("config")[name] for name in MODEL_PARAMETERS}
+"""Each model's own parameters, as conf/ has them."""
 MICE, KEYPOINTS = 2, 7
 D = MICE * KEYPOINTS * 2
 PARAMS = TrainParams(
@@ -17,8 +23,7 @@ PARAMS = TrainParams(
     num_keypoints=KEYPOINTS,
     num_classes=4,
     dropout=0.3,
-    conv_pool=1,
-    hybrid_temporal="bilstm",
+    **OWN,
     sequence_length=20,
     frame_gap=1,
     train_stride=None,

@@ -1,17 +1,16 @@
-"""Parameters from a YAML file: frozen dataclasses whose fields carry their rules, read and checked at the edge.
+"""Parameters from a YAML file: frozen dataclasses whose annotations carry their rules, checked by pydantic at the edge.
 
-A pipeline's own module names the keys; this one reads the file, says which key is unknown, and checks types and rules.
+A pipeline's own module names the keys; this one reads the file, says which key is unknown, and words what pydantic
+finds. The dataclasses are plain ones, and only `parse` imports pydantic: a machine that trains may be without it.
 """
 
 import difflib
-import math
 import re
-import types
-import typing
-from collections.abc import Callable, Iterable
-from dataclasses import MISSING, field, fields
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, fields
+from functools import cache
 from pathlib import Path
-from typing import Any, TypeVar, Union
+from typing import Annotated, Any, TypeVar, get_args, get_type_hints
 
 import yaml
 
@@ -62,13 +61,7 @@ def _int(loader: yaml.SafeLoader, node: yaml.ScalarNode) -> int:
     return int(digits, {"0b": 2, "0o": 8, "0x": 16}.get(prefix, 10))
 
 
-def _float(loader: yaml.SafeLoader, node: yaml.ScalarNode) -> float:
-    text = loader.construct_scalar(node).replace("_", "").lower()
-    return float(re.sub(r"\.(inf|nan)$", r"\1", text))
-
-
 _Loader.add_constructor(_TAG + "int", _int)
-_Loader.add_constructor(_TAG + "float", _float)
 
 
 def _unique_mapping(loader: yaml.SafeLoader, node: yaml.MappingNode) -> dict[Any, Any]:
@@ -97,35 +90,43 @@ def yaml_value(text: str) -> Any:
         raise yaml.YAMLError("it is nested too deep") from None
 
 
-def rule(rule: Callable[[Any], bool], says: str) -> Any:
-    """A dataclass field whose value must satisfy `rule`, in words `says`."""
-    return field(metadata={"rule": rule, "says": says})
+@dataclass(frozen=True)
+class Rule:
+    """What a value must satisfy beside its type, and in words: stands in the Annotated[...] of a parameter."""
+
+    holds: Callable[[Any], bool]
+    says: str
+    choices: tuple[Any, ...] = ()
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: Callable[[Any], Any]) -> Any:
+        from pydantic_core.core_schema import no_info_after_validator_function
+
+        return no_info_after_validator_function(self.checked, handler(source))
+
+    def checked(self, value: Any) -> Any:
+        if not self.holds(value):
+            raise ValueError(self.says + _nearest(value, self.choices))
+        return value
 
 
-def one_of(*choices: Any) -> Any:
-    return rule(lambda v: v in choices, f"one of {', '.join(map(str, choices))}")
+def one_of(*choices: Any) -> Rule:
+    return Rule(lambda v: v in choices, f"one of {', '.join(map(str, choices))}", choices)
 
 
-def positive(at_most: float, unit: str = "") -> Any:
-    """A field above 0. Every number has an upper bound: past it a stage would overflow, or run out of memory."""
-    says = f"greater than 0 and at most {at_most:,} {unit}".rstrip()
-    return rule(lambda v: v is None or 0 < v <= at_most, says)
+def positive(at_most: float, unit: str = "") -> Rule:
+    """Above 0. Every number has an upper bound: past it a stage would overflow, or run out of memory."""
+    return Rule(lambda v: 0 < v <= at_most, f"greater than 0 and at most {at_most:,} {unit}".rstrip())
 
 
-def not_negative(at_most: float, unit: str = "") -> Any:
-    return between(0, at_most, unit)
+def between(low: float, high: float, unit: str = "") -> Rule:
+    return Rule(lambda v: low <= v <= high, f"from {low:,} to {high:,} {unit}".rstrip())
 
 
-def between(low: float, high: float, unit: str = "") -> Any:
-    return rule(lambda v: v is None or low <= v <= high, f"from {low:,} to {high:,} {unit}".rstrip())
-
-
-def any_seed() -> Any:
-    return between(0, 2**32 - 1)  # what numpy, torch and scikit-learn all take
-
-
-def share() -> Any:
-    return rule(lambda v: 0 <= v < 1, "at least 0 and below 1")
+Seed = Annotated[int, between(0, 2**32 - 1)]
+"""What numpy, torch and scikit-learn all take."""
+Share = Annotated[float, Rule(lambda v: 0 <= v < 1, "at least 0 and below 1")]
+Fraction = Annotated[float, Rule(lambda v: 0 < v < 1, "between 0 and 1")]
+Name = Annotated[str, Rule(bool, "a name")]
 
 
 def keys(cls: type) -> tuple[str, ...]:
@@ -168,14 +169,18 @@ def _shortened(text: str) -> str:
     return text if len(text) <= 60 else f"{text[:40]}...{text[-10:]}"
 
 
+def _nearest(name: Any, known: Iterable[Any], otherwise: str = "") -> str:
+    near = difflib.get_close_matches(str(name), [k for k in known if isinstance(k, str)], n=1)
+    return f"; did you mean {near[0]}?" if near else otherwise
+
+
 def check_names(values: Iterable[str], known: Iterable[str]) -> None:
     """InputError on the first name that is not known, with the nearest that is."""
     known = set(known)
     for name in values:
         if name not in known:
-            near = difflib.get_close_matches(str(name), known, n=1)
-            hint = f"did you mean {near[0]}?" if near else "params.yaml lists all that there are"
-            raise InputError(f"unknown parameter {_shortened(repr(name))}; {hint}")
+            hint = _nearest(name, known, "; params.yaml lists all that there are")
+            raise InputError(f"unknown parameter {_shortened(repr(name))}{hint}")
 
 
 def check_path(name: str, path: str) -> None:
@@ -187,51 +192,54 @@ def check_path(name: str, path: str) -> None:
     raise InputError(f"{name} is {path}, but only the shell knows {unread[0]}: write {how} or the whole path")
 
 
-def parse(cls: type[T], values: dict[str, Any]) -> T:
-    """The dataclass `cls` from `values`, types and ranges checked."""
-    hints = typing.get_type_hints(cls)
-    arguments: dict[str, Any] = {}
-    for f in fields(cls):  # type: ignore[arg-type]
-        if f.name not in values:
-            if f.default is MISSING:
-                raise InputError(f"parameter {f.name} is missing from params.yaml")
-            continue
-        value = _convert(f.name, values[f.name], hints[f.name])
-        holds = f.metadata.get("rule")
-        if holds is not None and not holds(value):
-            shown = _shortened(repr(values[f.name]))
-            raise InputError(f"parameter {f.name} is {shown} but must be {f.metadata['says']}")
-        arguments[f.name] = value
-    return cls(**arguments)
+_TYPES = {
+    "int_type": "a whole number",
+    "float_type": "a number",
+    "finite_number": "a finite number",
+    "string_type": "text",
+    "bool_type": "true or false",
+    "tuple_type": "a list",
+}
+"""What a value must be, by the kind of pydantic's error."""
 
 
-def _convert(name: str, value: Any, hint: Any) -> Any:
-    """`value` as the annotated type; no silent conversion but int -> float and list -> tuple."""
-    origin, args = typing.get_origin(hint), typing.get_args(hint)
-    if origin in (Union, types.UnionType):
-        if value is None and type(None) in args:
-            return None
-        hint = next(a for a in args if a is not type(None))
-        origin, args = typing.get_origin(hint), typing.get_args(hint)
-        wanted = f"{_type_name(hint)} or null"
-    else:
-        wanted = _type_name(hint)
-    if origin is tuple and isinstance(value, list | tuple):
-        return tuple(_convert(f"{name}[{i}]", v, args[0]) for i, v in enumerate(value))
-    if hint is float and isinstance(value, int | float) and not isinstance(value, bool):
-        try:
-            number = float(value)
-        except OverflowError:
-            number = math.inf
-        if not math.isfinite(number):
-            raise InputError(f"parameter {name} is {_shortened(repr(value))} but must be a finite number")
-        return number
-    if hint in (int, str, bool) and type(value) is hint:
-        return value
-    raise InputError(f"parameter {name} is {_shortened(repr(value))} but must be {wanted}")
+@cache
+def _model(cls: Any) -> Any:
+    """pydantic's model with the fields of `cls`: it converts nothing but int to float, and ignores other keys."""
+    from pydantic import ConfigDict, create_model
+
+    config = ConfigDict(strict=True, allow_inf_nan=False)
+    return create_model(cls.__name__, __config__=config, **get_type_hints(cls, include_extras=True))
 
 
-def _type_name(hint: Any) -> str:
-    if typing.get_origin(hint) is tuple:
-        return "a list"
-    return {int: "a whole number", float: "a number", str: "text", bool: "true or false"}[hint]
+def parse(cls: type[T], values: Mapping[str, Any]) -> T:
+    """The dataclass `cls` from `values`, types and ranges checked by pydantic; InputError says the first fault."""
+    from pydantic_core import ValidationError
+
+    tuples = {name: tuple(value) if isinstance(value, list) else value for name, value in values.items()}
+    try:
+        return cls(**dict(_model(cls).model_validate(tuples)))  # type: ignore[arg-type]  # mypy: not hashable
+    except ValidationError as error:
+        faults = error.errors(include_url=False)
+    name, index = str(faults[0]["loc"][0]), [part for part in faults[0]["loc"] if isinstance(part, int)]
+    if faults[0]["type"] == "missing":
+        raise InputError(f"parameter {name} is missing from params.yaml")
+    value, where = (values[name][index[0]], f"{name}[{index[0]}]") if index else (values[name], name)
+    faults = [
+        fault for fault in faults if fault["loc"][: 1 + len(index)] == (name, *index)
+    ]  # one for each type
+    rules = [str(fault["ctx"]["error"]) for fault in faults if fault["type"] == "value_error"]
+    kinds = [_TYPES.get(fault["type"], fault["msg"].removeprefix("Input should be ")) for fault in faults]
+    if type(value) is int and kinds == ["a number"]:
+        kinds = ["a finite number"]  # no float can hold it; pydantic says that it is no number
+    if not index and type(None) in get_args(get_type_hints(cls)[name]):
+        kinds.append("null")
+    raise InputError(
+        f"parameter {where} is {_shortened(repr(value))} but must be {' or '.join(rules or kinds)}"
+    )
+
+
+def parse_all(stages: Mapping[str, type], values: dict[str, Any]) -> dict[str, Any]:
+    """Each stage's dataclass from `values`, in which no other key may be; InputError says the first fault."""
+    check_names(values, (name for cls in stages.values() for name in keys(cls)))
+    return {stage: parse(cls, values) for stage, cls in stages.items()}

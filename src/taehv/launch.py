@@ -4,21 +4,20 @@ The command's process settles everything, writes it to launch-{rank}.json in the
 itself or becomes the parent of torchrun's processes, each of which runs `python -m taehv.launch launch-{rank}.json`.
 """
 
-import fcntl
 import json
 import logging
 import os
 import signal
 import sys
 import traceback
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 import yaml
+from filelock import FileLock
 
 from runs import InputError, RunError
 from runs.atomic import atomic_dir, atomic_file
@@ -169,11 +168,14 @@ def annotated(values: dict[str, Any], path: Path) -> Path:
     """
     root = Path(values["data_root"])
     if root == home() / CLIPS and not root.exists():
-        with locked(root.with_name(root.name + ".lock")):  # several machines may share the storage
+        lock = root.with_name(root.name + ".lock")
+        lock.parent.mkdir(parents=True, exist_ok=True)
+        with FileLock(lock):  # several machines may share the storage
             if not root.exists():
                 print(f"making the built-in clips in {root}", flush=True)
                 with atomic_dir(root) as temporary:
                     clips(pick(ClipsParams, values), temporary)
+        lock.unlink(missing_ok=True)
     # absolute paths, so that the output directory can be moved
     params = pick(AnnotateParams, values | {"data_root": os.path.abspath(values["data_root"])})
     source = annotate.fingerprint(params)
@@ -183,16 +185,6 @@ def annotated(values: dict[str, Any], path: Path) -> Path:
         annotations.write(annotate.annotate(params), path, source)
     annotations.report(annotations.read(path))
     return path
-
-
-@contextmanager
-def locked(path: Path) -> Iterator[None]:
-    """Waits until no other process holds the lock `path`."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("w") as stream:
-        fcntl.flock(stream, fcntl.LOCK_EX)
-        yield
-    path.unlink(missing_ok=True)
 
 
 def pick(cls: type, values: dict[str, Any]) -> Any:

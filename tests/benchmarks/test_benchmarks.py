@@ -13,7 +13,7 @@ from benchmarks import common, noop, score, workload
 from benchmarks.epoch import STRIDE, WINDOWS, frames_for
 from benchmarks.train import PlainConvBiLSTM, PlainWindows
 from mabe.ethogram import UNKNOWN
-from mabe.models import build_model, count_parameters
+from mabe.models.build import build_model, count_parameters
 from mabe.training.windows import window_index
 from tools import performance
 

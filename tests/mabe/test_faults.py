@@ -20,7 +20,7 @@ from mabe.features import MISSING_VALUE, Normalisation, build, columns, features
 from mabe.features.motion import motion
 from mabe.labels import expand, frame_labels
 from mabe.metrics.competition import score_table
-from mabe.models import build_model
+from mabe.models.build import build_model
 from mabe.params import FeatureParams, IngestParams, LabelParams, SimulateParams
 from mabe.predict import predict
 from mabe.skeleton import SLOT

@@ -10,6 +10,7 @@ from omegaconf import OmegaConf
 
 from mabe import params
 from mabe.errors import InputError
+from mabe.models import MODELS
 from runs import parameters
 
 ROOT = Path(__file__).parents[2]
@@ -48,6 +49,12 @@ def test_the_committed_parameters_are_valid():
         ({"class_weights": [1.0, 1.0]}, "class_weights has 2 numbers but num_classes is 4"),
         ({"num_classes": 3, "class_weights": [1.0] * 3}, "num_classes is 3 but class_scheme mabe4 has 4"),
         ({"model_type": "resnet"}, "must be one of basic, conv_bilstm"),
+        ({"model_type": "conv_lstm"}, "hybrid, transformer; did you mean conv_bilstm?"),
+        ({"conv_pool": True}, "conv_pool is True but must be a whole number"),
+        ({"conv_pool": 3}, "conv_pool is 3 but must be one of 1, 2"),
+        ({"hybrid_temporal": "lstm"}, "must be one of bilstm, transformer; did you mean bilstm?"),
+        ({"motion_fps": "30"}, "motion_fps is '30' but must be a number or null"),
+        ({"learning_rate": 10**400}, "must be a finite number"),
         ({"data_source": "web"}, "must be one of sample, kaggle, rats"),
         ({"on_error": "ignore"}, "must be one of stop, quarantine"),
         ({"num_keypoints": 9}, "num_keypoints is 9 but must be one of"),
@@ -77,6 +84,24 @@ def test_a_wrong_parameter_is_one_clear_sentence(changes, says):
     with pytest.raises(InputError, match=re.escape(says)) as error:
         params.check(with_(**changes))
     assert "\n" not in str(error.value)
+
+
+def test_nothing_is_converted_but_whole_numbers_and_lists():
+    """So a run has the types that its parameters' annotations say."""
+    values = with_(learning_rate=1, class_weights=[1, 2, 3.0, 4])
+    settings = params.parse(params.TrainParams, values)
+    assert (settings.learning_rate, type(settings.learning_rate)) == (1.0, float)
+    assert settings.class_weights == (1.0, 2.0, 3.0, 4.0)
+    assert {type(weight) for weight in settings.class_weights} == {float}
+    assert values["class_weights"] == [1, 2, 3.0, 4]
+
+
+def test_each_models_own_parameters_are_keys_of_training_and_of_no_other_model():
+    own = [name for model in MODELS.values() for name in model.parameters]
+    assert {"conv_pool", "hybrid_temporal"} <= set(own) <= set(params.keys(params.TrainParams))
+    assert len(own) == len(set(own))
+    shared = {*params.TrainParams.__annotations__, *params.keys(params.InputParams), "eval_metrics"}
+    assert not set(own) & shared
 
 
 def test_a_missing_parameter_is_named():

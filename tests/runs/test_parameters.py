@@ -1,8 +1,9 @@
 """runs.parameters: odd YAML and odd numbers are one sentence, for every parameter of both pipelines."""
 
 import typing
-from dataclasses import fields
+from dataclasses import dataclass, fields
 from pathlib import Path
+from typing import Annotated, Literal
 
 import pytest
 from dvc.utils.serialize import load_yaml
@@ -11,7 +12,7 @@ from omegaconf import OmegaConf
 
 from mabe import params as mabe
 from runs import InputError
-from runs.parameters import read_yaml
+from runs.parameters import between, parse, read_yaml
 from taehv import params as taehv
 
 ROOT = Path(__file__).parents[2]
@@ -64,6 +65,27 @@ def test_a_value_is_what_dvc_reads(tmp_path, text):
     ours = read_yaml(path)
     assert repr(ours) == repr(theirs)  # nan is no nan, and 1 is no 1.0
     assert [type(value) for value in ours.values()] == [type(value) for value in theirs.values()]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Odd:
+    kept: Annotated[int, between(1, 9)] | Literal["all"]
+
+
+@pytest.mark.parametrize(
+    ("kept", "says"),
+    [
+        (0, "parameter kept is 0 but must be from 1 to 9"),
+        ("two", "parameter kept is 'two' but must be a whole number or 'all'"),
+        (1.5, "parameter kept is 1.5 but must be a whole number or 'all'"),
+        (True, "parameter kept is True but must be a whole number or 'all'"),
+    ],
+)
+def test_a_choice_of_types(kept, says):
+    assert parse(Odd, {"kept": "all"}).kept == "all"
+    with pytest.raises(InputError) as error:
+        parse(Odd, {"kept": kept})
+    assert str(error.value) == says
 
 
 def test_a_byte_order_mark_is_no_part_of_the_first_key(tmp_path):

@@ -13,7 +13,7 @@ from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
 from runs import InputError, RunError
-from runs.parameters import parse, read_yaml
+from runs.parameters import keys, parse, read_yaml
 from stages.video import check
 from taehv import params
 from taehv.variants import crop_of
@@ -202,11 +202,11 @@ def test_every_stage_depends_on_exactly_the_parameters_it_reads():
     for name, cls in params.STAGES.items():
         if name != "compute":
             listed = sorted(STAGES[name].get("params", []))
-            read = {*params.keys(cls), "gpus"} if name == "train" else params.keys(cls)
+            read = {*keys(cls), "gpus"} if name == "train" else keys(cls)
             assert listed == sorted(read), name
 
 
 def test_where_a_run_executes_is_no_dependency_of_any_stage():
     """Except the number of GPUs, of which the effective batch is a multiple: another number is another result."""
     used = {key for stage in STAGES.values() for key in stage.get("params", [])}
-    assert used & set(params.keys(params.ComputeParams)) == {"gpus"}
+    assert used & set(keys(params.ComputeParams)) == {"gpus"}

@@ -14,6 +14,7 @@ import torch
 from torch import nn
 
 from runs import InputError, RunError
+from runs.parameters import keys
 from runs.processes import Processes
 from taehv import dataset, latents, memory, metrics, model, params, progress, targets, video
 from taehv import teacher as teacher_module
@@ -292,11 +293,11 @@ def test_every_parameter_is_read_somewhere():
     read = read_in(small.ROOT / "src/taehv") | read_in(small.ROOT / "stages/video")
     read |= {"crop_height", "crop_width"} if "crop" in read else set()  # TrainParams.crop reads the two
     for cls in params.STAGES.values():
-        assert set(params.keys(cls)) - read == set(), cls.__name__
+        assert set(keys(cls)) - read == set(), cls.__name__
 
 
 def test_what_a_checkpoint_may_differ_in_are_parameters():
-    assert set(NEUTRAL) <= set(params.keys(TrainParams))
+    assert set(NEUTRAL) <= set(keys(TrainParams))
 
 
 def test_debug_runs_a_few_steps_and_reports_each(tmp_path, capsys, monkeypatch):

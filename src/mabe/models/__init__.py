@@ -1,59 +1,53 @@
-"""The five networks. Each maps windows of features (B, T, D) to logits (B, T, num_classes), for any T.
+"""The networks there are, each with its own parameters: without torch, for whoever checks parameters.
+
+A network is one module of this folder and one line of MODELS. It maps windows of features (B, T, D) to logits (B, T,
+outputs), for any T. Its constructor takes `Sizes`, the dropout, and its own parameters, which are keys of params.yaml.
 
 B windows, T frames, D features of a frame, C channels.
 """
 
-from torch import nn
+from dataclasses import dataclass
+from typing import Annotated, Any
 
-from mabe.errors import InputError
-from mabe.features.layout import feature_dim
-from mabe.models.basic import Basic
-from mabe.models.conv_bilstm import ConvBiLSTM
-from mabe.models.hybrid import Hybrid
-from mabe.models.tcn import TCN
-from mabe.models.transformer import Transformer
-from mabe.params import TrainParams
+from runs.parameters import one_of
 
 
-def build_model(params: TrainParams, input_dim: int) -> nn.Module:
-    """The network that `params` describes, for `input_dim` features a frame, with random weights.
-
-    InputError if the features are not those of `params`.
+@dataclass(frozen=True, kw_only=True)
+class Sizes:
+    """What a network is built for: numbers and logits of a frame, mice, keypoints of a mouse, and the windows that
+    pass through it at once in training.
     """
-    _check_features(params, input_dim)
-    classes, dropout = params.num_classes, params.dropout
-    windows = params.batch_size // params.accumulation_steps  # that pass through the network at once
-    if params.model_type == "basic":
-        return Basic(input_dim, classes, dropout)
-    if params.model_type == "conv_bilstm":
-        return ConvBiLSTM(input_dim, classes, dropout, pool=params.conv_pool, windows=windows)
-    if params.model_type == "tcn":
-        return TCN(input_dim, classes, dropout)
-    if params.model_type == "hybrid":
-        return Hybrid(
-            params.num_mice,
-            params.num_keypoints,
-            classes,
-            dropout,
-            temporal=params.hybrid_temporal,
-            windows=windows,
-        )
-    if params.model_type == "transformer":
-        return Transformer(input_dim, classes, dropout)
-    raise InputError(f"unknown model_type {params.model_type!r}")
+
+    features: int
+    outputs: int
+    mice: int
+    keypoints: int
+    windows: int
 
 
-def count_parameters(model: nn.Module) -> int:
-    """Number of trained weights."""
-    return sum(p.numel() for p in model.parameters() if p.requires_grad)
+class Model:
+    """A line of the registry.
+
+    network: the class, as "module:Class" within this folder.
+    reads_keypoints: whether it must find x, y of each keypoint in the features, which engineered ones have not.
+    parameters: the annotation of each parameter that is this model's alone.
+    """
+
+    def __init__(self, network: str, *, reads_keypoints: bool = False, **parameters: Any) -> None:
+        self.network, self.reads_keypoints, self.parameters = network, reads_keypoints, parameters
 
 
-def _check_features(params: TrainParams, input_dim: int) -> None:
-    if params.model_type == "hybrid" and params.features == "engineered":
-        raise InputError("model_type hybrid reads keypoints: set features to coords or motion")
-    expected = feature_dim(params.features, params.num_mice, params.num_keypoints)
-    if input_dim != expected:
-        raise InputError(
-            f"features {params.features} of {params.num_mice} mice with {params.num_keypoints} keypoints are "
-            f"{expected} numbers a frame, but the feature arrays have {input_dim}: run `dvc repro motion-features`"
-        )
+MODELS = {
+    "basic": Model("basic:Basic"),
+    "conv_bilstm": Model("conv_bilstm:ConvBiLSTM", conv_pool=Annotated[int, one_of(1, 2)]),
+    "tcn": Model("tcn:TCN"),
+    "hybrid": Model(
+        "hybrid:Hybrid",
+        reads_keypoints=True,
+        hybrid_temporal=Annotated[str, one_of("bilstm", "transformer")],
+    ),
+    "transformer": Model("transformer:Transformer"),
+}
+MODEL_PARAMETERS = {
+    name: annotation for model in MODELS.values() for name, annotation in model.parameters.items()
+}

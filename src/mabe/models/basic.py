@@ -2,16 +2,17 @@
 
 from torch import Tensor, nn
 
+from mabe.models import Sizes
 from mabe.models.dropout import Dropout
 
 HIDDEN = 128
 
 
 class Basic(nn.Module):
-    def __init__(self, input_dim: int, classes: int, dropout: float) -> None:
+    def __init__(self, sizes: Sizes, dropout: float) -> None:
         super().__init__()
         self.layers = nn.Sequential(
-            nn.Linear(input_dim, HIDDEN), nn.ReLU(), Dropout(dropout), nn.Linear(HIDDEN, classes)
+            nn.Linear(sizes.features, HIDDEN), nn.ReLU(), Dropout(dropout), nn.Linear(HIDDEN, sizes.outputs)
         )
 
     def forward(self, x_BTD: Tensor) -> Tensor:

@@ -3,6 +3,7 @@
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from mabe.models import Sizes
 from mabe.models.dropout import Dropout
 from mabe.models.lstm import BiLSTM
 from mabe.models.norm import BatchNorm
@@ -12,19 +13,19 @@ HIDDEN = 256  # LSTM units per direction
 
 
 class ConvBiLSTM(nn.Module):
-    """pool 1: the network of the write-ups. pool 2: the one that was really trained, which halves time after
-    each convolution, so the LSTM takes an eighth of the steps, and interpolates back to every frame.
+    """conv_pool 1: the network of the write-ups. conv_pool 2: the one that was really trained, which halves time
+    after each convolution, so the LSTM takes an eighth of the steps, and interpolates back to every frame.
     """
 
-    def __init__(self, input_dim: int, classes: int, dropout: float, pool: int, windows: int) -> None:
+    def __init__(self, sizes: Sizes, dropout: float, conv_pool: int) -> None:
         super().__init__()
-        self.pool = pool
+        self.pool = pool = conv_pool
         blocks: list[nn.Module] = []
-        width = input_dim
+        width = sizes.features
         for channels in CHANNELS:
             blocks += [
                 nn.Conv1d(width, channels, kernel_size=3, padding=1),
-                BatchNorm(channels, windows),
+                BatchNorm(channels, sizes.windows),
                 nn.ReLU(),
                 Dropout(dropout),
             ]
@@ -41,10 +42,10 @@ class ConvBiLSTM(nn.Module):
                 nn.Linear(2 * HIDDEN, HIDDEN),
                 nn.ReLU(),
                 Dropout(dropout),
-                nn.Linear(HIDDEN, classes),
+                nn.Linear(HIDDEN, sizes.outputs),
             )
         else:
-            self.head = nn.Sequential(Dropout(dropout), nn.Linear(2 * HIDDEN, classes))
+            self.head = nn.Sequential(Dropout(dropout), nn.Linear(2 * HIDDEN, sizes.outputs))
 
     def forward(self, x_BTD: Tensor) -> Tensor:
         frames = x_BTD.shape[1]

@@ -2,6 +2,7 @@
 
 from torch import Tensor, nn
 
+from mabe.models import Sizes
 from mabe.models.dropout import Dropout
 from mabe.models.lstm import BiLSTM
 from mabe.models.norm import BatchNorm
@@ -33,26 +34,24 @@ class PointNet(nn.Module):
 class Hybrid(nn.Module):
     """Reads the first mice x keypoints x 2 features: x, y of each keypoint of each mouse.
 
-    All mice share one PointNet. temporal: "bilstm" (2 layers, 256 a direction) or "transformer" (4 layers).
+    All mice share one PointNet. hybrid_temporal: "bilstm" (2 layers, 256 a direction) or "transformer" (4 layers).
     """
 
-    def __init__(
-        self, mice: int, keypoints: int, classes: int, dropout: float, temporal: str, windows: int
-    ) -> None:
+    def __init__(self, sizes: Sizes, dropout: float, hybrid_temporal: str) -> None:
         super().__init__()
-        self.mice, self.keypoints, self.temporal = mice, keypoints, temporal
-        self.pointnet = PointNet(windows)
-        if temporal == "bilstm":
-            self.lstm = BiLSTM(mice * EMBEDDING, HIDDEN, dropout)
+        self.mice, self.keypoints, self.temporal = sizes.mice, sizes.keypoints, hybrid_temporal
+        self.pointnet = PointNet(sizes.windows)
+        if hybrid_temporal == "bilstm":
+            self.lstm = BiLSTM(sizes.mice * EMBEDDING, HIDDEN, dropout)
         else:
-            self.embed = nn.Linear(mice * EMBEDDING, WIDTH)
+            self.embed = nn.Linear(sizes.mice * EMBEDDING, WIDTH)
             self.encoder = encoder(dropout)
         self.head = nn.Sequential(
             Dropout(dropout),
-            nn.Linear(2 * HIDDEN if temporal == "bilstm" else WIDTH, HIDDEN),
+            nn.Linear(2 * HIDDEN if hybrid_temporal == "bilstm" else WIDTH, HIDDEN),
             nn.ReLU(),
             Dropout(dropout),
-            nn.Linear(HIDDEN, classes),
+            nn.Linear(HIDDEN, sizes.outputs),
         )
 
     def forward(self, x_BTD: Tensor) -> Tensor:

@@ -3,6 +3,7 @@
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from mabe.models import Sizes
 from mabe.models.dropout import Dropout
 
 CHANNELS = (64, 128, 256, 256)
@@ -37,13 +38,13 @@ class ResidualBlock(nn.Module):
 
 
 class TCN(nn.Module):
-    def __init__(self, input_dim: int, classes: int, dropout: float) -> None:
+    def __init__(self, sizes: Sizes, dropout: float) -> None:
         super().__init__()
-        widths = (input_dim, *CHANNELS)
+        widths = (sizes.features, *CHANNELS)
         self.blocks = nn.Sequential(
             *(ResidualBlock(widths[i], widths[i + 1], 2**i, dropout) for i in range(len(CHANNELS)))
         )
-        self.head = nn.Linear(CHANNELS[-1], classes)
+        self.head = nn.Linear(CHANNELS[-1], sizes.outputs)
 
     def forward(self, x_BTD: Tensor) -> Tensor:
         return self.head(self.blocks(x_BTD.transpose(1, 2)).transpose(1, 2))

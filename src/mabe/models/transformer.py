@@ -5,6 +5,8 @@ import math
 import torch
 from torch import Tensor, nn
 
+from mabe.models import Sizes
+
 WIDTH = 256
 LAYERS = 4
 HEADS = 8
@@ -26,12 +28,12 @@ def encoder(dropout: float) -> nn.TransformerEncoder:
 
 
 class Transformer(nn.Module):
-    def __init__(self, input_dim: int, classes: int, dropout: float) -> None:
+    def __init__(self, sizes: Sizes, dropout: float) -> None:
         super().__init__()
-        self.embed = nn.Linear(input_dim, WIDTH)
+        self.embed = nn.Linear(sizes.features, WIDTH)
         self.dropout = nn.Dropout(dropout)
         self.encoder = encoder(dropout)
-        self.head = nn.Linear(WIDTH, classes)
+        self.head = nn.Linear(WIDTH, sizes.outputs)
 
     def forward(self, x_BTD: Tensor) -> Tensor:
         h_BTC = self.embed(x_BTD)

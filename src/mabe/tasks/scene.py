@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from mabe.errors import InputError
 from mabe.ethogram import UNKNOWN
 from mabe.metrics.frames import from_confusion
-from mabe.models import build_model
+from mabe.models.build import build_model
 from mabe.params import TrainParams
 from mabe.tasks.task import Rows, Targets
 

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from mabe.errors import InputError
-from mabe.models import count_parameters
+from mabe.models.build import count_parameters
 from mabe.params import TrainParams
 from mabe.tasks.task import Task
 from mabe.training.augmentation import Augmentation

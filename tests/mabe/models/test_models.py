@@ -5,7 +5,8 @@ import torch
 from networks import KEYPOINTS, MICE, PARAMS, D, network, reference, with_
 
 from mabe.errors import InputError
-from mabe.models import build_model, count_parameters
+from mabe.models import MODELS
+from mabe.models.build import build_model, count_parameters
 from mabe.models.tcn import RECEPTIVE_FIELD
 
 torch.set_num_threads(1)
@@ -84,9 +85,9 @@ def test_pooled_size_is_that_of_the_published_checkpoint():
 # ---- behaviour
 
 
-@pytest.mark.parametrize("variant", VARIANTS)
-def test_any_length(variant):
-    model = network(**VARIANTS[variant])
+@pytest.mark.parametrize("changes", [*VARIANTS.values(), *({"model_type": name} for name in MODELS)], ids=str)
+def test_any_length(changes):
+    model = network(**changes)
     with torch.no_grad():
         for frames in (1, 2, 7, 9, 30):
             assert model(torch.randn(3, frames, D)).shape == (3, frames, 4)

@@ -6,7 +6,7 @@ import torch
 from networks import PARAMS, D, with_
 
 from mabe.errors import InputError
-from mabe.models import build_model
+from mabe.models.build import build_model
 from mabe.tasks.saved import SavedModel, load_model, save_model
 
 CARD = {"task": "scene", "names": ["a", "b", "c", "d"], "scored": [0, 2]}

@@ -17,7 +17,7 @@ from mabe.action_labels import ActionLabels, write_actions
 from mabe.data.store import behaviors
 from mabe.ethogram import UNKNOWN
 from mabe.metrics.bouts import runs
-from mabe.models import build_model
+from mabe.models.build import build_model
 from mabe.predict import predict
 from mabe.submission import competition_score, submission_of, validate
 from mabe.tasks.task import BOUT_COLUMNS, Targets

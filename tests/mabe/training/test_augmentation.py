@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from networks import OWN
 from small_training import scene_of
 
 from mabe.errors import InputError
@@ -24,8 +25,7 @@ PARAMS: dict[str, object] = {
     "num_keypoints": 18,
     "num_classes": 4,
     "dropout": 0.1,
-    "conv_pool": 1,
-    "hybrid_temporal": "bilstm",
+    **OWN,
     "sequence_length": 10,
     "frame_gap": 1,
     "train_stride": None,

@@ -1,0 +1,40 @@
+"""Networks from parameters."""
+
+from pkgutil import resolve_name
+
+from torch import nn
+
+from mabe.errors import InputError
+from mabe.features.layout import feature_dim
+from mabe.models import MODELS, Sizes
+from mabe.params import TrainParams
+
+
+def build_model(params: TrainParams, input_dim: int) -> nn.Module:
+    """The network that `params` describes, for `input_dim` features a frame, with random weights.
+
+    InputError if the features are not those of `params`, or not what the network reads.
+    """
+    model = MODELS[params.model_type]
+    expected = feature_dim(params.features, params.num_mice, params.num_keypoints)
+    if model.reads_keypoints and params.features == "engineered":
+        raise InputError(f"model_type {params.model_type} reads keypoints: set features to coords or motion")
+    if input_dim != expected:
+        raise InputError(
+            f"features {params.features} of {params.num_mice} mice with {params.num_keypoints} keypoints are "
+            f"{expected} numbers a frame, but the feature arrays have {input_dim}: run `dvc repro motion-features`"
+        )
+    sizes = Sizes(
+        features=input_dim,
+        outputs=params.num_classes,
+        mice=params.num_mice,
+        keypoints=params.num_keypoints,
+        windows=params.batch_size // params.accumulation_steps,
+    )
+    own = {name: getattr(params, name) for name in model.parameters}
+    return resolve_name(f"mabe.models.{model.network}")(sizes, params.dropout, **own)
+
+
+def count_parameters(model: nn.Module) -> int:
+    """Number of trained weights."""
+    return sum(p.numel() for p in model.parameters() if p.requires_grad)
