@@ -28,8 +28,8 @@ from stages.predict_set import predict_set
 def main() -> None:
     settings = params.load(params.EvaluateParams)
     device = choose_device(params.load(params.ComputeParams).device)
-    scheme = settings.scheme()
     store = Store(STORE)
+    scheme = settings.scheme(store.ethogram)
     rows = store.recordings(split="val")
     trained = params.load(params.TrainParams)
     model, _ = load_model(TRAINED / "best.pt", trained)

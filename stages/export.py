@@ -17,8 +17,8 @@ from stages.predict_set import predict_set
 def main() -> None:
     settings = params.load(params.ExportParams)
     device = choose_device(params.load(params.ComputeParams).device)
-    scheme = settings.scheme()
     store = Store(STORE)
+    scheme = settings.scheme(store.ethogram)
     trained = params.load(params.TrainParams)
     model, meta = load_model(TRAINED / "best.pt", trained)
     rule = ActionRule.from_dict(json.loads((PREDICTIONS / "action_rule.json").read_text()))

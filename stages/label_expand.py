@@ -10,8 +10,9 @@ from stages.common import LABELS, METRICS, STORE, run, write_json
 def main() -> None:
     settings = params.load(params.LabelParams)
     with atomic_dir(LABELS) as temporary:
-        metrics = expand(settings, Store(STORE), temporary)
-        absent = check_classes(settings, metrics["classes"])
+        store = Store(STORE)
+        metrics = expand(settings, store, temporary)
+        absent = check_classes(settings, settings.scheme(store.ethogram), metrics["classes"])
     write_json(METRICS / "labels.json", metrics)
     if absent:
         print(absent)

@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import torch
+from mouse import plain_normalisation
 from networks import PARAMS
 
 from mabe.ethogram import UNKNOWN
@@ -38,6 +39,7 @@ def small_data(features: str = "coords", separable: bool = True) -> TrainData:
         val_rows=rows[5:],
         names=NAMES,
         scored=(0, 1, 2, 3),
+        mirrored=plain_normalisation(features, 2, 7).mirrored,
     )
 
 

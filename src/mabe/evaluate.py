@@ -9,7 +9,7 @@ import pandas as pd
 
 from mabe.data.store import behaviors
 from mabe.errors import InputError
-from mabe.ethogram import ACTIONS, UNKNOWN, ClassScheme
+from mabe.ethogram import UNKNOWN, ClassScheme
 from mabe.metrics.bouts import segment_f1
 from mabe.metrics.competition import score
 from mabe.metrics.frames import confusion, from_confusion
@@ -90,7 +90,7 @@ def without_ignored(
 
     The competition ignores no class: with its ethogram everything stays, and what is ignored counts as missed.
     """
-    if not scheme.ignored or _of_competition(scheme):
+    if not scheme.ignored or scheme.competition:
         return rows, bouts
 
     def scored(action: str) -> bool:
@@ -110,12 +110,8 @@ def to_submit(
 
     These are frames without a class and, but for the competition, which scores every frame, those of UNKNOWN truth.
     """
-    masks = classes if _of_competition(scheme) else truth
+    masks = classes if scheme.competition else truth
     return [np.where(m == UNKNOWN, BACKGROUND, c) for m, c in zip(masks, classes, strict=True)]
-
-
-def _of_competition(scheme: ClassScheme) -> bool:
-    return scheme.actions >= ACTIONS
 
 
 def competition_score(rows: pd.DataFrame, bouts: pd.DataFrame, submission: pd.DataFrame) -> float:

@@ -8,9 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
+from mabe import ethogram, registry, skeleton
 from mabe.errors import InputError
-from mabe.ethogram import SCHEMES, ClassScheme, class_scheme
-from mabe.skeleton import MAX_MICE, SKELETONS
 from runs.parameters import (
     any_seed,
     between,
@@ -31,9 +30,9 @@ T = TypeVar("T")
 
 SAMPLE = Path("data/raw/sample")
 """Where the simulate stage writes; data_dir of data_source sample."""
-DATA_SOURCES = ("sample", "kaggle", "rats")
+COORDINATE_SETS = ("coords", "motion")
+"""Feature sets that begin with the keypoints' coordinates: those can be turned, and computed while training."""
 MODEL_TYPES = ("basic", "conv_bilstm", "tcn", "hybrid", "transformer")
-FEATURE_SETS = ("coords", "engineered", "motion")
 FEEDS = ("auto", "device", "coordinates", "stream")
 METRIC_NAMES = ("accuracy", "f1_macro", "precision", "recall")
 
@@ -65,9 +64,14 @@ class SimulateParams:
 
 @dataclass(frozen=True, kw_only=True)
 class IngestParams:
-    data_source: str = one_of(*DATA_SOURCES)
+    data_source: str
+    """The reader: a module of mabe.data.readers."""
     data_dir: str = rule(_is_path, _PATH)
     """Where the source's files are."""
+    skeleton: str = rule(_is_path, _PATH)
+    """YAML file of the body parts, like conf/skeleton/mouse18.yaml."""
+    ethogram: str = rule(_is_path, _PATH)
+    """YAML file of the actions and class schemes, like conf/ethogram/mabe2025.yaml."""
     split_file: str | None = rule(lambda v: v is None or _is_path(v), _PATH)
     """CSV with columns recording, split (train or val) that fixes the split by hand; without rows, or null, the
     split is drawn. The pipeline depends on the file, so there it is a path (conf/split_by_lot.csv has no rows)."""
@@ -84,12 +88,13 @@ class IngestParams:
 
 @dataclass(frozen=True, kw_only=True)
 class SchemeParams:
-    class_scheme: str = one_of(*SCHEMES)
+    class_scheme: str
+    """One of the ethogram's."""
     ignore_classes: tuple[str, ...]
     """Classes left out of loss and metrics."""
 
-    def scheme(self) -> ClassScheme:
-        return class_scheme(self.class_scheme, self.ignore_classes)
+    def scheme(self, of: ethogram.Ethogram) -> ethogram.ClassScheme:
+        return of.scheme(self.class_scheme, self.ignore_classes)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -99,9 +104,12 @@ class LabelParams(SchemeParams):
 
 @dataclass(frozen=True, kw_only=True)
 class FeatureParams:
-    features: str = one_of(*FEATURE_SETS)
-    num_mice: int = rule(lambda v: 1 <= v <= MAX_MICE, f"from 1 to {MAX_MICE}")
-    num_keypoints: int = one_of(*SKELETONS)
+    features: str
+    """A module of mabe.features.sets."""
+    num_mice: int = between(1, 32)
+    """Individuals that a model sees; those that a recording lacks are missing."""
+    num_keypoints: int = between(1, 1000)
+    """A choice of the skeleton's."""
     motion_fps: float | None = between(1, 10_000, "Hz")
     """Forces one frame rate (Hz) on every recording; null means each recording's own, which is right."""
 
@@ -110,9 +118,12 @@ class FeatureParams:
 class TrainParams:
     # model
     model_type: str = one_of(*MODEL_TYPES)
-    features: str = one_of(*FEATURE_SETS)
-    num_mice: int = rule(lambda v: 1 <= v <= MAX_MICE, f"from 1 to {MAX_MICE}")
-    num_keypoints: int = one_of(*SKELETONS)
+    features: str
+    """A module of mabe.features.sets."""
+    num_mice: int = between(1, 32)
+    """Individuals that a model sees; those that a recording lacks are missing."""
+    num_keypoints: int = between(1, 1000)
+    """A choice of the skeleton's."""
     num_classes: int = between(2, 1000)
     dropout: float = share()
     conv_pool: int = one_of(1, 2)
@@ -275,7 +286,11 @@ def _check_together(values: dict[str, Any]) -> None:
     """Rules between parameters."""
     train = parse(TrainParams, values)
     labels = parse(LabelParams, values)
-    scheme = labels.scheme()
+    settings = parse(IngestParams, values)
+    registry.check(registry.READERS, "data_source", settings.data_source)
+    registry.check(registry.FEATURE_SETS, "features", train.features)
+    skeleton.read(settings.skeleton).keypoints(train.num_keypoints)
+    scheme = labels.scheme(ethogram.read(settings.ethogram))
     if train.num_classes != len(scheme.names):
         raise InputError(
             f"num_classes is {train.num_classes} but class_scheme {labels.class_scheme} has {len(scheme.names)}"
@@ -296,11 +311,6 @@ def _check_together(values: dict[str, Any]) -> None:
             raise InputError(
                 f"{name} {stride} skips frames: set it to at most sequence_length {train.sequence_length}"
             )
-    source = parse(IngestParams, values).data_source
-    if (source == "rats") != (labels.class_scheme == "caltech_s1"):
-        raise InputError(
-            f"class_scheme {labels.class_scheme} is not of data_source {source}: choose both with -S data={source}"
-        )
     if train.warmup_epochs >= train.epochs_at_most and train.warmup_epochs > 0:
         name = "max_epochs" if train.epochs_at_most < train.epochs else "epochs"
         raise InputError(
@@ -318,20 +328,21 @@ def _check_together(values: dict[str, Any]) -> None:
             f"batch_size {train.batch_size} cannot be shared by {compute.processes} processes in "
             f"{train.accumulation_steps} parts: set it to a multiple of {parts}"
         )
-    if compute.feed == "coordinates" and train.features == "engineered":
-        raise InputError("feed coordinates computes coords or motion, not engineered: set it to auto")
+    of_keypoints = train.features in COORDINATE_SETS
+    if compute.feed == "coordinates" and not of_keypoints:
+        raise InputError(f"feed coordinates computes coords or motion, not {train.features}: set it to auto")
     if compute.compute == "modal" and compute.feed == "coordinates":
         raise InputError(
             "feed coordinates reads the store, which stays on this machine: set it to auto for Modal"
         )
     if train.min_lr > train.learning_rate:
         raise InputError(f"min_lr {train.min_lr} is above learning_rate {train.learning_rate}")
-    if train.model_type == "hybrid" and train.features == "engineered":
+    if train.model_type == "hybrid" and not of_keypoints:
         raise InputError("model_type hybrid reads keypoints: set features to coords or motion")
     if train.features == "engineered" and train.num_mice < 2:
         raise InputError("features engineered describes two mice: set num_mice to 2 or more")
     turned = train.flip_horizontal or train.flip_vertical or train.rotation_deg > 0
-    if train.use_augmentation and turned and train.features == "engineered":
+    if train.use_augmentation and turned and not of_keypoints:
         raise InputError(
             "flips and rotation turn keypoints: set features to coords or motion, or switch them off"
         )

@@ -88,7 +88,7 @@ def submission_rows(
 ) -> pd.DataFrame:
     """SUBMISSION_COLUMNS of one recording's predicted bouts.
 
-    `labels` (T,) are scored class ids, or 0 where no bout is; `xy` (T, 4, 18, 2) the recording's keypoints,
+    `labels` (T,) are scored class ids, or 0 where no bout is; `xy` (T, I, P, 2) the recording's keypoints,
     `row` its manifest row.
     A bout of a class becomes the most frequent training action of the class among those in the recording's
     behaviors_labeled, or nothing if there is none. Its agent and target are, of the pairs that may show the

@@ -252,7 +252,7 @@ def test_exported_model_predicts_the_same_from_keypoints(done):
         xy = store.xy("train")[row["start"] : row["start"] + row["frames"]]
         probabilities = predict(
             exported.model,
-            features_of(xy, row["fps"], exported.normalisation),
+            features_of(xy, row["fps"], exported.normalisation, store.parts),
             rows.iloc[[i]].assign(start=0),
             length=length,
             gap=exported.params.frame_gap,

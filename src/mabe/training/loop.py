@@ -51,6 +51,8 @@ class TrainData:
     """Class names; the position is the class id."""
     scored: tuple[int, ...]
     """Ids of the classes that can be predicted."""
+    mirrored: tuple[int, ...] = ()
+    """Of each feature: the one on the other side, see `Normalisation.mirrored`."""
     coordinates: CoordinateSource | None = None
     """What the features are computed from, if they can be computed while training."""
 
@@ -296,7 +298,7 @@ def training_batches(
 ) -> WindowBatches:
     """Windows of the training recordings that hold a labelled frame, augmented if `params` say so."""
     stride = params.train_stride or max(1, params.sequence_length // 4)
-    augmentation = Augmentation(params) if params.use_augmentation else None
+    augmentation = Augmentation(params, data.mirrored) if params.use_augmentation else None
     return _batches(params, data, data.train_rows, "training", stride, augmentation, frames, processes)
 
 
