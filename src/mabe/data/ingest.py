@@ -131,11 +131,6 @@ def ingest(
     write_table(manifest, out / "manifest.parquet")
     bouts, bout_metrics = bouts_table(manifest, [w.bouts for w in written])
     write_table(bouts, out / "bouts.parquet")
-    stops = {
-        w.row["recording"]: int(w.bouts["stop_frame"].max())
-        for w in written
-        if w.bouts is not None and len(w.bouts)
-    }
     findings = {
         **{name: dict.fromkeys(getattr(source, name), "") for name in report.OF_SOURCE},
         "unlabelled": dict.fromkeys(
@@ -143,7 +138,7 @@ def ingest(
             "" if params.include_unlabelled else "left out",
         ),
         **report.of_recordings({w.row["recording"]: w.notes for w in written}),
-        "labels_end_early": report.labels_end_early(manifest, stops),
+        "labels_end_early": report.labels_end_early(manifest, _last_stops(written)),
         "bouts_clipped_in": dict.fromkeys(bout_metrics.pop("bouts_clipped_in"), ""),
         "quarantined": dict(sorted(quarantined.items())),
     }
@@ -161,6 +156,12 @@ def ingest(
         for line in report.lines(metrics, findings):
             tell(line)
     return metrics
+
+
+def _last_stops(written: list[Written]) -> dict[str, int]:
+    """The last stop_frame of each recording with bouts, before they are cut."""
+    marked = [w for w in written if w.bouts is not None and len(w.bouts)]
+    return {w.row["recording"]: int(w.bouts["stop_frame"].max()) for w in marked if w.bouts is not None}
 
 
 def _check_video_ids(entries: list[Entry]) -> None:

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from mouse import PART, PARTS, motion, view
+from mouse import PART, PARTS, every_part, motion, view
 
 from mabe.features.kinematics import (
     BLOCK,
@@ -214,3 +214,21 @@ def test_the_centre_is_the_same_sum_whatever_else_could_be_tracked():
     expected = (total / 5000).astype(np.float32)
     assert np.array_equal(centre(xy, view(4, 18), tracked(xy, view(4, 18))), expected)
     assert np.array_equal(centre(xy, view(4, 18), np.arange(72)), expected)
+
+
+@pytest.mark.parametrize(("num_mice", "num_keypoints"), [(4, 18), (2, 7), (1, 7)])
+def test_arrays_of_fewer_individuals_and_parts_give_the_same(num_mice, num_keypoints):
+    """A store has as many as its data; a row with a place for all 4 x 18 has the same features, bit for bit."""
+    rng = np.random.default_rng(5)
+    parts = ("ear_left", "ear_right", "body_center", "spine_1", "tail_base")
+    small = rng.normal(size=(50, 2, len(parts), 2)).astype(np.float32)
+    small[rng.random(small.shape[:3]) < 0.3] = np.nan
+    whole = every_part(small, parts)
+    seen, seen_whole = view(num_mice, num_keypoints, parts), view(num_mice, num_keypoints)
+    assert np.array_equal(select(small, seen), select(whole, seen_whole), equal_nan=True)
+    for fps in (None, 30.0):
+        (columns, a), (columns_whole, b) = (
+            next(motion_blocks(xy, fps, v)) for xy, v in ((small, seen), (whole, seen_whole))
+        )
+        assert np.array_equal(columns, columns_whole)
+        assert np.array_equal(a, b, equal_nan=True)
