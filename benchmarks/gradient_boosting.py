@@ -9,6 +9,7 @@ recordings and frames as the version beside it. Nothing here was chosen on the v
 import argparse
 import json
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -22,21 +23,20 @@ from mabe.data.store import Store
 from mabe.ethogram import UNKNOWN
 from mabe.metrics.bouts import segment_f1
 from mabe.metrics.frames import frame_metrics
-from mabe.skeleton import SLOT
 
-FRONT, CENTRE, BACK = ("nose", "head"), ("body_center", "neck", "spine_1"), ("tail_base",)
 WINDOWS_S = (0.5, 2.0, 5.0, 15.0)  # centred rolling windows (s)
 EVERY = 10  # training frames kept: neighbours are nearly equal
 
 
-def describe(xy: np.ndarray, fps: float) -> np.ndarray:
-    """float32 (T, F) of the first two individuals of xy (T, 4, 18, 2); NaN where a part is missing.
+def describe(xy: np.ndarray, fps: float, ends: Sequence[Sequence[int]]) -> np.ndarray:
+    """float32 (T, F) of the first two individuals of xy (T, I, P, 2); NaN where a part is missing.
 
+    ends: the parts of an animal's front, centre and back, the best first.
     Egocentric positions of the other, all distances between the six points, speeds at three time scales,
     turning and closing speed, then mean and standard deviation of these over centred windows. Individuals are
     interchangeable, so pairs of values are given as smaller and larger.
     """
-    points = np.stack([_first_present(xy[:, :2], names) for names in (FRONT, CENTRE, BACK)], axis=2)
+    points = np.stack([_first_present(xy[:, :2], parts) for parts in ends], axis=2)
     points = points.astype(np.float64)  # (T, 2, 3, 2): individual, front/centre/back, xy
     axis = points[:, :, 0] - points[:, :, 2]
     length = np.linalg.norm(axis, axis=-1)
@@ -79,11 +79,11 @@ def describe(xy: np.ndarray, fps: float) -> np.ndarray:
     return np.concatenate(parts, axis=1)
 
 
-def _first_present(xy: np.ndarray, names: tuple[str, ...]) -> np.ndarray:
-    """(T, 2, 2): the first of the named slots that is present, per frame and individual."""
+def _first_present(xy: np.ndarray, parts: Sequence[int]) -> np.ndarray:
+    """(T, 2, 2): the first of the parts that is present, per frame and individual."""
     result = np.full((*xy.shape[:2], 2), np.nan, dtype=np.float32)
-    for name in names:
-        result = np.where(np.isnan(result), xy[:, :, SLOT[name]], result)
+    for part in parts:
+        result = np.where(np.isnan(result), xy[:, :, part], result)
     return result
 
 
@@ -105,12 +105,14 @@ def main() -> None:
     labels = np.load(arguments.labels / "labels.npy")
     classes = json.loads((arguments.labels / "classes.json").read_text())
     xy = store.xy("train")
+    roles = (store.skeleton.front, store.skeleton.centre, store.skeleton.back)
+    ends = [[store.parts.index(part) for part in role if part in store.parts] for role in roles]
     features: dict[str, list[np.ndarray]] = {"train": [], "val": []}
     truth: dict[str, list[np.ndarray]] = {"train": [], "val": []}
     rows = store.recordings(set="train")
     for row in tqdm(rows.itertuples(), total=len(rows), desc="features", unit="recording"):
         part = slice(row.start, row.start + row.frames)
-        x, y = describe(xy[part], row.fps), labels[part]
+        x, y = describe(xy[part], row.fps, ends), labels[part]
         if row.split == "train":
             known = np.flatnonzero(y != UNKNOWN)[::EVERY]
             x, y = x[known], y[known]

@@ -13,7 +13,7 @@ def main() -> None:
     with atomic_dir(LABELS) as temporary:
         store = Store(STORE)
         metrics = expand(settings, store, temporary)
-        absent = check_classes(settings, metrics["classes"])
+        absent = check_classes(settings, settings.scheme(store.ethogram), metrics["classes"])
         metrics["pairs"] = write_actions(store, temporary)
     write_json(METRICS / "labels.json", metrics)
     if absent:

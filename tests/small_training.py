@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import torch
+from mouse import plain_normalisation
 from networks import PARAMS
 
 from mabe.ethogram import UNKNOWN
@@ -30,12 +31,15 @@ class SmallData:
     rows: pd.DataFrame
     """split, start and frames of each recording."""
     scored: tuple[int, ...] = (0, 1, 2, 3)
+    mirrored: tuple[int, ...] = ()
     coordinates: CoordinateSource | None = None
 
     def of(self, params: TrainParams) -> TrainData:
         """What a run with `params` trains on."""
         scene = Scene(params, self.rows, names=NAMES, scored=self.scored, labels=self.labels)
-        return TrainData(task=scene, features=self.features, coordinates=self.coordinates)
+        return TrainData(
+            task=scene, features=self.features, mirrored=self.mirrored, coordinates=self.coordinates
+        )
 
 
 def small_data(features: str = "coords", separable: bool = True) -> SmallData:
@@ -51,7 +55,8 @@ def small_data(features: str = "coords", separable: bool = True) -> SmallData:
     labels[::17] = UNKNOWN
     split = ["train"] * 5 + ["val"] * 3
     rows = pd.DataFrame({"split": split, "start": np.cumsum(frames) - frames, "frames": frames})
-    return SmallData(features=x.astype(np.float16), labels=labels, rows=rows)
+    mirrored = plain_normalisation(features, 2, 7).mirrored
+    return SmallData(features=x.astype(np.float16), labels=labels, rows=rows, mirrored=mirrored)
 
 
 def scene_of(

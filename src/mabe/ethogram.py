@@ -1,25 +1,19 @@
-"""Actions of the MABe 2025 ethogram, and the class schemes that models are trained on."""
+"""The actions of a data set, and the class schemes that models are trained on. Both come from a YAML file.
+
+The file is the data set's own or one of conf/ethogram; the parameter `ethogram` names it. Ingest reads it, and the
+store carries it on.
+"""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, Self
 
 from mabe.errors import InputError
+from mabe.names import mapping, read_file, unknown, words
 
 UNKNOWN = -1  # label of a frame that nobody annotated, or whose class is ignored: masked everywhere
-
-# fmt: off
-SELF_ACTIONS: frozenset[str] = frozenset({
-    "rear", "selfgroom", "dig", "climb", "huddle", "rest", "freeze", "exploreobject", "run",
-    "genitalgroom", "biteobject",
-})
-PAIR_ACTIONS: frozenset[str] = frozenset({
-    "sniff", "sniffgenital", "sniffbody", "sniffface", "reciprocalsniff", "approach", "attack", "mount",
-    "escape", "defend", "chase", "intromit", "avoid", "dominancemount", "dominance", "disengage", "follow",
-    "attemptmount", "shepherd", "flinch", "chaseattack", "tussle", "submit", "dominancegroom", "allogroom",
-    "ejaculate",
-})
-# fmt: on
-ACTIONS: frozenset[str] = SELF_ACTIONS | PAIR_ACTIONS
+FOLDER = Path("conf/ethogram")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,8 +24,10 @@ class ClassScheme:
     """Class names; the position is the class id. Id 0 is a frame on which no action of a class happens."""
     class_of: Mapping[str, int]
     """Class id of an action. An action of `actions` that is not named here is class 0."""
-    actions: frozenset[str]
-    """Every action that the scheme's data source may contain; any other is an error."""
+    actions: tuple[str, ...]
+    """Every action of the ethogram; any other is an error."""
+    competition: bool = False
+    """Whether the competition's metric scores every frame and action, those of ignored classes too."""
     ignored: frozenset[int] = field(default_factory=frozenset)
     """Classes left out of loss and metrics; their frames are labelled UNKNOWN."""
 
@@ -42,47 +38,105 @@ class ClassScheme:
 
     def class_id(self, action: str) -> int:
         """Class id of `action`; InputError for an action outside the scheme's ethogram."""
-        if action not in self.actions:
-            raise InputError(
-                f"unknown action {action!r}: known are {', '.join(sorted(self.actions))}; "
-                "correct the annotation or add the action to mabe/ethogram.py"
-            )
+        check_action(action, self.actions)
         return self.class_of.get(action, 0)
 
 
-_SOCIAL = ("sniff", "sniffgenital", "sniffface", "sniffbody", "reciprocalsniff", "approach", "follow")
-_MATING = ("mount", "intromit", "attemptmount", "ejaculate")
-_AGGRESSIVE = ("attack", "chase", "chaseattack", "bite", "dominance", "defend", "flinch")
+@dataclass(frozen=True, kw_only=True)
+class Ethogram:
+    """The actions of a data set."""
 
-SCHEMES: dict[str, ClassScheme] = {
-    # The four classes of V1-V6. "bite" is in the published table, not in the 37 competition actions.
-    "mabe4": ClassScheme(
-        names=("background", "social", "mating", "aggressive"),
-        class_of={
-            **dict.fromkeys(_SOCIAL, 1),
-            **dict.fromkeys(_MATING, 2),
-            **dict.fromkeys(_AGGRESSIVE, 3),
-        },
-        actions=ACTIONS | {"bite"},
-    ),
-    # Stream S1 of the resident-intruder rats: its own four classes, "base" being outside the session.
-    "caltech_s1": ClassScheme(
-        names=("base", "social", "nonsocial", "aggression"),
-        class_of={"base": 0, "social": 1, "nonsocial": 2, "aggression": 3},
-        actions=frozenset({"base", "social", "nonsocial", "aggression"}),
-    ),
-}
+    of_oneself: tuple[str, ...]
+    """Actions of an animal that concern no other: agent and target are the same."""
+    of_another: tuple[str, ...]
+    """Actions of an agent towards a target."""
+    schemes: Mapping[str, ClassScheme]
+    """The class schemes, by name; none of them ignores a class."""
+    competition: bool
+    """See ClassScheme."""
+
+    @property
+    def actions(self) -> tuple[str, ...]:
+        return (*self.of_oneself, *self.of_another)
+
+    def check(self, action: str) -> None:
+        """InputError, with the nearest action, for one that the ethogram lacks."""
+        check_action(action, self.actions)
+
+    def scheme(self, name: str, ignore_classes: tuple[str, ...] = ()) -> ClassScheme:
+        """The class scheme `name` with `ignore_classes` (class names) taken out of loss and metrics."""
+        if name not in self.schemes:
+            raise unknown("class_scheme", name, self.schemes, "choose one, or add it to the ethogram's file")
+        scheme = self.schemes[name]
+        for ignored in ignore_classes:
+            if ignored not in scheme.names:
+                raise InputError(
+                    f"ignore_classes: {unknown(f'class of {name}', ignored, scheme.names, 'correct the name')}"
+                )
+        return replace(scheme, ignored=frozenset(scheme.names.index(c) for c in ignore_classes))
+
+    def to_dict(self) -> dict[str, Any]:
+        """What an ethogram's file holds, as JSON can hold it."""
+        return {
+            "of_oneself": list(self.of_oneself),
+            "of_another": list(self.of_another),
+            "competition": self.competition,
+            "classes": {
+                name: {
+                    of_class: [action for action, i in scheme.class_of.items() if i == id]
+                    for id, of_class in enumerate(scheme.names)
+                }
+                for name, scheme in self.schemes.items()
+            },
+        }
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any], where: str) -> Self:
+        """The ethogram of a file's keys; InputError, which begins with `where`, for the first fault."""
+        of_oneself, of_another = (words(values[k], f"{where}: {k}") for k in ("of_oneself", "of_another"))
+        actions = words([*of_oneself, *of_another], f"{where}: of_oneself and of_another together")
+        competition = values.get("competition", False)
+        if not isinstance(competition, bool):
+            raise InputError(f"{where}: competition must be true or false")
+        schemes = {}
+        for name, classes in mapping(values["classes"], f"{where}: classes").items():
+            key = f"{where}: classes {name}"
+            if len(mapping(classes, key)) < 2:
+                raise InputError(f"{key} must have two classes or more")
+            words([*classes], key)
+            class_of: dict[str, int] = {}
+            for id, (of_class, listed) in enumerate(classes.items()):
+                for action in words(listed, f"{key}: {of_class}"):
+                    if action not in actions:
+                        raise InputError(f"{key}: {of_class}: {unknown('action', action, actions)}")
+                    if class_of.setdefault(action, id) != id:
+                        raise InputError(f"{key} has {action} in two classes: remove one")
+            schemes[name] = ClassScheme(
+                names=tuple(classes), class_of=class_of, actions=actions, competition=competition
+            )
+        return cls(of_oneself=of_oneself, of_another=of_another, schemes=schemes, competition=competition)
+
+
+def check_action(action: str, actions: tuple[str, ...]) -> None:
+    """InputError, with the nearest of `actions`, for one that is not among them."""
+    if action not in actions:
+        raise unknown("action", action, actions, "correct the annotation, or add it to the ethogram's file")
+
+
+def read(path: Path | str) -> Ethogram:
+    """The ethogram in the YAML file `path`, like conf/ethogram/mabe2025.yaml; InputError for the first fault."""
+    values = read_file(path, "ethogram", ("of_oneself", "of_another", "classes"), ["competition"])
+    return Ethogram.from_dict(values, str(path))
 
 
 def class_scheme(name: str, ignore_classes: tuple[str, ...] = ()) -> ClassScheme:
-    """The scheme `name` with `ignore_classes` (class names) taken out of loss and metrics."""
-    if name not in SCHEMES:
-        raise InputError(f"unknown class_scheme {name!r}: choose one of {', '.join(SCHEMES)}")
-    scheme = SCHEMES[name]
-    unknown = [c for c in ignore_classes if c not in scheme.names]
-    if unknown:
-        raise InputError(
-            f"ignore_classes names {unknown[0]!r}, which is not a class of {name}: {scheme.names}"
-        )
-    ignored = frozenset(scheme.names.index(c) for c in ignore_classes)
-    return ClassScheme(names=scheme.names, class_of=scheme.class_of, actions=scheme.actions, ignored=ignored)
+    """`Ethogram.scheme` of the ethogram in conf/ethogram that has it, where there is no store to ask."""
+    known = {
+        scheme: ethogram
+        for path in sorted(FOLDER.glob("*.yaml"))
+        for ethogram in [read(path)]
+        for scheme in ethogram.schemes
+    }
+    if name not in known:
+        raise unknown("class_scheme", name, known)
+    return known[name].scheme(name, ignore_classes)

@@ -11,7 +11,7 @@ from tqdm import tqdm
 
 from mabe.data.store import Store
 from mabe.errors import InputError
-from mabe.ethogram import UNKNOWN, ClassScheme, class_scheme
+from mabe.ethogram import UNKNOWN, ClassScheme
 from mabe.params import LabelParams
 
 
@@ -46,7 +46,7 @@ def expand(params: LabelParams, store: Store, out: Path) -> dict[str, Any]:
     Returns the frames of each class per split and per laboratory; "unknown" counts the masked ones.
     InputError if the store holds an action that the class scheme does not know.
     """
-    scheme = class_scheme(params.class_scheme, params.ignore_classes)
+    scheme = params.scheme(store.ethogram)
     if params.num_classes != len(scheme.names):
         raise InputError(
             f"num_classes is {params.num_classes} but class_scheme {params.class_scheme} has {len(scheme.names)}"
@@ -81,13 +81,14 @@ def expand(params: LabelParams, store: Store, out: Path) -> dict[str, Any]:
     }
 
 
-def check_classes(params: LabelParams, frames: Mapping[str, Mapping[str, int]]) -> str | None:
+def check_classes(
+    params: LabelParams, scheme: ClassScheme, frames: Mapping[str, Mapping[str, int]]
+) -> str | None:
     """What to say of classes that validation lacks, if it lacks any; frames: of each class, by split.
 
     A macro-F1 is a mean over the classes that there are, so with one class left it is 1.0 for a model that has learnt
     nothing. InputError if a scored class has no training frame, or validation has but one scored class.
     """
-    scheme = params.scheme()
     scored = [scheme.names[i] for i in scheme.scored]
     unseen = [name for name in scored if not frames["train"][name]]
     if unseen:

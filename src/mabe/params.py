@@ -9,10 +9,9 @@ from dataclasses import dataclass, make_dataclass
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
+from mabe import ethogram, registry, skeleton
 from mabe.errors import InputError
-from mabe.ethogram import SCHEMES, ClassScheme, class_scheme
 from mabe.models import MODEL_PARAMETERS, MODELS
-from mabe.skeleton import MAX_MICE, SKELETONS
 from runs.parameters import (
     Fraction,
     Name,
@@ -34,8 +33,8 @@ T = TypeVar("T")
 
 SAMPLE = Path("data/raw/sample")
 """Where the simulate stage writes; data_dir of data_source sample."""
-DATA_SOURCES = ("sample", "kaggle", "rats")
-FEATURE_SETS = ("coords", "engineered", "motion")
+COORDINATE_SETS = ("coords", "motion")
+"""Feature sets that begin with the keypoints' coordinates: those can be turned, and computed while training."""
 FEEDS = ("auto", "device", "coordinates", "stream")
 METRIC_NAMES = ("accuracy", "f1_macro", "precision", "recall")
 
@@ -74,9 +73,14 @@ class OptionalStagesParams:
 
 @dataclass(frozen=True, kw_only=True)
 class IngestParams:
-    data_source: Annotated[str, one_of(*DATA_SOURCES)]
+    data_source: str
+    """The reader: a module of mabe.data.readers."""
     data_dir: Location
     """Where the source's files are."""
+    skeleton: Location
+    """YAML file of the body parts, like conf/skeleton/mouse18.yaml."""
+    ethogram: Location
+    """YAML file of the actions and class schemes, like conf/ethogram/mabe2025.yaml."""
     split_file: Location | None
     """CSV with columns recording, split (train or val) that fixes the split by hand; null means that it is drawn.
     In the pipeline it lies in data_dir or conf/split, on which the stage depends."""
@@ -93,12 +97,13 @@ class IngestParams:
 
 @dataclass(frozen=True, kw_only=True)
 class SchemeParams:
-    class_scheme: Annotated[str, one_of(*SCHEMES)]
+    class_scheme: str
+    """One of the ethogram's."""
     ignore_classes: tuple[str, ...]
     """Classes left out of loss and metrics."""
 
-    def scheme(self) -> ClassScheme:
-        return class_scheme(self.class_scheme, self.ignore_classes)
+    def scheme(self, of: ethogram.Ethogram) -> ethogram.ClassScheme:
+        return of.scheme(self.class_scheme, self.ignore_classes)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -108,9 +113,12 @@ class LabelParams(SchemeParams):
 
 @dataclass(frozen=True, kw_only=True)
 class InputParams:
-    features: Annotated[str, one_of(*FEATURE_SETS)]
-    num_mice: Annotated[int, between(1, MAX_MICE)]
-    num_keypoints: Annotated[int, one_of(*SKELETONS)]
+    features: str
+    """A module of mabe.features.sets."""
+    num_mice: Annotated[int, between(1, 32)]
+    """Individuals that a model sees; those that a recording lacks are missing."""
+    num_keypoints: Annotated[int, between(1, 1000)]
+    """A choice of the skeleton's."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -283,16 +291,17 @@ def check(values: dict[str, Any]) -> None:
 def _faults_together(
     train: TrainParams, labels: LabelParams, compute: ComputeParams, values: dict[str, Any]
 ) -> Iterator[str]:
-    """What the rules between parameters refuse."""
-    scheme, source, batch = labels.scheme(), values["data_source"], train.batch_size
+    """What the rules between parameters refuse. InputError for what the files that they name refuse."""
+    registry.check(registry.READERS, "data_source", values["data_source"])
+    registry.check(registry.FEATURE_SETS, "features", train.features)
+    skeleton.read(values["skeleton"]).keypoints(train.num_keypoints)
+    scheme, batch = labels.scheme(ethogram.read(values["ethogram"])), train.batch_size
     if train.num_classes != len(scheme.names):
         yield f"num_classes is {train.num_classes} but class_scheme {labels.class_scheme} has {len(scheme.names)}"
     if len(scheme.scored) < 2:
         yield "ignore_classes leaves fewer than two classes to tell apart"
     if len(train.class_weights) != train.num_classes:
         yield f"class_weights has {len(train.class_weights)} numbers but num_classes is {train.num_classes}"
-    if (source == "rats") != (labels.class_scheme == "caltech_s1"):
-        yield f"class_scheme {labels.class_scheme} is not of data_source {source}: choose both with -S data={source}"
     for name in ("predict_stride", "val_stride"):
         if (values[name] or 0) > train.sequence_length:
             yield f"{name} {values[name]} skips frames: set it to at most sequence_length {train.sequence_length}"
@@ -318,13 +327,13 @@ def _faults_together(
         yield "feed coordinates reads the store, which stays on this machine: set it to auto for Modal"
     if train.amp == "bf16" and compute.device == "mps":
         yield "amp bf16 is not supported on mps: set amp to auto or off"
-    if train.features != "engineered":
+    if train.features in COORDINATE_SETS:
         return
     if MODELS[train.model_type].reads_keypoints:
         yield f"model_type {train.model_type} reads keypoints: set features to coords or motion"
     if compute.feed == "coordinates":
-        yield "feed coordinates computes coords or motion, not engineered: set it to auto"
-    if train.num_mice < 2:
+        yield f"feed coordinates computes coords or motion, not {train.features}: set it to auto"
+    if train.features == "engineered" and train.num_mice < 2:
         yield "features engineered describes two mice: set num_mice to 2 or more"
     if train.use_augmentation and (train.flip_horizontal or train.flip_vertical or train.rotation_deg > 0):
         yield "flips and rotation turn keypoints: set features to coords or motion, or switch them off"

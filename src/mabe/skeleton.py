@@ -1,83 +1,154 @@
-"""Body parts by name: the slots of the store, their aliases, and the smaller skeletons of V1-V4.
+"""Body parts by name: which a data set has, and which of them a model sees. Both come from a YAML file.
 
-The same slot means the same body part in every laboratory; a part that a laboratory does not track is
-missing there, never another part's value.
+The file is the data set's own or one of conf/skeleton; the parameter `skeleton` names it. Ingest reads it, and the
+store carries it on. The same part has the same place in every recording; where it is not tracked it is missing, never
+another part's value.
 """
 
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self
+
 from mabe.errors import InputError
-
-MAX_MICE = 4
-
-# fmt: off
-SLOTS: tuple[str, ...] = (
-    "nose", "ear_left", "ear_right", "head", "neck", "body_center", "spine_1", "spine_2",
-    "forepaw_left", "forepaw_right", "hindpaw_left", "hindpaw_right", "hip_left", "hip_right",
-    "tail_base", "tail_middle_1", "tail_middle_2", "tail_tip",
-)
-# fmt: on
-SLOT: dict[str, int] = {name: i for i, name in enumerate(SLOTS)}
-
-# Source name -> slot. Several source parts of one recording that fall on one slot are averaged.
-SLOT_OF_PART: dict[str, int] = {
-    **SLOT,
-    "lateral_left": SLOT["hip_left"],
-    "lateral_right": SLOT["hip_right"],
-    "tail_midpoint": SLOT["tail_middle_2"],
-    **{
-        f"headpiece_{level}{end}{side}": SLOT["head"]
-        for level in ("bottom", "top")
-        for end in ("front", "back")
-        for side in ("left", "right")
-    },
-    # DeepLabCut names of the resident-intruder rats
-    "top": SLOT["head"],
-    "body": SLOT["body_center"],
-    "tail": SLOT["tail_base"],
-    "tail-m": SLOT["tail_middle_1"],
-    "tail-e": SLOT["tail_tip"],
-}
-
-# A skeleton of k keypoints: for each, the slots to take it from, the first that is present winning.
-# The seven are CalMS21's, with the stand-ins that laboratories without that part have.
-SKELETONS: dict[int, tuple[tuple[str, ...], ...]] = {
-    18: tuple((name,) for name in SLOTS),
-    7: (
-        ("nose", "head"),
-        ("ear_left",),
-        ("ear_right",),
-        ("neck", "body_center", "spine_1"),
-        ("hip_left",),
-        ("hip_right",),
-        ("tail_base",),
-    ),
-}
-
-MIRROR: dict[str, str] = {
-    name: name.replace("_left", "_right") if name.endswith("_left") else name.replace("_right", "_left")
-    for name in SLOTS
-}
+from mabe.names import mapping, read_file, unknown, words
 
 
-def slot_of_part(part: str) -> int:
-    """Slot index of a source body part; InputError for a name nobody mapped."""
-    try:
-        return SLOT_OF_PART[part]
-    except KeyError:
-        raise InputError(
-            f"unknown body part {part!r}: known are {', '.join(sorted(SLOT_OF_PART))}; "
-            "add it to SLOT_OF_PART in mabe/skeleton.py"
-        ) from None
+@dataclass(frozen=True, kw_only=True)
+class Keypoints:
+    """What a model sees of one animal: K parts of a skeleton, some of them with stand-ins."""
+
+    sources: tuple[tuple[str, ...], ...]
+    """Of each keypoint: its part, then its stand-ins. The first that is present on a frame wins."""
+    mirror: tuple[int, ...]
+    """Of each keypoint: the one on the other side, or itself on the midline."""
+    front: tuple[int, ...]
+    """The keypoints of the animal's front end."""
+    back: tuple[int, ...]
+    """The keypoints of the animal's rear end."""
+
+    def __len__(self) -> int:
+        return len(self.sources)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The name of each keypoint: that of its part."""
+        return tuple(parts[0] for parts in self.sources)
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Self:
+        """The inverse of dataclasses.asdict, after JSON made lists of the tuples."""
+        sources = tuple(tuple(parts) for parts in values["sources"])
+        mirror, front, back = (tuple(values[name]) for name in ("mirror", "front", "back"))
+        return cls(sources=sources, mirror=mirror, front=front, back=back)
 
 
-def skeleton(num_keypoints: int) -> tuple[tuple[str, ...], ...]:
-    """The keypoints of a skeleton, each as its slot names in order of preference."""
-    if num_keypoints not in SKELETONS:
-        raise InputError(
-            f"num_keypoints is {num_keypoints}: there are skeletons of {sorted(SKELETONS)} keypoints"
+@dataclass(frozen=True, kw_only=True)
+class Skeleton:
+    """The body parts of a data set."""
+
+    parts: tuple[str, ...]
+    """In the order of the store's axis."""
+    aliases: Mapping[str, str]
+    """The part that another name in a file stands for."""
+    sides: Mapping[str, str]
+    """Of each part on the left: the one on the right. The others lie on the midline."""
+    front: tuple[str, ...]
+    """Parts of the front end, of the middle and of the rear end, the best first."""
+    centre: tuple[str, ...]
+    back: tuple[str, ...]
+    smaller: Mapping[int, tuple[tuple[str, ...], ...]]
+    """Choices of fewer keypoints, by their number: each keypoint's part, then its stand-ins."""
+
+    def part(self, name: str) -> int:
+        """The position in `parts` of what a file calls `name`; InputError for a name that nobody mapped."""
+        part = self.aliases.get(name, name)
+        if part not in self.parts:
+            known = (*self.parts, *self.aliases)
+            raise unknown(
+                "body part", name, known, "add it to the parts or the aliases of the skeleton's file"
+            )
+        return self.parts.index(part)
+
+    def keypoints(self, num_keypoints: int) -> Keypoints:
+        """The choice of `num_keypoints` keypoints: all parts, or a smaller one; InputError if there is none."""
+        choices = {**self.smaller, len(self.parts): tuple((part,) for part in self.parts)}
+        if num_keypoints not in choices:
+            raise InputError(
+                f"num_keypoints is {num_keypoints}, but the skeleton has choices of {sorted(choices)} keypoints: set "
+                "it to one of them, or add the choice to the skeleton's file"
+            )
+        sources = choices[num_keypoints]
+        names = [parts[0] for parts in sources]
+        other = {**self.sides, **{right: left for left, right in self.sides.items()}}
+
+        def places(parts: Sequence[str]) -> tuple[int, ...]:
+            return tuple(sorted(names.index(part) for part in parts if part in names))
+
+        return Keypoints(
+            sources=sources,
+            mirror=tuple(
+                names.index(other[name]) if other.get(name) in names else i for i, name in enumerate(names)
+            ),
+            front=places(self.front),
+            back=places(self.back),
         )
-    return SKELETONS[num_keypoints]
+
+    def to_dict(self) -> dict[str, Any]:
+        """What a skeleton's file holds, as JSON can hold it."""
+        return {
+            "parts": list(self.parts),
+            "aliases": dict(self.aliases),
+            "sides": dict(self.sides),
+            "front": list(self.front),
+            "centre": list(self.centre),
+            "back": list(self.back),
+            "smaller": {str(number): [list(parts) for parts in ks] for number, ks in self.smaller.items()},
+        }
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any], where: str) -> Self:
+        """The skeleton of a file's keys; InputError, which begins with `where`, for the first fault."""
+        parts = words(values["parts"], f"{where}: parts")
+        if not parts:
+            raise InputError(f"{where}: parts is empty: name the body parts")
+
+        def check(key: str, names: Sequence[Any]) -> None:
+            for name in names:
+                if name not in parts:
+                    raise InputError(f"{where}: {key}: {unknown('body part', str(name), parts)}")
+
+        aliases = mapping(values.get("aliases") or {}, f"{where}: aliases")
+        check("aliases", list(aliases.values()))
+        for alias in aliases:
+            if not isinstance(alias, str) or alias in parts:
+                raise InputError(
+                    f"{where}: aliases: {alias!r} must be a text that is no part: correct or remove it"
+                )
+        sides = mapping(values.get("sides") or {}, f"{where}: sides")
+        both = [*sides, *sides.values()]
+        check("sides", both)
+        words(both, f"{where}: sides")
+        roles = {
+            role: words(values.get(role, []), f"{where}: {role}") for role in ("front", "centre", "back")
+        }
+        for role, named in roles.items():
+            check(role, named)
+        smaller: dict[int, tuple[tuple[str, ...], ...]] = {}
+        for number, listed in mapping(values.get("smaller") or {}, f"{where}: smaller").items():
+            key = f"smaller {number}"
+            if not isinstance(listed, list) or str(number) != str(len(listed)):
+                raise InputError(f"{where}: {key} must be a list of as many keypoints")
+            sources = tuple(words([k] if isinstance(k, str) else k, f"{where}: {key}") for k in listed)
+            if not all(sources):
+                raise InputError(f"{where}: {key} has a keypoint without a part: name one")
+            words([source[0] for source in sources], f"{where}: {key}")
+            check(key, [part for source in sources for part in source])
+            smaller[int(number)] = sources
+        return cls(parts=parts, aliases=aliases, sides=sides, smaller=smaller, **roles)
 
 
-def keypoint_names(num_keypoints: int) -> tuple[str, ...]:
-    """The name of each keypoint of a skeleton (that of its preferred slot)."""
-    return tuple(slots[0] for slots in skeleton(num_keypoints))
+def read(path: Path | str) -> Skeleton:
+    """The skeleton in the YAML file `path`, like conf/skeleton/mouse18.yaml; InputError for the first fault."""
+    optional = ("aliases", "sides", "front", "centre", "back", "smaller")
+    return Skeleton.from_dict(read_file(path, "skeleton", ["parts"], optional), str(path))

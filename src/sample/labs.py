@@ -1,11 +1,18 @@
 """The invented laboratories of the sample: what they film, track and annotate."""
 
 from dataclasses import dataclass
+from functools import cache
 
-from mabe.ethogram import SCHEMES
+from mabe.ethogram import ClassScheme, class_scheme
 
 SHARES: tuple[float, ...] = (0.50, 0.24, 0.12, 0.14)
 """Share of the frames that each class of the mabe4 scheme takes, which the director steers towards."""
+
+
+@cache
+def mabe4() -> ClassScheme:
+    """The classes that the episodes are of."""
+    return class_scheme("mabe4")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,7 +46,7 @@ class Lab:
 
     def of_class(self, class_id: int) -> tuple[str, ...]:
         """The annotated actions of a class of mabe4."""
-        return tuple(a for a in self.actions if SCHEMES["mabe4"].class_id(a) == class_id)
+        return tuple(a for a in self.actions if mabe4().class_id(a) == class_id)
 
 
 _EARS = ("ear_left", "ear_right")

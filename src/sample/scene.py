@@ -9,9 +9,8 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from mabe.ethogram import SCHEMES
 from sample.acts import ACTS, EPISODES, SOLO, Stage
-from sample.labs import SHARES, Lab
+from sample.labs import SHARES, Lab, mabe4
 
 MARGIN_CM = 3.0  # closest that a body's centre comes to a wall
 NEAR_CM = 1.5  # how close to its gap an agent has "reached" the other
@@ -189,8 +188,7 @@ class _Director:
 
 
 def _class_of(stage: Stage) -> int:
-    scheme = SCHEMES["mabe4"]
-    return max(scheme.class_id(a) for a in (stage.action or "rear", stage.answer or "rear"))
+    return max(mabe4().class_id(a) for a in (stage.action or "rear", stage.answer or "rear"))
 
 
 def play(lab: Lab, frames: int, mice: int, rng: np.random.Generator) -> Scene:

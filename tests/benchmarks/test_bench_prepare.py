@@ -24,6 +24,7 @@ def test_prepare_measures_all_contenders_and_removes_its_data(tmp_path):
         "--repeats",
         "1",
     ]
+    (tmp_path / "conf").symlink_to(ROOT / "conf")
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT / "src"), str(ROOT)])}
     done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=True)
     (line,) = done.stdout.splitlines()

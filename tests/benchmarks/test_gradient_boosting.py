@@ -2,9 +2,11 @@
 
 import numpy as np
 import pytest
+from mouse import MOUSE, PART
 
 from benchmarks.gradient_boosting import describe
-from mabe.skeleton import SLOT
+
+ENDS = [[PART[part] for part in role] for role in (MOUSE.front, MOUSE.centre, MOUSE.back)]
 
 
 @pytest.fixture
@@ -17,26 +19,28 @@ def xy():
     heading = rng.normal(scale=0.1, size=(200, 2)).cumsum(0)
     along = 4 * np.stack((np.cos(heading), np.sin(heading)), -1)
     for name, offset in (("head", along), ("body_center", 0 * along), ("tail_base", -along)):
-        positions[:, :2, SLOT[name]] = centre + offset
+        positions[:, :2, PART[name]] = centre + offset
     return positions
 
 
 def test_swapping_the_individuals_changes_nothing(xy):
-    np.testing.assert_allclose(describe(xy, 30.0), describe(xy[:, [1, 0, 2, 3]], 30.0), rtol=1e-4, atol=1e-3)
+    np.testing.assert_allclose(
+        describe(xy, 30.0, ENDS), describe(xy[:, [1, 0, 2, 3]], 30.0, ENDS), rtol=1e-4, atol=1e-3
+    )
 
 
 def test_moving_and_turning_the_camera_changes_nothing(xy):
     turned = np.stack((-xy[..., 1] + 50, xy[..., 0] - 20), axis=-1)
-    np.testing.assert_allclose(describe(xy, 30.0), describe(turned, 30.0), rtol=1e-3, atol=2e-2)
+    np.testing.assert_allclose(describe(xy, 30.0, ENDS), describe(turned, 30.0, ENDS), rtol=1e-3, atol=2e-2)
 
 
 def test_lengths_come_first(xy):
-    np.testing.assert_allclose(describe(xy, 30.0)[:, :2], 8, rtol=1e-4)
+    np.testing.assert_allclose(describe(xy, 30.0, ENDS)[:, :2], 8, rtol=1e-4)
 
 
 def test_what_is_missing_is_nan_and_the_rest_is_not(xy):
     xy[50:60, 1] = np.nan
-    features = describe(xy, 30.0)
+    features = describe(xy, 30.0, ENDS)
     assert np.isnan(features[55, 14])  # a distance to the missing one
     assert np.isfinite(features[55, 0])  # the other one's length
     assert not np.isinf(features).any()

@@ -9,21 +9,29 @@ import pandas as pd
 import pytest
 import torch
 from kaggle_made import write_video
+from mouse import (
+    COMPETITION_FILE,
+    MOUSE_FILE,
+    PART,
+    PARTS,
+    every_keypoint,
+    every_part,
+    kaggle_source,
+    motion,
+    name_parts,
+)
 from small_training import CPU, NAMES, SMALL, same_weights, scene_of, small_data, small_run
 
 from mabe.data.ingest import ingest
-from mabe.data.readers.kaggle import KaggleSource
 from mabe.data.store import BOUT_COLUMNS, INTERPOLATED, MISSING, OBSERVED, Store, behaviors
 from mabe.errors import InputError
 from mabe.ethogram import UNKNOWN, class_scheme
 from mabe.features import MISSING_VALUE, Normalisation, build, columns, features_of
-from mabe.features.motion import motion
 from mabe.labels import expand, frame_labels
 from mabe.metrics.competition import score_table
 from mabe.models.build import build_model
 from mabe.params import FeatureParams, IngestParams, LabelParams, SimulateParams
 from mabe.predict import predict
-from mabe.skeleton import SLOT
 from mabe.submission import competition_score, solution_of, submission_rows, validate
 from mabe.tasks.scene import Scene
 from mabe.tasks.scene_bouts import ActionRule, bouts_of_classes
@@ -44,6 +52,8 @@ def ingested(root: Path, on_error: str = "stop") -> tuple[Store, dict]:
     params = IngestParams(
         data_source="kaggle",
         data_dir=str(root),
+        skeleton=str(MOUSE_FILE),
+        ethogram=str(COMPETITION_FILE),
         split_file=None,
         val_fraction=0.5,
         seed=0,
@@ -56,9 +66,9 @@ def ingested(root: Path, on_error: str = "stop") -> tuple[Store, dict]:
 
 
 def frames_of(store: Store, recording: str) -> np.ndarray:
-    """xy (T, 4, 18, 2) of one recording."""
+    """xy (T, 4, 18, 2) of one recording, NaN where the store has no such mouse or part."""
     row = store.manifest.set_index("recording").loc[recording]
-    return store.xy("train")[row["start"] : row["start"] + row["frames"]]
+    return every_part(store.xy("train")[row["start"] : row["start"] + row["frames"]], store.parts)
 
 
 def line(part: str, start: tuple[float, float], step: tuple[float, float], frames: int = 12) -> list[tuple]:
@@ -92,14 +102,14 @@ def explained(values: np.ndarray, labels: np.ndarray) -> np.ndarray:
 def test_01_labels_follow_from_motion(tmp_path):
     """The synthetic labels were drawn independently of the motion: nothing could be learned."""
     simulate(SimulateParams(sim_seed=0, sim_videos=14, sim_test_videos=1, sim_seconds=40.0), tmp_path)
-    source = KaggleSource(tmp_path, get_it="")
+    source = kaggle_source(tmp_path)
     values, labels = [], []
     for entry in source.entries():
         if entry.labelled:
             recording = source.read(entry)
-            first, frames = recording.first_frame, len(recording.xy)
+            first, frames = recording.first_frame, recording.frames
             span = (first, first + frames)
-            values.append(motion_statistics(recording.xy / recording.px_per_cm, recording.fps))
+            values.append(motion_statistics(every_keypoint(recording) / recording.px_per_cm, recording.fps))
             labels.append(
                 frame_labels(recording.bouts, first_frame=first, frames=frames, annotated=span, scheme=SCHEME)
             )
@@ -132,9 +142,9 @@ def test_02_x_and_y_of_one_keypoint_stay_together(tmp_path):
         shifted = [(*row[:3], row[3] + i, row[4]) for row in rows]
         write_video(tmp_path / "raw", video_id=i, rows=shifted, fps=10.0, px_per_cm=1.0, bouts=BOUTS)
     xy = frames_of(ingested(tmp_path / "raw")[0], "LabA/1")
-    assert xy[5, 0, SLOT["nose"]].tolist() == [26, 500]
-    assert xy[5, 0, SLOT["neck"]].tolist() == [301, 80]
-    values = dict(zip(columns("motion", 1, 18), motion(xy, 10.0, 1, 18)[5], strict=True))
+    assert xy[5, 0, PART["nose"]].tolist() == [26, 500]
+    assert xy[5, 0, PART["neck"]].tolist() == [301, 80]
+    values = dict(zip(columns("motion", 1, PARTS), motion(xy, 10.0, 1, 18)[5], strict=True))
     for part, speed in (("nose", 30), ("neck", 40), ("tail_base", 100)):
         assert values[f"mouse1.{part}.speed"] == pytest.approx(speed, rel=1e-5)
     # Of positions about one centre, differences are those of the pixels.
@@ -159,7 +169,7 @@ def test_03_a_column_is_the_same_body_part_in_every_laboratory(tmp_path):
     for i, (lab, parts) in enumerate(tracked):
         xy = frames_of(store, f"{lab}/{i}")[0, 0]
         for part in parts:
-            slot = SLOT["hip_left" if part == "lateral_left" else part]
+            slot = PART["hip_left" if part == "lateral_left" else part]
             assert xy[slot].tolist() == [places[part], places[part] + 1 + i]
         assert (~np.isnan(xy[:, 0])).sum() == len(parts)  # the rest is missing, not padded
 
@@ -181,11 +191,11 @@ def test_04_missing_keypoints_are_bridged_or_marked_but_never_at_the_origin(tmp_
     xy = frames_of(store, "LabA/1")
     expected = np.array([(50 + 2 * t, 61 + t) for t in range(20)], dtype=np.float32)
     expected[10:13] = np.nan  # 0.3 s, more than max_gap_s
-    np.testing.assert_allclose(xy[:, 0, SLOT["nose"]], expected, rtol=1e-5)
+    np.testing.assert_allclose(xy[:, 0, PART["nose"]], expected, rtol=1e-5)
     status = [OBSERVED] * 20
     status[4], status[5], status[16] = [INTERPOLATED] * 3
     status[10:13] = [MISSING] * 3
-    assert store.status("train")[:20, 0, SLOT["nose"]].tolist() == status
+    assert store.status("train")[:20, 0, store.parts.index("nose")].tolist() == status
     assert metrics["missing_share"] == 0.15
     # The model reads a value there that nothing else has.
     (tmp_path / "features").mkdir()
@@ -196,10 +206,10 @@ def test_04_missing_keypoints_are_bridged_or_marked_but_never_at_the_origin(tmp_
         1,
     )
     normalisation = Normalisation.load(tmp_path / "features")
-    x = features_of(xy, 10.0, normalisation)[:, columns("motion", 1, 18).index("mouse1.nose.x")]
+    x = features_of(xy, 10.0, normalisation, PARTS)[:, columns("motion", 1, PARTS).index("mouse1.nose.x")]
     assert (x == MISSING_VALUE).tolist() == [s == MISSING for s in status]
     there = np.zeros((20, 4, 18, 2), np.float32)  # a mouse that sits at the origin is not missing
-    assert not (features_of(there, 10.0, normalisation) == MISSING_VALUE).any()
+    assert not (features_of(there, 10.0, normalisation, PARTS) == MISSING_VALUE).any()
 
 
 # --- 5
@@ -233,7 +243,7 @@ def test_05_one_movement_has_one_speed_whatever_the_camera(tmp_path):
     normalisation = Normalisation.load(tmp_path / "features")
     written = np.load(tmp_path / "features" / "train.npy").astype(np.float64)
     values = written * normalisation.std + normalisation.mean
-    names = columns("motion", 1, 18)
+    names = columns("motion", 1, PARTS)
     assert (store.manifest["unit"] == "cm").all()
     for row in store.manifest.itertuples():
         frames = values[row.start : row.start + row.frames]
@@ -255,7 +265,7 @@ def test_06_frames_are_video_frames_and_stop_is_exclusive(tmp_path):
     store, _ = ingested(tmp_path / "raw")
     row = store.manifest.iloc[0]
     assert (row["first_frame"], row["frames"]) == (100, 14)
-    x = frames_of(store, "LabA/1")[:, 0, SLOT["nose"], 0]
+    x = frames_of(store, "LabA/1")[:, 0, PART["nose"], 0]
     np.testing.assert_array_equal(x, [100, 101, 102] + [np.nan] * 7 + [110, 111, 112, 113])
     expand(LabelParams(class_scheme="mabe4", ignore_classes=(), num_classes=4), store, tmp_path / "labels")
     labels = np.load(tmp_path / "labels" / "labels.npy")[:14]
@@ -367,7 +377,7 @@ def test_09_warmup_augmentation_and_class_weights_take_effect(tmp_path, monkeypa
 
     def first_epoch(params, batches=training_batches):
         return torch.cat(
-            [batch.x for batch in batches(params, data.of(params).task, feed, Processes(CPU)).epoch(0, 8)]
+            [batch.x for batch in batches(params, data.of(params), feed, Processes(CPU)).epoch(0, 8)]
         )
 
     noisy = dataclasses.replace(params, temporal_jitter=0)
@@ -413,6 +423,7 @@ def test_10_pca_is_fitted_on_the_whole_training_split_and_nothing_else(tmp_path)
             "fps": 30.0,
         }
     ).to_parquet(tmp_path / "store" / "manifest.parquet")
+    name_parts(tmp_path / "store")
     (tmp_path / "features").mkdir()
     params = FeatureParams(features="engineered", num_mice=2, num_keypoints=7, motion_fps=None)
     build(params, Store(tmp_path / "store"), tmp_path / "features", 1)

@@ -3,6 +3,7 @@ import json
 import numpy as np
 import pandas as pd
 import pytest
+from mouse import COMPETITION, name_parts
 
 from mabe.data.store import Store
 from mabe.errors import InputError
@@ -101,6 +102,7 @@ def store(tmp_path) -> Store:
     manifest.to_parquet(tmp_path / "manifest.parquet")
     table.to_parquet(tmp_path / "bouts.parquet")
     np.save(tmp_path / "train_xy.npy", np.zeros((11, 4, 18, 2), dtype=np.float32))
+    name_parts(tmp_path)
     return Store(tmp_path)
 
 
@@ -131,7 +133,7 @@ def test_expand_leaves_ignored_classes_out(store, tmp_path):
 
 
 def test_expand_refuses_a_scheme_of_another_source_and_a_wrong_number_of_classes(store, tmp_path):
-    with pytest.raises(InputError, match="A/1 with class_scheme caltech_s1: unknown action 'sniff'"):
+    with pytest.raises(InputError, match="unknown class_scheme 'caltech_s1'"):
         expand(params(class_scheme="caltech_s1"), store, tmp_path / "labels")
     with pytest.raises(InputError, match="num_classes is 5"):
         expand(params(num_classes=5), store, tmp_path / "labels")
@@ -145,29 +147,30 @@ def counts(train: tuple[int, ...], val: tuple[int, ...]) -> dict[str, dict[str, 
     }
 
 
-def params_of(*ignored: str) -> LabelParams:
-    return LabelParams(class_scheme="mabe4", ignore_classes=ignored, num_classes=4)
+def checked(ignored: tuple[str, ...], frames: dict[str, dict[str, int]]) -> str | None:
+    settings = params(ignore_classes=ignored)
+    return check_classes(settings, settings.scheme(COMPETITION), frames)
 
 
 def test_a_class_without_a_training_frame_stops():
     with pytest.raises(
         InputError, match=r"mabe4 has no training frame of social, mating, aggressive: choose the"
     ):
-        check_classes(params_of(), counts((10, 0, 0, 0), (5, 0, 0, 0)))
+        checked((), counts((10, 0, 0, 0), (5, 0, 0, 0)))
     with pytest.raises(InputError, match="no training frame of background"):
-        check_classes(params_of(), counts((0, 3, 3, 3), (5, 5, 5, 5)))
-    assert check_classes(params_of("mating"), counts((10, 3, 0, 3), (5, 2, 0, 1))) is None
+        checked((), counts((0, 3, 3, 3), (5, 5, 5, 5)))
+    assert checked(("mating",), counts((10, 3, 0, 3), (5, 2, 0, 1))) is None
 
 
 def test_a_validation_of_one_class_stops_and_one_without_a_class_says_so():
-    assert check_classes(params_of(), counts((1, 1, 1, 1), (1, 1, 1, 1))) is None
-    said = check_classes(params_of(), counts((9, 9, 9, 9), (5, 5, 0, 0)))
+    assert checked((), counts((1, 1, 1, 1), (1, 1, 1, 1))) is None
+    said = checked((), counts((9, 9, 9, 9), (5, 5, 0, 0)))
     assert said.startswith("no validation frame of mating, aggressive: macro-F1 leaves out")
     for val, says in (
         ((5, 0, 0, 0), "1 scored class, background, which"),
         ((0, 0, 0, 0), "0 scored classes, which"),
     ):
         with pytest.raises(InputError, match=f"the validation recordings have labels of {says}"):
-            check_classes(params_of(), counts((9, 9, 9, 9), val))
+            checked((), counts((9, 9, 9, 9), val))
     with pytest.raises(InputError, match="1 scored class, social, which"):
-        check_classes(params_of("background"), counts((9, 9, 9, 9), (5, 5, 0, 0)))
+        checked(("background",), counts((9, 9, 9, 9), (5, 5, 0, 0)))

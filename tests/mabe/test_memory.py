@@ -11,7 +11,7 @@ import torch
 from workspace import ENVIRONMENT, FEW_FILES, make, stage, stages, unfinished
 
 from mabe.data import table_files
-from mabe.data.readers.tables import reading
+from mabe.data.tables import reading
 from runs import InputError, memory
 
 

@@ -9,19 +9,19 @@ import numpy as np
 import pandas as pd
 import pyarrow.parquet as pq
 import pytest
+from mouse import COMPETITION, MOUSE, PARTS
 from sklearn.ensemble import ExtraTreesClassifier
 from sklearn.metrics import f1_score
 
-from mabe.ethogram import ACTIONS, SCHEMES
+from mabe.ethogram import class_scheme
 from mabe.params import SimulateParams
-from mabe.skeleton import SLOT, SLOT_OF_PART
 from sample import files, simulate
 from sample.body import pose
 from sample.labs import LABS, SHARES
 from sample.plan import plan
 from sample.scene import play
 
-SCHEME = SCHEMES["mabe4"]
+SCHEME = class_scheme("mabe4")
 SMALL = SimulateParams(sim_seed=3, sim_videos=21, sim_test_videos=2, sim_seconds=12.0)
 
 
@@ -223,8 +223,8 @@ def test_laboratories_differ_and_each_lists_every_class() -> None:
     assert len(LABS) >= 5
     assert len({lab.parts for lab in LABS}) == len({lab.actions for lab in LABS}) == len(LABS)
     for lab in LABS:
-        assert set(lab.actions) <= ACTIONS
-        assert set(lab.parts) <= set(SLOT_OF_PART)
+        assert set(lab.actions) <= set(COMPETITION.actions)
+        assert set(lab.parts) <= {*PARTS, *MOUSE.aliases}
         assert all(lab.of_class(c) for c in (1, 2, 3))
 
 
@@ -345,7 +345,7 @@ def learnable(out: Path) -> list[tuple[np.ndarray, np.ndarray, np.ndarray]]:
 
 @pytest.mark.integration
 def test_labels_are_learnable_from_movement_only(tmp_path: Path) -> None:
-    assert set(_SEEN) <= set(SLOT)
+    assert set(_SEEN) <= set(PARTS)
     simulate(SimulateParams(sim_seed=0, sim_videos=35, sim_test_videos=1, sim_seconds=36.0), tmp_path)
     recordings = learnable(tmp_path)
     held_out, fitted = recordings[-7:], recordings[:-7]  # one of every laboratory

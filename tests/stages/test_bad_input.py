@@ -139,8 +139,13 @@ def test_script_ends_with_one_line_on_stderr_and_status_1(tmp_path):
 )
 def test_missing_data_say_how_to_get_them(tmp_path, failure, source, says):
     scheme = "caltech_s1" if source == "rats" else "mabe4"
+    ethogram = "caltech_s1" if source == "rats" else "mabe2025"
     folder = make(
-        tmp_path / "workspace", data_source=source, data_dir="data/raw/nowhere", class_scheme=scheme
+        tmp_path / "workspace",
+        data_source=source,
+        data_dir="data/raw/nowhere",
+        class_scheme=scheme,
+        ethogram=f"conf/ethogram/{ethogram}.yaml",
     )
     for name in ("check", "ingest"):  # check, because DVC itself stops before an ingest without its input
         line = failure(folder, name)

@@ -255,7 +255,7 @@ def test_exported_model_predicts_the_same_from_keypoints(done):
         (probabilities,) = predict(
             exported.model,
             task,
-            features_of(xy, row["fps"], exported.normalisation),
+            features_of(xy, row["fps"], exported.normalisation, store.parts),
             task.subjects,
             length=params.sequence_length,
             gap=params.frame_gap,

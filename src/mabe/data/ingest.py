@@ -1,6 +1,7 @@
 """From a data source to the recording store (mabe/data/store.py), in two passes.
 
-The first pass finds how many frames each recording has, which fixes its rows in the store's arrays. The second
+The first pass finds how many frames and animals each recording has, and which body parts it tracks, which fixes the
+shape of the store's arrays and each recording's rows in them. The second
 reads one recording at a time in each worker, fills short gaps, scales pixels to centimetres and writes the
 recording's own rows of the arrays. Workers are threads: decoding, arithmetic, hashing and writing let the others
 run; scattering a table's rows to their places does not. Memory is bounded by the largest recording per worker, and
@@ -24,16 +25,19 @@ import pandas as pd
 from tqdm import tqdm
 
 from mabe.data import arrays, report
+from mabe.data.axes import Axes
+from mabe.data.bouts import bouts_of, bouts_table
 from mabe.data.gaps import interpolate_gaps
-from mabe.data.readers import Entry, Source, open_source
-from mabe.data.readers.recording import Recording, status_rows, store_rows
-from mabe.data.readers.tables import BOUTS, MANIFEST
+from mabe.data.readers import open_source
+from mabe.data.recording import Recording
+from mabe.data.source import Entry, Extent, Source
 from mabe.data.splits import assign
-from mabe.data.store import BOUT_COLUMNS, INTERPOLATED, MANIFEST_COLUMNS, MISSING, SETS, to_video_frames
+from mabe.data.store import INTERPOLATED, MANIFEST_COLUMNS, MISSING, SETS, write_names
 from mabe.data.table_files import write_table
+from mabe.data.tables import MANIFEST
 from mabe.errors import InputError
 from mabe.params import IngestParams
-from mabe.skeleton import MAX_MICE, SLOTS
+from mabe.skeleton import Skeleton
 from runs.cores import available_cores
 
 Arrays = dict[str, Callable[[int, np.ndarray], None]]
@@ -46,9 +50,16 @@ class Place:
     """Where a recording goes: rows [start, start + frames) of its set's arrays."""
 
     entry: Entry
+    extent: Extent
     start: int
-    frames: int
-    first_frame: int
+
+    @property
+    def frames(self) -> int:
+        return self.extent.frames
+
+    @property
+    def first_frame(self) -> int:
+        return self.extent.first_frame
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,7 +72,7 @@ class Written:
     bouts: pd.DataFrame | None
     """BOUT_COLUMNS without "recording", not cut yet; None if nobody annotated the recording."""
     tracked: int
-    """(frame, mouse, keypoint) values of the keypoints that occur at all."""
+    """(frame, animal, keypoint) values of the keypoints that occur at all."""
     missing: int
     """How many of them are missing, and how many interpolated."""
     interpolated: int
@@ -98,14 +109,15 @@ def ingest(
         quarantined[entry.id] = reason
 
     places = _places(source, entries, fail)
+    axes = Axes.of((place.extent for place in places), source.skeleton)
     out.mkdir(parents=True, exist_ok=True)
     written: list[Written] = []
-    with _arrays(out, places) as writers:
-        for place, result in _write_all(source, places, writers, params.max_gap_s, workers):
+    with _arrays(out, places, axes.shape) as writers:
+        for place, result in _write_all(source, places, axes, writers, params.max_gap_s, workers):
             if isinstance(result, Written):
                 written.append(result)
             else:
-                _write_missing(writers, place)
+                _write_missing(writers, place, axes.shape)
                 fail(place.entry, result)
     if not any(w.place.entry.labelled for w in written):
         raise InputError(
@@ -113,16 +125,12 @@ def ingest(
             f"{min(quarantined.items())[1]}"
         )
 
+    write_names(out, axes.names, source.skeleton, source.ethogram)
     written.sort(key=lambda w: (SETS.index(w.place.entry.set), w.place.start))
     manifest = _manifest(written, params, left_out=quarantined)
     write_table(manifest, out / "manifest.parquet")
-    bouts, bout_metrics = _bouts(written)
+    bouts, bout_metrics = bouts_table(manifest, [w.bouts for w in written])
     write_table(bouts, out / "bouts.parquet")
-    stops = {
-        w.row["recording"]: int(w.bouts["stop_frame"].max())
-        for w in written
-        if w.bouts is not None and len(w.bouts)
-    }
     findings = {
         **{name: dict.fromkeys(getattr(source, name), "") for name in report.OF_SOURCE},
         "unlabelled": dict.fromkeys(
@@ -130,7 +138,7 @@ def ingest(
             "" if params.include_unlabelled else "left out",
         ),
         **report.of_recordings({w.row["recording"]: w.notes for w in written}),
-        "labels_end_early": report.labels_end_early(manifest, stops),
+        "labels_end_early": report.labels_end_early(manifest, _last_stops(written)),
         "bouts_clipped_in": dict.fromkeys(bout_metrics.pop("bouts_clipped_in"), ""),
         "quarantined": dict(sorted(quarantined.items())),
     }
@@ -148,6 +156,12 @@ def ingest(
         for line in report.lines(metrics, findings):
             tell(line)
     return metrics
+
+
+def _last_stops(written: list[Written]) -> dict[str, int]:
+    """The last stop_frame of each recording with bouts, before they are cut."""
+    marked = [w for w in written if w.bouts is not None and len(w.bouts)]
+    return {w.row["recording"]: int(w.bouts["stop_frame"].max()) for w in marked if w.bouts is not None}
 
 
 def _check_video_ids(entries: list[Entry]) -> None:
@@ -168,32 +182,32 @@ def _places(source: Source, entries: list[Entry], fail: Callable[[Entry, str], N
     rows = dict.fromkeys(SETS, 0)
     for entry in tqdm(entries, desc="list recordings", unit="recording", delay=2, disable=None):
         try:
-            first_frame, frames = source.extent(entry)
+            extent = source.extent(entry)
         except InputError as error:
             fail(entry, str(error))
             continue
-        places.append(Place(entry=entry, start=rows[entry.set], frames=frames, first_frame=first_frame))
-        rows[entry.set] += frames
+        places.append(Place(entry=entry, extent=extent, start=rows[entry.set]))
+        rows[entry.set] += extent.frames
     return places
 
 
 @contextmanager
-def _arrays(out: Path, places: list[Place]) -> Iterator[Arrays]:
+def _arrays(out: Path, places: list[Place], shape: tuple[int, int]) -> Iterator[Arrays]:
     """The store's arrays, with rows for every recording of a set that has any."""
     with ExitStack() as open_arrays:
         writers = {}
         for name in SETS:
             rows = sum(p.frames for p in places if p.entry.set == name)
             for kind, dtype, axes in (("xy", np.float32, (2,)), ("status", np.uint8, ())):
-                shape = (rows, MAX_MICE, len(SLOTS), *axes)
                 path = out / f"{name}_{kind}.npy"
                 if rows:
-                    writers[path.stem] = open_arrays.enter_context(arrays.writing(path, dtype, shape))
+                    array = arrays.writing(path, dtype, (rows, *shape, *axes))
+                    writers[path.stem] = open_arrays.enter_context(array)
         yield writers
 
 
 def _write_all(
-    source: Source, places: list[Place], writers: Arrays, max_gap_s: float, workers: int | None
+    source: Source, places: list[Place], axes: Axes, writers: Arrays, max_gap_s: float, workers: int | None
 ) -> Iterator[tuple[Place, Written | str]]:
     """Second pass: each recording as it is done, or the reason why it cannot be read."""
     total = sum(p.frames for p in places)
@@ -202,7 +216,7 @@ def _write_all(
         pool = ThreadPoolExecutor(workers or available_cores())
         try:
             largest_first = sorted(places, key=lambda p: p.frames, reverse=True)
-            jobs = {pool.submit(_ingest_one, source, p, writers, max_gap_s): p for p in largest_first}
+            jobs = {pool.submit(_ingest_one, source, p, axes, writers, max_gap_s): p for p in largest_first}
             for job in as_completed(jobs):
                 yield jobs[job], job.result()
                 progress.update(jobs[job].frames)
@@ -210,7 +224,7 @@ def _write_all(
             pool.shutdown(cancel_futures=True)
 
 
-def _ingest_one(source: Source, place: Place, writers: Arrays, max_gap_s: float) -> Written | str:
+def _ingest_one(source: Source, place: Place, axes: Axes, writers: Arrays, max_gap_s: float) -> Written | str:
     """Reads one recording and writes its rows; the reason if it cannot be read. Runs in a worker."""
     try:
         recording = source.read(place.entry)
@@ -218,32 +232,41 @@ def _ingest_one(source: Source, place: Place, writers: Arrays, max_gap_s: float)
         return str(error)
     if (recording.first_frame, recording.frames) != (place.first_frame, place.frames):
         return f"{place.entry.path}: the frame numbers are not in ascending order; restore the file"
+    if recording.bouts is not None and len(recording.bouts):
+        highest = int(recording.bouts[["agent", "target"]].max(axis=None))
+        if highest > axes.individuals:
+            return (
+                f"{place.entry.annotation}: a bout is of mouse {highest}, but the recordings track {axes.individuals} "
+                "individuals; correct the annotation"
+            )
     pose_hash = hash_of_pose(recording)
     status = interpolate_gaps(recording.tracks, int(max_gap_s * recording.fps + 1e-9))
     in_cm = recording.px_per_cm > 0
     if in_cm:
         np.divide(recording.tracks, np.float32(recording.px_per_cm), out=recording.tracks)
     start = place.start
-    for rows in store_rows(recording.slots, recording.tracks):
+    for rows in axes.rows(recording.keypoints, recording.tracks):
         writers[f"{recording.set}_xy"](start, rows)
         start += len(rows)
-    writers[f"{recording.set}_status"](place.start, status_rows(recording.slots, status))
-    return _summary(place, recording, status, unit="cm" if in_cm else "px", pose_hash=pose_hash)
+    writers[f"{recording.set}_status"](place.start, axes.status_rows(recording.keypoints, status))
+    return _summary(
+        place, recording, axes.skeleton, status, unit="cm" if in_cm else "px", pose_hash=pose_hash
+    )
 
 
 def hash_of_pose(recording: Recording) -> str:
     """Equal for recordings with the same keypoints; those that are missing throughout do not count."""
     digest = hashlib.blake2b(str(recording.frames).encode(), digest_size=16)
-    for slot, track in zip(recording.slots, recording.tracks, strict=True):
+    for (individual, part), track in zip(recording.keypoints, recording.tracks, strict=True):
         if not np.isnan(track).all():
-            digest.update(f"\0{slot}\0".encode())
+            digest.update(f"\0{individual}.{part}\0".encode())
             digest.update(np.ascontiguousarray(track).data)
     return digest.hexdigest()
 
 
-def _write_missing(writers: Arrays, place: Place) -> None:
+def _write_missing(writers: Arrays, place: Place, shape: tuple[int, int]) -> None:
     """Fills the rows of a recording that could not be read."""
-    rows = np.full((_ROWS_AT_ONCE, MAX_MICE, len(SLOTS), 2), np.nan, np.float32)
+    rows = np.full((_ROWS_AT_ONCE, *shape, 2), np.nan, np.float32)
     status = np.full(rows.shape[:-1], MISSING, np.uint8)
     for start in range(0, place.frames, _ROWS_AT_ONCE):
         n = min(_ROWS_AT_ONCE, place.frames - start)
@@ -251,11 +274,12 @@ def _write_missing(writers: Arrays, place: Place) -> None:
         writers[f"{place.entry.set}_status"](place.start + start, status[:n])
 
 
-def _summary(place: Place, recording: Recording, status: np.ndarray, *, unit: str, pose_hash: str) -> Written:
+def _summary(
+    place: Place, recording: Recording, skeleton: Skeleton, status: np.ndarray, *, unit: str, pose_hash: str
+) -> Written:
     absent = np.count_nonzero(status == MISSING, axis=1)
-    tracked = absent < place.frames  # (P,): what is there on any frame
-    present = np.zeros((MAX_MICE, len(SLOTS)), bool)
-    present.reshape(-1)[recording.slots] = tracked
+    tracked = absent < place.frames  # (K,): what is there on any frame
+    individuals, parts = recording.keypoints[tracked].T
     values, missing = int(tracked.sum()) * place.frames, int(absent[tracked].sum())
     row = {
         "recording": recording.id,
@@ -269,12 +293,12 @@ def _summary(place: Place, recording: Recording, status: np.ndarray, *, unit: st
         "label_fps": recording.label_fps,
         "px_per_cm": recording.px_per_cm,
         "unit": unit,
-        "individuals": int(present.any(axis=1).sum()),
+        "individuals": len(np.unique(individuals)),
         "missing_share": missing / values if values else 1.0,
         "annotated_start": recording.annotated[0],
         "annotated_stop": recording.annotated[1],
         "behaviors_labeled": json.dumps(recording.behaviors_labeled),
-        "body_parts": json.dumps([SLOTS[k] for k in np.flatnonzero(present.any(axis=0))]),
+        "body_parts": json.dumps([skeleton.parts[part] for part in np.unique(parts)]),
         "pose_hash": pose_hash,
     }
     return Written(
@@ -286,33 +310,6 @@ def _summary(place: Place, recording: Recording, status: np.ndarray, *, unit: st
         interpolated=int(np.count_nonzero(status == INTERPOLATED)),
         notes=dict(recording.notes) | report.hole((status != MISSING).any(axis=0)),
     )
-
-
-def bouts_of(recording: Recording) -> pd.DataFrame | None:
-    """BOUT_COLUMNS without "recording": the bouts in video frames, not cut yet, and beside that as filed."""
-    if recording.bouts is None:
-        return None
-    ends = {}
-    for end in ("start", "stop"):
-        filed = recording.bouts[f"{end}_frame"].to_numpy()
-        ends[f"{end}_frame"] = to_video_frames(filed, recording.label_fps, recording.fps)
-        ends[f"filed_{end}"] = filed
-    return recording.bouts.assign(**ends)
-
-
-def clip_bouts(
-    bouts: pd.DataFrame, first: np.ndarray | int, stop: np.ndarray | int
-) -> tuple[pd.DataFrame, np.ndarray, np.ndarray]:
-    """The bouts cut to frames [first, stop), which were cut, and which had no frame to begin with.
-
-    first, stop: of all bouts or of each; the answers are bool (bouts,). A bout that lies wholly outside its
-    recording counts as cut. It stays, without a frame, as an empty one does: the competition scores it.
-    """
-    begin, end = (bouts[name].to_numpy(np.int64) for name in ("start_frame", "stop_frame"))
-    empty = begin == end
-    cut_begin, cut_end = np.clip(begin, first, stop), np.clip(end, first, stop)
-    clipped = ~empty & ((cut_begin != begin) | (cut_end != end))
-    return bouts.assign(start_frame=cut_begin, stop_frame=cut_end), clipped, empty
 
 
 def _manifest(written: list[Written], params: IngestParams, left_out: dict[str, str]) -> pd.DataFrame:
@@ -329,27 +326,3 @@ def _manifest(written: list[Written], params: IngestParams, left_out: dict[str, 
         left_out=left_out,
     )
     return MANIFEST.validate(manifest[list(MANIFEST_COLUMNS)].astype(MANIFEST_COLUMNS))
-
-
-def _bouts(written: list[Written]) -> tuple[pd.DataFrame, dict[str, Any]]:
-    """BOUT_COLUMNS, sorted by recording and start_frame, and what the metrics tell of them."""
-    tables = [pd.DataFrame() if w.bouts is None else w.bouts for w in written]
-    of = np.repeat(np.arange(len(written)), [len(table) for table in tables])
-    if not len(of):
-        raise InputError("no recording has a bout: check the annotation files")
-    first = np.array([w.place.first_frame for w in written])[of]
-    frames = np.array([w.place.frames for w in written])[of]
-    ids = np.array([w.row["recording"] for w in written], dtype=object)
-    listed = pd.concat([t for t in tables if len(t)], ignore_index=True).assign(recording=ids[of])
-    bouts, clipped, empty = clip_bouts(listed, first, first + frames)
-    tracked = bouts["start_frame"] < bouts["stop_frame"]
-    if not tracked.any():
-        raise InputError("no recording has a bout: check the annotation files")
-    bouts = bouts[list(BOUT_COLUMNS)].astype(BOUT_COLUMNS)
-    order = ["recording", "start_frame", "stop_frame", "agent", "target", "action"]
-    return BOUTS.validate(bouts.sort_values(order, ignore_index=True)), {
-        "bouts": int(tracked.sum()),
-        "bouts_clipped": int(clipped.sum()),
-        "bouts_clipped_in": list(ids[np.unique(of[clipped])]),
-        "bouts_empty": int(empty.sum()),
-    }

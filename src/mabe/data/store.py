@@ -2,31 +2,38 @@
 
 It is a directory:
 
-    train_xy.npy      float32 (N, 4, 18, 2)  keypoints in cm (px where px/cm is unknown), NaN where missing
-    train_status.npy  uint8   (N, 4, 18)     OBSERVED, INTERPOLATED or MISSING
-    test_xy.npy, test_status.npy             likewise, only if the source has test recordings
-    manifest.parquet                         a row per recording: see MANIFEST_COLUMNS
-    bouts.parquet                            a row per annotated bout: see BOUT_COLUMNS
-    report.json                              what ingest found: see mabe.data.report
+    train_xy.npy      float32 (N, I, P, 2)  keypoints in cm (px where px/cm is unknown), NaN where missing
+    train_status.npy  uint8   (N, I, P)     OBSERVED, INTERPOLATED or MISSING
+    test_xy.npy, test_status.npy            likewise, only if the source has test recordings
+    names.json                              the P body parts, the skeleton that they are of, and the ethogram
+    manifest.parquet                        a row per recording: see MANIFEST_COLUMNS
+    bouts.parquet                           a row per annotated bout: see BOUT_COLUMNS
+    report.json                             what ingest found: see mabe.data.report
 
+N frames, I individuals, P body parts: as many as the data have. Individual i of the axis is mouse i + 1 of the bouts.
 Row `start + (video_frame - first_frame)` of a set's arrays is one frame of a recording, so a gap in
 video_frame is a stretch of missing rows, not a shift.
 """
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from mabe.data.table_files import read_table
 from mabe.errors import InputError
+from mabe.ethogram import Ethogram
+from mabe.skeleton import Skeleton
 
 OBSERVED, INTERPOLATED, MISSING = 0, 1, 2
 SETS = ("train", "test")
+NAMES = "names.json"
 
 # fmt: off
 MANIFEST_COLUMNS: dict[str, str] = {
@@ -41,19 +48,19 @@ MANIFEST_COLUMNS: dict[str, str] = {
     "fps": "float64",              # Hz
     "px_per_cm": "float64",        # NaN where unknown
     "unit": "object",              # "cm" or "px": the unit of xy
-    "individuals": "int64",        # mice that were tracked on at least one frame
+    "individuals": "int64",        # animals that were tracked on at least one frame
     "missing_share": "float64",    # of the (frame, mouse, keypoint) values that the recording tracks
     "annotated_start": "int64",    # frames [annotated_start, annotated_stop) carry labels, counted as
     "annotated_stop": "int64",     #   video_frame; both 0 for a recording that nobody annotated
     "label_fps": "float64",        # Hz, the clock of filed bouts and of submissions: fps, but for one laboratory
     "behaviors_labeled": "object", # JSON list of "mouse1,mouse2,attack" / "mouse1,self,rear" that the scorer counts
-    "body_parts": "object",        # JSON list of the slots that the recording tracks
+    "body_parts": "object",        # JSON list of the parts that the recording tracks
     "pose_hash": "object",         # recordings with the same hash have the same pose (CalMS21 annotators)
 }
 BOUT_COLUMNS: dict[str, str] = {
     "recording": "object",
-    "agent": "int8",               # 1-4
-    "target": "int8",              # 1-4, equal to agent for a self action
+    "agent": "int8",               # from 1
+    "target": "int8",              # from 1, equal to agent for an action of oneself
     "action": "object",
     "start_frame": "int64",        # video_frame, inclusive, within the recording
     "stop_frame": "int64",         # video_frame, exclusive; equal to start_frame for a bout without a tracked frame
@@ -79,6 +86,28 @@ class Store:
         """BOUT_COLUMNS, sorted by recording and start_frame."""
         return self._table("bouts")
 
+    @cached_property
+    def parts(self) -> tuple[str, ...]:
+        """The body parts of the arrays' axis P, in the order of the skeleton."""
+        return tuple(self._names["parts"])
+
+    @cached_property
+    def skeleton(self) -> Skeleton:
+        """The data set's body parts and the choices of keypoints among them."""
+        return Skeleton.from_dict(self._names["skeleton"], str(self.path / NAMES))
+
+    @cached_property
+    def ethogram(self) -> Ethogram:
+        """The data set's actions and class schemes."""
+        return Ethogram.from_dict(self._names["ethogram"], str(self.path / NAMES))
+
+    @cached_property
+    def _names(self) -> dict[str, Any]:
+        try:
+            return json.loads((self.path / NAMES).read_text())
+        except FileNotFoundError:
+            raise self._absent(NAMES) from None
+
     def recordings(self, *, set: str | None = None, split: str | None = None) -> pd.DataFrame:
         """The manifest's rows of one set or split, index reset."""
         rows = self.manifest
@@ -89,7 +118,7 @@ class Store:
         return rows.reset_index(drop=True)
 
     def xy(self, set: str) -> np.ndarray:
-        """float32 (N, 4, 18, 2), memory-mapped read-only."""
+        """float32 (N, I, P, 2), memory-mapped read-only."""
         return self._array(f"{set}_xy")
 
     def frames(self, set: str, start: int, frames: int) -> np.ndarray:
@@ -106,7 +135,7 @@ class Store:
         )
 
     def status(self, set: str) -> np.ndarray:
-        """uint8 (N, 4, 18), memory-mapped read-only."""
+        """uint8 (N, I, P), memory-mapped read-only."""
         return self._array(f"{set}_status")
 
     def sets(self) -> tuple[str, ...]:
@@ -117,18 +146,23 @@ class Store:
     def _table(self, name: str) -> pd.DataFrame:
         path = self.path / f"{name}.parquet"
         if not path.exists():
-            raise InputError(
-                f"no recording store in {self.path} ({path.name} is missing): run `dvc repro ingest`"
-            )
+            raise self._absent(path.name)
         return read_table(path)
 
     def _array(self, name: str) -> np.ndarray:
         path = self.path / f"{name}.npy"
         if not path.exists():
-            raise InputError(
-                f"no recording store in {self.path} ({path.name} is missing): run `dvc repro ingest`"
-            )
+            raise self._absent(path.name)
         return np.load(path, mmap_mode="r")
+
+    def _absent(self, name: str) -> InputError:
+        return InputError(f"no recording store in {self.path} ({name} is missing): run `dvc repro ingest`")
+
+
+def write_names(directory: Path, parts: Sequence[str], skeleton: Skeleton, ethogram: Ethogram) -> None:
+    """Writes names.json into a store's directory; parts: those of the arrays' axis."""
+    names = {"parts": list(parts), "skeleton": skeleton.to_dict(), "ethogram": ethogram.to_dict()}
+    (directory / NAMES).write_text(json.dumps(names, indent=1) + "\n")
 
 
 def to_video_frames(filed: np.ndarray, label_fps: float, fps: float) -> np.ndarray:

@@ -4,7 +4,7 @@
 """
 
 from mabe.features.build import build
-from mabe.features.layout import columns, feature_dim
+from mabe.features.layout import View, columns, feature_dim
 from mabe.features.normalise import CLIP, MISSING_VALUE, Normalisation, features_of
 
-__all__ = ["CLIP", "MISSING_VALUE", "Normalisation", "build", "columns", "feature_dim", "features_of"]
+__all__ = ["CLIP", "MISSING_VALUE", "Normalisation", "View", "build", "columns", "feature_dim", "features_of"]

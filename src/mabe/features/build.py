@@ -14,7 +14,8 @@ from tqdm import tqdm
 from mabe.data import arrays
 from mabe.data.store import Store
 from mabe.errors import InputError
-from mabe.features.motion import Survey, survey
+from mabe.features.kinematics import Survey, survey
+from mabe.features.layout import View
 from mabe.features.normalise import (
     MISSING_VALUE,
     Normalisation,
@@ -22,7 +23,7 @@ from mabe.features.normalise import (
     feature_blocks,
     normalisation_from,
 )
-from mabe.params import FeatureParams
+from mabe.params import COORDINATE_SETS, FeatureParams
 from runs.cores import available_cores
 
 T = TypeVar("T")
@@ -43,19 +44,29 @@ def build(params: FeatureParams, store: Store, out: Path, workers: int | None = 
     The arrays are float16 (N, D), aligned with the store's; rows of no recording are 0. Statistics are those of
     the train split alone. The result is the same, bit for bit, for any number of `workers` (threads; None means
     one per core). Memory: a few copies of each worker's recording.
-    Returns small metrics. InputError if the train split is empty, a frame rate is not positive or a statistic is not
-    finite.
+    Returns small metrics. InputError if the skeleton has no such keypoints, the train split is empty, a frame rate is
+    not positive or a statistic is not finite.
     """
+    view = View(
+        num_mice=params.num_mice,
+        keypoints=store.skeleton.keypoints(params.num_keypoints),
+        parts=store.parts,
+    )
+    if not any(view.sources):
+        raise InputError(
+            f"num_keypoints is {params.num_keypoints}, but none of those keypoints is among the body parts of "
+            f"{store.path}: {', '.join(store.parts)}; choose others"
+        )
     workers = workers or available_cores()
     # One thread in each matrix product: the workers fill the cores, and sums keep their order.
     with threadpool_limits(1), ThreadPoolExecutor(workers) as pool:
         surveys: dict[int, Survey] = {}
-        normalisation = _fit(params, store, surveys, pool, workers)
+        normalisation = _fit(params, view, store, surveys, pool, workers)
         normalisation.save(out)
         rows = missing = written = 0
         for name in store.sets():
             known = surveys if name == "train" else {}
-            n, absent = _write(name, normalisation, store, known, out / f"{name}.npy", pool, workers)
+            n, absent = _write(name, normalisation, view, store, known, out / f"{name}.npy", pool, workers)
             rows += n
             missing += absent
             written += (out / f"{name}.npy").stat().st_size
@@ -69,7 +80,12 @@ def build(params: FeatureParams, store: Store, out: Path, workers: int | None = 
 
 
 def _fit(
-    params: FeatureParams, store: Store, surveys: dict[int, Survey], pool: ThreadPoolExecutor, workers: int
+    params: FeatureParams,
+    view: View,
+    store: Store,
+    surveys: dict[int, Survey],
+    pool: ThreadPoolExecutor,
+    workers: int,
 ) -> Normalisation:
     """Leaves the surveys of what it read in `surveys`, by the recordings' first rows."""
     spans = _spans(store.recordings(set="train", split="train"), params.motion_fps)
@@ -78,9 +94,9 @@ def _fit(
 
     def statistics(span: Span) -> Statistics:
         recording = store.frames("train", span.start, span.frames)
-        if params.features != "engineered":
-            surveys[span.start] = survey(recording, params.num_mice, params.num_keypoints)
-        return Statistics.of(recording, span.fps, params, surveys.get(span.start))
+        if params.features in COORDINATE_SETS:
+            surveys[span.start] = survey(recording, view)
+        return Statistics.of(recording, span.fps, params, view, surveys.get(span.start))
 
     total: Statistics | None = None
     parts = _in_order(pool, workers, statistics, spans, "statistics")
@@ -92,12 +108,13 @@ def _fit(
             )
         total = part if total is None else total.merge(part)
     assert total is not None
-    return normalisation_from(total, params)
+    return normalisation_from(total, params, view.keypoints)
 
 
 def _write(
     name: str,
     normalisation: Normalisation,
+    view: View,
     store: Store,
     surveys: dict[int, Survey],
     path: Path,
@@ -113,7 +130,7 @@ def _write(
             recording = store.frames(name, span.start, span.frames)
             rows = np.empty((0, normalisation.dim), np.float16)
             start, missing = span.start, span.frames * normalisation.dim
-            blocks = feature_blocks(recording, span.fps, normalisation, surveys.get(span.start))
+            blocks = feature_blocks(recording, span.fps, normalisation, view, surveys.get(span.start))
             for columns, features, absent in blocks:
                 if len(rows) < len(
                     features

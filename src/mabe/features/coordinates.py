@@ -1,6 +1,6 @@
 """Features computed from keypoints on the device that trains, so that it needs to hold only the keypoints.
 
-Of 72 keypoints a laboratory tracks 8 to 28, so what is held is a fraction of the feature array. The feature files
+Of all keypoints a laboratory tracks a part, so what is held is a fraction of the feature array. The feature files
 are the reference: these are the same operations in the same order, in float32, and give the same bits.
 """
 
@@ -15,8 +15,9 @@ from torch import Tensor
 from tqdm import tqdm
 
 from mabe.errors import InputError
-from mabe.features.motion import has_stand_ins, select, stand_ins, survey
+from mabe.features.kinematics import select, stand_ins, survey
 from mabe.features.normalise import BESIDE, CLIP, MISSING_VALUE, NEAR, Normalisation
+from mabe.params import COORDINATE_SETS
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,31 +50,34 @@ class Coordinates:
     std: Tensor
 
     @classmethod
-    def of(cls, xy: np.ndarray, recordings: pd.DataFrame, normalisation: Normalisation) -> Self:
-        """On the CPU. xy: float32 (N, 4, 18, 2), the store's; recordings: manifest rows with start, frames, fps.
+    def of(
+        cls, xy: np.ndarray, parts: tuple[str, ...], recordings: pd.DataFrame, normalisation: Normalisation
+    ) -> Self:
+        """On the CPU. xy: float32 (N, I, P, 2), the store's; parts: the names of its P body parts; recordings:
+        manifest rows with start, frames, fps.
 
         InputError for features that are not computed frame by frame.
         """
-        if normalisation.features not in ("coords", "motion"):
+        if normalisation.features not in COORDINATE_SETS:
             raise InputError(
                 f"features {normalisation.features} cannot be computed while training: read the file"
             )
-        shape = (normalisation.num_mice, normalisation.num_keypoints)
+        view = normalisation.view(parts)
         mean, std, _, _ = normalisation.arrays
-        may_jump = normalisation.features == "motion" and has_stand_ins(normalisation.num_keypoints)
+        may_jump = normalisation.features == "motion" and view.has_stand_ins
         values, jumps, column, middle, width = [], [], [], [], []
         table = recordings.sort_values("start")
         for start, frames in _progress(table):
             part = xy[start : start + frames]
-            tracked, recording_centre = survey(part, *shape)
-            points = select(part, *shape).reshape(frames, -1, 2)
+            tracked, recording_centre = survey(part, view)
+            points = select(part, view).reshape(frames, -1, 2)
             middle.append(recording_centre)
             column.append(np.full(points.shape[1], -1))
             column[-1][tracked] = np.arange(len(tracked))
             width.append(len(tracked))
             values.append(points[:, tracked].reshape(-1, 2))
             if may_jump:
-                slots = stand_ins(part, *shape).reshape(frames, -1)[:, tracked]
+                slots = stand_ins(part, view).reshape(frames, -1)[:, tracked]
                 jumps.append((np.diff(slots, axis=0, prepend=slots[:1]) != 0).reshape(-1))
         values.append(np.full((1, 2), np.nan, np.float32))
         if may_jump:

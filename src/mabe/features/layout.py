@@ -1,47 +1,77 @@
-"""Which column is what: the names of a feature set's columns, in order."""
+"""What a feature set is, and which keypoints it sees of arrays with other parts."""
 
-from mabe.errors import InputError
-from mabe.skeleton import MAX_MICE, keypoint_names
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import NamedTuple
 
-ROLLING = ("mean", "std", "min", "max")
-PCA_COMPONENTS = 16
-# fmt: off
-BASE: tuple[str, ...] = (
-    "centroid_distance", "head_distance", "head1_tail2_distance", "head2_tail1_distance",
-    "mouse1_body_length", "mouse2_body_length",
-    "mouse1_speed", "mouse1_vx", "mouse1_vy", "mouse1_acceleration",
-    "mouse2_speed", "mouse2_vx", "mouse2_vy", "mouse2_acceleration",
-    "mouse1_orientation", "mouse1_angular_velocity",
-    "mouse2_orientation", "mouse2_angular_velocity",
-    "relative_orientation",
-    "mouse1_spread", "mouse1_elongation", "mouse2_spread", "mouse2_elongation",
-)
-# fmt: on
+import numpy as np
+
+from mabe import registry
+from mabe.skeleton import Keypoints
+
+Blocks = Iterator[tuple[np.ndarray, np.ndarray]]
+"""Columns, int (C,), the same each time, and their values on some frames after the others, float32 (frames, C)."""
 
 
-def columns(features: str, num_mice: int, num_keypoints: int) -> tuple[str, ...]:
-    """Column names of a feature set; InputError for a set, a skeleton or a number of mice there is not.
+@dataclass(frozen=True, kw_only=True)
+class View:
+    """M mice of K keypoints, seen in arrays (T, I, P, 2): the first M of I individuals, K by the names of P parts.
 
-    coords:     x and y of each mouse and keypoint, in the order (mouse, keypoint, xy)
-    motion:     coords, then a speed per mouse and keypoint, then an acceleration per mouse and keypoint
-    engineered: BASE, its rolling means, its rolling stds, its minima, its maxima, the PCA components
+    What the arrays do not have is missing.
     """
-    if not 1 <= num_mice <= MAX_MICE:
-        raise InputError(f"num_mice is {num_mice}: choose 1 to {MAX_MICE}")
-    points = [f"mouse{m + 1}.{k}" for m in range(num_mice) for k in keypoint_names(num_keypoints)]
-    coords = tuple(f"{point}.{axis}" for point in points for axis in "xy")
-    if features == "coords":
-        return coords
-    if features == "motion":
-        return coords + tuple(f"{point}.{q}" for q in ("speed", "acceleration") for point in points)
-    if features == "engineered":
-        if num_mice < 2:
-            raise InputError("features engineered describes two mice: set num_mice to 2 or more")
-        rolling = tuple(f"{name}.{statistic}" for statistic in ROLLING for name in BASE)
-        return BASE + rolling + tuple(f"pca{i + 1}" for i in range(PCA_COMPONENTS))
-    raise InputError(f"unknown features {features!r}: choose coords, motion or engineered")
+
+    num_mice: int
+    keypoints: Keypoints
+    parts: tuple[str, ...]
+    """The names of the arrays' parts."""
+
+    @cached_property
+    def sources(self) -> tuple[tuple[int, ...], ...]:
+        """Of each keypoint: the places in `parts` of its part and stand-ins, those that are there."""
+        return tuple(
+            tuple(self.parts.index(name) for name in names if name in self.parts)
+            for names in self.keypoints.sources
+        )
+
+    @cached_property
+    def has_stand_ins(self) -> bool:
+        """Whether any keypoint can come from more than one part."""
+        return any(len(sources) > 1 for sources in self.sources)
+
+
+class Survey(NamedTuple):
+    """What `motion_blocks` has to know of a whole recording before its first block."""
+
+    keypoints: np.ndarray
+    """Those that are not missing throughout, ascending: int (P,), each mouse · K + keypoint."""
+    centre: np.ndarray
+    """Mean position of everything that is present: float32 (2,)."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class FeatureSet:
+    """What a module of mabe.features.sets offers under the name FEATURES."""
+
+    columns: Callable[[int, Sequence[str]], tuple[str, ...]]
+    """Column names from the number of mice and the keypoints' names; InputError for what the set cannot describe."""
+    blocks: Callable[[np.ndarray, float, View, Survey | None], Blocks]
+    """The values of a recording before normalisation, NaN if missing, from xy (T, I, P, 2), the frame rate (Hz), the
+    view, and the recording's survey if it was made before. Columns that are missing throughout may be left out."""
+    pca_components: int = 0
+    """How many principal components of all coordinates follow the columns that `blocks` yields."""
+
+
+def feature_set(name: str) -> FeatureSet:
+    """The feature set `name`; InputError if there is none."""
+    return registry.load(registry.FEATURE_SETS, "features", name).FEATURES
+
+
+def columns(features: str, num_mice: int, names: Sequence[str]) -> tuple[str, ...]:
+    """Column names of a feature set, of keypoints called `names`."""
+    return feature_set(features).columns(num_mice, names)
 
 
 def feature_dim(features: str, num_mice: int, num_keypoints: int) -> int:
     """Number of columns of a feature set."""
-    return len(columns(features, num_mice, num_keypoints))
+    return len(columns(features, num_mice, [str(k) for k in range(num_keypoints)]))

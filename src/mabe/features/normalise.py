@@ -10,12 +10,11 @@ from typing import Any, Self
 import numpy as np
 
 from mabe.errors import InputError
-from mabe.features.engineered import engineered
-from mabe.features.layout import PCA_COMPONENTS, columns, feature_dim
+from mabe.features.kinematics import Survey, coordinates
+from mabe.features.layout import Blocks, View, columns, feature_set
 from mabe.features.moments import Moments, Scatter
-from mabe.features.motion import Survey, coords, motion_blocks
-from mabe.params import FeatureParams
-from mabe.skeleton import MAX_MICE, MIRROR, SLOTS, keypoint_names
+from mabe.params import COORDINATE_SETS, FeatureParams
+from mabe.skeleton import Keypoints
 
 CLIP = 10.0
 # No present value is ever equal to it, and a keypoint that has it in all of its columns is missing. Not further
@@ -33,7 +32,8 @@ class Normalisation:
 
     features: str
     num_mice: int
-    num_keypoints: int
+    keypoints: Keypoints
+    """Those of each mouse, by the names of body parts."""
     motion_fps: float | None
     """Frame rate (Hz) forced on every recording; None means each recording's own."""
     columns: tuple[str, ...]
@@ -48,6 +48,21 @@ class Normalisation:
     @property
     def dim(self) -> int:
         return len(self.columns)
+
+    @property
+    def mirrored(self) -> tuple[int, ...]:
+        """Of each column: that of the same mouse's keypoint on the other side; empty for features without sides."""
+        if self.features not in COORDINATE_SETS:
+            return ()
+        mouse = np.arange(self.num_mice)[:, None] * len(self.keypoints)
+        other = (mouse + np.array(self.keypoints.mirror)).ravel()
+        xy = (2 * other[:, None] + [0, 1]).ravel()
+        others = [place + other for place in range(len(xy), self.dim, len(other))]  # a value of each keypoint
+        return tuple(np.concatenate([xy, *others]).tolist())
+
+    def view(self, parts: tuple[str, ...]) -> View:
+        """How its keypoints are found in arrays of the body parts `parts`."""
+        return View(num_mice=self.num_mice, keypoints=self.keypoints, parts=parts)
 
     @cached_property
     def arrays(self) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
@@ -68,13 +83,13 @@ class Normalisation:
             raise InputError(
                 f"normalisation: {sorted(unknown)[0]} is missing or unknown; build the features again"
             )
-        values = {name: _tuples(value) for name, value in values.items()}
-        loaded = cls(**values)
-        expected = columns(loaded.features, loaded.num_mice, loaded.num_keypoints)
+        plain = {name: _tuples(value) for name, value in values.items() if name != "keypoints"}
+        loaded = cls(**plain, keypoints=Keypoints.from_dict(values["keypoints"]))
+        expected = columns(loaded.features, loaded.num_mice, loaded.keypoints.names)
         if loaded.columns != expected or not len(expected) == len(loaded.mean) == len(loaded.std):
             raise InputError(
                 f"normalisation: its columns are not those of {loaded.features} with {loaded.num_mice} mice and "
-                f"{loaded.num_keypoints} keypoints; build the features again"
+                f"{len(loaded.keypoints)} keypoints; build the features again"
             )
         return loaded
 
@@ -99,34 +114,36 @@ def _tuples(value: Any) -> Any:
     return tuple(_tuples(v) for v in value) if isinstance(value, list) else value
 
 
-def features_of(xy: np.ndarray, fps: float, normalisation: Normalisation) -> np.ndarray:
+def features_of(
+    xy: np.ndarray, fps: float, normalisation: Normalisation, parts: tuple[str, ...]
+) -> np.ndarray:
     """Normalised features of one whole recording: float32 (T, D), MISSING_VALUE where missing.
 
-    xy: float32 (T, 4, 18, 2), cm (px where px/cm is unknown), NaN where missing: all frames, since positions
-    are taken about the mean of the recording. fps in Hz. InputError for another shape or frame rate.
+    xy: float32 (T, I, P, 2), cm (px where px/cm is unknown), NaN where missing: all frames, since positions
+    are taken about the mean of the recording. fps in Hz. parts: the names of the P body parts.
+    InputError for another shape or frame rate.
     """
     out = np.full((len(xy), normalisation.dim), MISSING_VALUE, np.float32)
     start = 0
-    for columns_, block, _ in feature_blocks(xy, fps, normalisation):
+    for columns_, block, _ in feature_blocks(xy, fps, normalisation, normalisation.view(parts)):
         out[start : start + len(block), columns_] = block
         start += len(block)
     return out
 
 
 def feature_blocks(
-    xy: np.ndarray, fps: float, normalisation: Normalisation, known: Survey | None = None
+    xy: np.ndarray, fps: float, normalisation: Normalisation, view: View, known: Survey | None = None
 ) -> Iterator[tuple[np.ndarray, np.ndarray, int]]:
     """`features_of` some frames after the other, less the columns that are missing throughout.
 
-    known: see `motion_blocks`.
+    view: of the normalisation; known: see `motion_blocks`.
     Yields the columns that are not, int (C,), the same each time, their values, float32 (frames, C), and how
     many of these are missing.
     """
     mean, std, pca_mean, components = normalisation.arrays
-    shape = (normalisation.num_mice, normalisation.num_keypoints)
-    for where, x in _raw_blocks(xy, fps, normalisation.features, *shape, normalisation.motion_fps, known):
+    for where, x in _raw_blocks(xy, fps, normalisation.features, view, normalisation.motion_fps, known):
         if len(components):
-            x = np.concatenate([x, _project(coords(xy, *shape), pca_mean, components)], axis=1)
+            x = np.concatenate([x, _project(coordinates(xy, view), pca_mean, components)], axis=1)
             where = np.arange(normalisation.dim)
         x -= mean[where]
         x /= std[where]
@@ -144,7 +161,7 @@ class Statistics:
 
     moments: Moments
     scatter: Scatter | None
-    """engineered only."""
+    """Of a feature set with principal components only."""
 
     @property
     def finite(self) -> bool:
@@ -155,15 +172,16 @@ class Statistics:
         return all(bool(np.isfinite(values).all()) for values in sums)
 
     @classmethod
-    def of(cls, xy: np.ndarray, fps: float, params: FeatureParams, known: Survey | None = None) -> Self:
+    def of(
+        cls, xy: np.ndarray, fps: float, params: FeatureParams, view: View, known: Survey | None = None
+    ) -> Self:
         """xy, fps: see `features_of`; known: see `motion_blocks`."""
-        shape = (params.num_mice, params.num_keypoints)
-        pca = params.features == "engineered"
-        dim = feature_dim(params.features, *shape) - (PCA_COMPONENTS if pca else 0)
+        pca = feature_set(params.features).pca_components
+        dim = len(columns(params.features, view.num_mice, view.keypoints.names)) - pca
         moments = Moments.none(dim)
-        for where, x in _raw_blocks(xy, fps, params.features, *shape, params.motion_fps, known):
+        for where, x in _raw_blocks(xy, fps, params.features, view, params.motion_fps, known):
             moments = moments.merge(Moments.of(x).at(where, dim))
-        return cls(moments, Scatter.of(coords(xy, *shape)) if pca else None)
+        return cls(moments, Scatter.of(coordinates(xy, view)) if pca else None)
 
     def merge(self, other: Self) -> Self:
         """Of both recordings together."""
@@ -173,7 +191,7 @@ class Statistics:
         return type(self)(self.moments.merge(other.moments), scatter)
 
 
-def normalisation_from(statistics: Statistics, params: FeatureParams) -> Normalisation:
+def normalisation_from(statistics: Statistics, params: FeatureParams, keypoints: Keypoints) -> Normalisation:
     """The Normalisation of the recordings that `statistics` was merged from; InputError if it is not finite.
 
     Coordinates share one std, and their mean is 0, as each recording's is, so that normalising keeps the
@@ -185,29 +203,31 @@ def normalisation_from(statistics: Statistics, params: FeatureParams) -> Normali
         raise InputError(
             "the spread of the features is not finite, so a keypoint is no position: run `dvc repro ingest` again"
         )
-    n = params.num_mice * params.num_keypoints
-    if params.features == "engineered":
+    n = params.num_mice * len(keypoints)
+    if params.features not in COORDINATE_SETS:
         mean, std = statistics.moments.mean, statistics.moments.std()
     else:
-        names = keypoint_names(params.num_keypoints)
-        pair = [min(i, names.index(MIRROR[name])) for i, name in enumerate(names)]  # left and right are one
+        pair = [min(i, other) for i, other in enumerate(keypoints.mirror)]  # left and right are one
         keypoint = np.tile(pair, params.num_mice)
-        kinematic = (1 + keypoint, 1 + params.num_keypoints + keypoint)
-        groups = np.concatenate([np.zeros(2 * n, int), *(kinematic if params.features == "motion" else ())])
+        quantities = len(statistics.moments.mean) // n - 2  # of each keypoint, besides x and y
+        kinematic = [1 + q * len(keypoints) + keypoint for q in range(quantities)]
+        groups = np.concatenate([np.zeros(2 * n, int), *kinematic])
         pooled = statistics.moments.pooled(groups)
         mean, std = pooled.mean[groups], pooled.std()[groups]
         mean[: 2 * n] = 0
     pca_mean, components = np.zeros(0), np.zeros((0, 0))
     if statistics.scatter is not None:
-        pca_mean, components, variance = statistics.scatter.components(PCA_COMPONENTS)
-        mean = np.concatenate([mean, np.zeros(PCA_COMPONENTS)])
+        pca_mean, components, variance = statistics.scatter.components(
+            feature_set(params.features).pca_components
+        )
+        mean = np.concatenate([mean, np.zeros(len(components))])
         std = np.concatenate([std, np.sqrt(np.where(variance > 0, variance, 1))])
     return Normalisation(
         features=params.features,
         num_mice=params.num_mice,
-        num_keypoints=params.num_keypoints,
+        keypoints=keypoints,
         motion_fps=params.motion_fps,
-        columns=columns(params.features, params.num_mice, params.num_keypoints),
+        columns=columns(params.features, params.num_mice, keypoints.names),
         mean=tuple(mean.tolist()),
         std=tuple(std.tolist()),
         pca_mean=tuple(pca_mean.tolist()),
@@ -216,27 +236,17 @@ def normalisation_from(statistics: Statistics, params: FeatureParams) -> Normali
 
 
 def _raw_blocks(
-    xy: np.ndarray,
-    fps: float,
-    features: str,
-    num_mice: int,
-    num_keypoints: int,
-    motion_fps: float | None,
-    known: Survey | None,
-) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Features before normalisation and without PCA: columns int (C,), values float32 (frames, C), NaN if missing.
-
-    Columns that are missing throughout may be left out; engineered features are one block.
-    """
-    if xy.ndim != 4 or xy.shape[1:] != (MAX_MICE, len(SLOTS), 2):
-        raise InputError(f"keypoints have shape {xy.shape} but must be (frames, {MAX_MICE}, {len(SLOTS)}, 2)")
+    xy: np.ndarray, fps: float, features: str, view: View, motion_fps: float | None, known: Survey | None
+) -> Blocks:
+    """`FeatureSet.blocks`, of keypoints and a frame rate that are checked."""
+    if xy.ndim != 4 or xy.shape[2:] != (len(view.parts), 2):
+        raise InputError(
+            f"keypoints have shape {xy.shape} but must be (frames, individuals, {len(view.parts)} body parts, 2)"
+        )
     rate = fps if motion_fps is None else motion_fps
     if not 0 < rate < float("inf"):
         raise InputError(f"fps is {rate} but must be a number greater than 0 (Hz)")
-    if features != "engineered":
-        return motion_blocks(xy, rate if features == "motion" else None, num_mice, num_keypoints, known)
-    x = engineered(xy, rate, num_keypoints)
-    return iter([(np.arange(x.shape[1]), x)])
+    return feature_set(features).blocks(xy, rate, view, known)
 
 
 def _project(x: np.ndarray, mean: np.ndarray, components: np.ndarray) -> np.ndarray:

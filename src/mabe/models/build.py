@@ -7,7 +7,7 @@ from torch import nn
 from mabe.errors import InputError
 from mabe.features.layout import feature_dim
 from mabe.models import MODELS, Sizes
-from mabe.params import TrainParams
+from mabe.params import COORDINATE_SETS, TrainParams
 
 
 def build_model(params: TrainParams, input_dim: int) -> nn.Module:
@@ -17,7 +17,7 @@ def build_model(params: TrainParams, input_dim: int) -> nn.Module:
     """
     model = MODELS[params.model_type]
     expected = feature_dim(params.features, params.num_mice, params.num_keypoints)
-    if model.reads_keypoints and params.features == "engineered":
+    if model.reads_keypoints and params.features not in COORDINATE_SETS:
         raise InputError(f"model_type {params.model_type} reads keypoints: set features to coords or motion")
     if input_dim != expected:
         raise InputError(

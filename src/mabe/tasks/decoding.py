@@ -18,7 +18,7 @@ def learn_decoder(task: Task, store: Store, settings: EvaluateParams) -> Decoder
     """The decoder of a trained task, learnt from the annotations of the training split."""
     assert isinstance(task, Scene)
     bouts = store.bouts[store.bouts["recording"].isin(store.recordings(split="train")["recording"])]
-    return _scene(ActionRule.fit(bouts, settings.scheme()), store, settings)
+    return _scene(ActionRule.fit(bouts, settings.scheme(store.ethogram)), store, settings)
 
 
 def restore_decoder(card: Mapping[str, Any], store: Store, settings: SubmissionParams) -> Decoder:

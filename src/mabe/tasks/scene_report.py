@@ -11,7 +11,7 @@ import pandas as pd
 
 from mabe import plots
 from mabe.data.store import Store, behaviors
-from mabe.ethogram import ACTIONS, UNKNOWN, ClassScheme
+from mabe.ethogram import UNKNOWN, ClassScheme
 from mabe.metrics.bouts import segment_f1
 from mabe.metrics.frames import confusion, from_confusion
 from mabe.params import EvaluateParams
@@ -30,7 +30,7 @@ def report(
     settings: EvaluateParams,
 ) -> Report:
     """See `mabe.tasks.decoding.report`. Says which scored class has no frame in the truth."""
-    scheme = settings.scheme()
+    scheme = settings.scheme(store.ethogram)
     predicted = [p.argmax(axis=1) for p in probabilities]
     labels = task.labels.numpy()
     truth = [labels[s : s + n] for s, n in zip(subjects["start"], subjects["frames"], strict=True)]
@@ -162,7 +162,7 @@ def without_ignored(
 
     The competition ignores no class: with its ethogram everything stays, and what is ignored counts as missed.
     """
-    if not scheme.ignored or _of_competition(scheme):
+    if not scheme.ignored or scheme.competition:
         return rows, bouts
 
     def scored(action: str) -> bool:
@@ -182,9 +182,5 @@ def to_submit(
 
     These are frames without a class and, but for the competition, which scores every frame, those of UNKNOWN truth.
     """
-    masks = classes if _of_competition(scheme) else truth
+    masks = classes if scheme.competition else truth
     return [np.where(m == UNKNOWN, BACKGROUND, c) for m, c in zip(masks, classes, strict=True)]
-
-
-def _of_competition(scheme: ClassScheme) -> bool:
-    return scheme.actions >= ACTIONS

@@ -5,16 +5,15 @@ the centre of the recording and share one std, so the mirror image of an arena i
 that is turned. Speeds and accelerations of keypoints have no direction: a mirror image swaps left and right, no more.
 """
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
 import torch
 
 from mabe.errors import InputError
-from mabe.features.layout import columns
 from mabe.features.normalise import CLIP, MISSING_VALUE
-from mabe.params import TrainParams
-from mabe.skeleton import MIRROR
+from mabe.params import COORDINATE_SETS, TrainParams
 
 
 class Draws(NamedTuple):
@@ -39,10 +38,11 @@ class Draws(NamedTuple):
 class Augmentation:
     """What `params` ask for, applied to the windows of a batch; nothing if use_augmentation is off.
 
+    mirrored: `Normalisation.mirrored` of the features.
     InputError for flips or rotation of features that are not keypoints.
     """
 
-    def __init__(self, params: TrainParams) -> None:
+    def __init__(self, params: TrainParams, mirrored: Sequence[int]) -> None:
         on = params.use_augmentation
         self.noise_std = params.noise_std if on else 0.0
         self.temporal_jitter = params.temporal_jitter if on else 0
@@ -51,15 +51,12 @@ class Augmentation:
         self.largest_angle = float(np.deg2rad(params.rotation_deg)) if on else 0.0
         self.flips = self.flip_horizontal or self.flip_vertical
         self.turns = self.flips or self.largest_angle > 0
-        if self.turns and params.features == "engineered":
+        if self.turns and params.features not in COORDINATE_SETS:
             raise InputError(
                 "flips and rotation turn keypoints: set features to coords or motion, or switch them off"
             )
-        names = columns(params.features, params.num_mice, params.num_keypoints)
-        self.coordinates = sum(name.endswith((".x", ".y")) for name in names)  # these columns come first
-        self._mirrored = (
-            torch.tensor(mirror_columns(names)) if self.flips else torch.zeros(0, dtype=torch.long)
-        )
+        self.coordinates = 2 * params.num_mice * params.num_keypoints  # these columns come first
+        self._mirrored = torch.tensor(mirrored, dtype=torch.long)
 
     def shifts(self, n: int, random: torch.Generator) -> torch.Tensor:
         """Frames by which n windows start later, int64 (n,), from -temporal_jitter to temporal_jitter."""
@@ -98,16 +95,6 @@ class Augmentation:
         turned = (xy.flatten(1, 2) @ _matrix(draws).mT).view_as(xy).clamp_(-CLIP, CLIP)
         turned = torch.where((xy != MISSING_VALUE) & valid[:, :, None, None], turned, xy)
         return torch.cat([turned.flatten(2), x[..., self.coordinates :]], dim=2)
-
-
-def mirror_columns(names: tuple[str, ...]) -> tuple[int, ...]:
-    """For each column of coords or motion, the column of the same mouse's keypoint on the other side.
-
-    names: "<mouse>.<keypoint>.<quantity>", see `mabe.features.columns`.
-    """
-    position = {name: i for i, name in enumerate(names)}
-    parts = (name.split(".") for name in names)
-    return tuple(position[f"{mouse}.{MIRROR[keypoint]}.{quantity}"] for mouse, keypoint, quantity in parts)
 
 
 def _matrix(draws: Draws) -> torch.Tensor:

@@ -54,7 +54,9 @@ class CoordinateSource:
     """What features are computed from where they are not read: keypoints and their normalisation."""
 
     xy: np.ndarray
-    """float32 (N, 4, 18, 2), the store's, memory-mapped."""
+    """float32 (N, I, P, 2), the store's, memory-mapped."""
+    parts: tuple[str, ...]
+    """The names of its P body parts."""
     recordings: pd.DataFrame
     """Manifest rows (start, frames, fps) of the recordings that windows may lie in."""
     normalisation: Normalisation
@@ -173,7 +175,7 @@ def open_feed(
         _check_room(choice, features.nbytes, free)
         return DeviceFeed(features, device)
     if source is not None:
-        coordinates = Coordinates.of(source.xy, source.recordings, source.normalisation)
+        coordinates = Coordinates.of(source.xy, source.parts, source.recordings, source.normalisation)
         if choice == "coordinates" or coordinates.nbytes <= SHARE * free:
             _check_room(choice, coordinates.nbytes, free)
             return CoordinateFeed(coordinates.to(device), len(features))

@@ -58,6 +58,7 @@ def run(
     data = TrainData(
         task=open_task(settings, inputs, store.recordings(set="train")),
         features=np.load(inputs["features.npy"], mmap_mode="r"),
+        mirrored=Normalisation.load(inputs["normalisation.json"].parent).mirrored,
         coordinates=_coordinates(store, inputs["normalisation.json"].parent, keypoints),
     )
     result = train(
@@ -85,10 +86,14 @@ def run(
 def _coordinates(store: Store, features: Path, keypoints: Path | None) -> CoordinateSource | None:
     """What features can be computed from, if they can be."""
     normalisation = Normalisation.load(features)
-    if keypoints is None or not keypoints.exists() or normalisation.features not in ("coords", "motion"):
+    if (
+        keypoints is None
+        or not keypoints.exists()
+        or normalisation.features not in parameters.COORDINATE_SETS
+    ):
         return None
     xy = np.load(keypoints, mmap_mode="r")
-    return CoordinateSource(xy, store.recordings(set="train"), normalisation)
+    return CoordinateSource(xy, store.parts, store.recordings(set="train"), normalisation)
 
 
 def fault_of(result: dict[str, Any], params: Mapping[str, Any]) -> str | None:

@@ -37,6 +37,8 @@ class TrainData:
     """Its subjects have the splits train and val."""
     features: np.ndarray
     """float16 (N, D), memory-mapped."""
+    mirrored: tuple[int, ...] = ()
+    """Of each feature: the one on the other side, see `Normalisation.mirrored`."""
     coordinates: CoordinateSource | None = None
     """What the features are computed from, if they can be computed while training."""
 
@@ -118,8 +120,8 @@ class Run:
         if device.type == "cuda":
             torch.cuda.reset_peak_memory_stats(device)
         self.frames = open_feed(data.features, device, feed, data.coordinates)
-        self.training = training_batches(params, self.task, self.frames, processes)
-        self.validation = validation_batches(params, self.task, self.frames, processes)
+        self.training = training_batches(params, data, self.frames, processes)
+        self.validation = validation_batches(params, data, self.frames, processes)
 
         # The processes take equal parts of a batch, and each cuts its part into accumulation_steps.
         self.parts = params.accumulation_steps
@@ -215,17 +217,21 @@ class Run:
         )
 
 
-def training_batches(params: TrainParams, task: Task, frames: Feed, processes: Processes) -> WindowBatches:
+def training_batches(
+    params: TrainParams, data: TrainData, frames: Feed, processes: Processes
+) -> WindowBatches:
     """Windows of the training subjects of which some target is known, augmented if `params` say so."""
     stride = params.train_stride or max(1, params.sequence_length // 4)
-    augmentation = Augmentation(params) if params.use_augmentation else None
-    return _batches(params, task, "train", stride, augmentation, frames, processes)
+    augmentation = Augmentation(params, data.mirrored) if params.use_augmentation else None
+    return _batches(params, data.task, "train", stride, augmentation, frames, processes)
 
 
-def validation_batches(params: TrainParams, task: Task, frames: Feed, processes: Processes) -> WindowBatches:
+def validation_batches(
+    params: TrainParams, data: TrainData, frames: Feed, processes: Processes
+) -> WindowBatches:
     """Windows of the validation subjects of which some target is known."""
     stride = params.val_stride or params.sequence_length
-    return _batches(params, task, "val", stride, None, frames, processes)
+    return _batches(params, data.task, "val", stride, None, frames, processes)
 
 
 def _batches(

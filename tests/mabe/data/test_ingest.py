@@ -9,22 +9,23 @@ import pyarrow.parquet as pq
 import pytest
 from dlc_made import ROWS, write_rats
 from kaggle_made import write_bouts, write_video
+from mouse import COMPETITION, COMPETITION_FILE, MOUSE, MOUSE_FILE, RATS_FILE
 
-from mabe.data.ingest import clip_bouts, ingest
+from mabe.data.bouts import clip_bouts
+from mabe.data.ingest import ingest
 from mabe.data.store import BOUT_COLUMNS, INTERPOLATED, MANIFEST_COLUMNS, MISSING, Store
 from mabe.errors import InputError
 from mabe.features import build
 from mabe.labels import expand
 from mabe.params import FeatureParams, IngestParams, LabelParams
-from mabe.skeleton import SLOT
-
-NOSE, NECK = SLOT["nose"], SLOT["neck"]
 
 
 def params(root, **changes) -> IngestParams:
     defaults = {
         "data_source": "kaggle",
         "data_dir": str(root),
+        "skeleton": str(MOUSE_FILE),
+        "ethogram": str(RATS_FILE if changes.get("data_source") == "rats" else COMPETITION_FILE),
         "split_file": None,
         "val_fraction": 0.5,
         "seed": 0,
@@ -73,17 +74,22 @@ def test_rows_scale_and_tables_of_a_store(root, tmp_path):
     assert store.sets() == ("train", "test")
 
     xy, status = store.xy("train"), store.status("train")
+    assert store.parts == ("nose", "neck")  # as many mice and parts as there are
     assert (xy.shape, xy.dtype, status.shape, status.dtype) == (
-        (30, 4, 18, 2),
+        (30, 2, 2, 2),
         np.float32,
-        (30, 4, 18),
+        (30, 2, 2),
         np.uint8,
     )
+    assert (store.skeleton, store.ethogram) == (MOUSE, COMPETITION)
     for frame, mouse, part, x, y in moving(range(5, 25), seed=1):  # row = start + (video_frame - first_frame)
-        np.testing.assert_allclose(xy[frame - 5, mouse - 1, SLOT[part]], [x / 10, y / 10], rtol=1e-6)
+        np.testing.assert_allclose(
+            xy[frame - 5, mouse - 1, store.parts.index(part)], [x / 10, y / 10], rtol=1e-6
+        )
     for frame, mouse, part, x, y in moving(range(6), seed=4):  # no scale: pixels
-        np.testing.assert_allclose(store.xy("test")[frame, mouse - 1, SLOT[part]], [x, y], rtol=1e-6)
-    assert (status[:, 2:] == MISSING).all()
+        np.testing.assert_allclose(
+            store.xy("test")[frame, mouse - 1, store.parts.index(part)], [x, y], rtol=1e-6
+        )
     np.testing.assert_array_equal(status == MISSING, np.isnan(xy).any(-1))
 
     assert list(store.bouts.columns) == list(BOUT_COLUMNS)
@@ -114,9 +120,9 @@ def test_gaps_up_to_the_limit_are_filled_and_shares_counted(tmp_path):
         write_video(root, video_id=i, rows=shifted, fps=10.0, px_per_cm=1.0, bouts=[(1, 2, "attack", 4, 6)])
     metrics = ingest(params(root), tmp_path / "store", workers=1)
     store = Store(tmp_path / "store")
-    x = store.xy("train")[:10, 0, NOSE, 0]
+    x = store.xy("train")[:10, 0, 0, 0]
     np.testing.assert_allclose(x, [11, 12, 13, 14, 15, 16, np.nan, np.nan, np.nan, 20])
-    assert store.status("train")[:10, 0, NOSE].tolist() == [0, 0, 1, 1, 0, 0, 2, 2, 2, 0]
+    assert store.status("train")[:10, 0, 0].tolist() == [0, 0, 1, 1, 0, 0, 2, 2, 2, 0]
     assert (store.status("train") == INTERPOLATED).sum() == 4
     assert (metrics["missing_share"], metrics["interpolated_share"]) == (0.3, 0.2)
     assert store.manifest["missing_share"].tolist() == [0.3, 0.3]
@@ -307,10 +313,9 @@ def test_corrupt_tracking_stops_or_is_quarantined(root, tmp_path):
 
 def test_a_recording_that_fails_in_the_second_pass_leaves_missing_rows(tmp_path):
     root = tmp_path / "data"
-    for i, part in enumerate(["nose", "wing", "neck"]):
-        rows = moving(range(5), seed=i, parts=(part,))
-        write_video(root, video_id=i, rows=rows, bouts=[(1, 2, "attack", 0, 2)])
-    with pytest.raises(InputError, match=r"1\.parquet: unknown body part 'wing'"):
+    for i, action in enumerate(["attack", "hug", "attack"]):
+        write_video(root, video_id=i, rows=moving(range(5), seed=i), bouts=[(1, 2, action, 0, 2)])
+    with pytest.raises(InputError, match=r"1\.parquet: unknown action 'hug'"):
         ingest(params(root), tmp_path / "stopped", workers=1)
     metrics = ingest(params(root, on_error="quarantine"), tmp_path / "store", workers=1)
     assert [q["recording"] for q in metrics["quarantined"]] == ["LabA/1"]
@@ -398,7 +403,7 @@ def test_rats(tmp_path):
         LabelParams(class_scheme="caltech_s1", ignore_classes=(), num_classes=4), store, tmp_path / "labels"
     )
     assert np.load(tmp_path / "labels" / "labels.npy").tolist() == [0, 3, 0, 0, 1, 1]
-    np.testing.assert_array_equal(store.xy("train")[1, 0, SLOT["head"]], [10.5, 20.5])
+    np.testing.assert_array_equal(store.xy("train")[1, 0, store.parts.index("head")], [10.5, 20.5])
 
 
 def test_columns_of_tracking_in_another_order(root, tmp_path):
@@ -407,4 +412,4 @@ def test_columns_of_tracking_in_another_order(root, tmp_path):
         pq.write_table(table.select(["y", "x", "bodypart", "video_frame", "mouse_id"]), path)
     ingest(params(root), tmp_path / "store", workers=1)
     first = moving(range(5, 25), seed=1)[0]
-    np.testing.assert_allclose(Store(tmp_path / "store").xy("train")[0, 0, NOSE] * 10, first[3:], rtol=1e-6)
+    np.testing.assert_allclose(Store(tmp_path / "store").xy("train")[0, 0, 0] * 10, first[3:], rtol=1e-6)

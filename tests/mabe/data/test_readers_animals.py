@@ -2,7 +2,7 @@
 
 import pytest
 
-from mabe.data.readers.animals import places, same_name
+from mabe.data.animals import places, same_name
 
 
 def test_the_order_of_the_columns_does_not_matter():
@@ -46,7 +46,7 @@ def test_animals_that_meet_in_turn_cannot_keep_a_place():
 
 
 def test_files_of_too_many_animals_decide_nothing():
-    found, kept = places({1: list("abcde"), 2: ["e", "a"]})
+    found, kept = places({1: [str(i) for i in range(33)], 2: ["e", "a"]})
     assert kept
     assert found == {2: {"e": 0, "a": 1}}
     assert places({}) == ({}, True)

@@ -1,6 +1,6 @@
 import pytest
 
-from mabe.data.readers import caltech
+from mabe.data.formats import caltech
 from mabe.errors import InputError
 
 TEXT = """Caltech Behavior Annotator - Annotation File

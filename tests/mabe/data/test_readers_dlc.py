@@ -6,11 +6,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 from dlc_made import ROWS, dlc_text, write_rats
+from mouse import PART, every_keypoint, rats_source
 
-from mabe.data.readers import dlc
-from mabe.data.readers.rats import RatsSource
+from mabe.data.formats import dlc
 from mabe.errors import InputError
-from mabe.skeleton import SLOT
 
 RATS = Path(__file__).parents[4] / "shared" / "data" / "rats"
 needs_rats = pytest.mark.skipif(
@@ -83,7 +82,7 @@ def test_frame_numbers_in_quotes(tmp_path):
 )
 def test_wrong_rows_name_the_file(tmp_path, rows, says):
     write_rats(tmp_path, rows=rows)
-    source = RatsSource(tmp_path)
+    source = rats_source(tmp_path)
     with pytest.raises(InputError, match=rf"7DLC_net\.csv.*{says}"):
         source.read(source.entries()[0])
 
@@ -98,7 +97,7 @@ def test_other_files_are_refused(tmp_path):
         dlc.extent(path)
     truncated = write_rats(tmp_path, suffix=".csv.gz")
     truncated.write_bytes(truncated.read_bytes()[:60])
-    source = RatsSource(tmp_path)
+    source = rats_source(tmp_path)
     with pytest.raises(InputError, match=r"csv\.gz cannot be read"):
         source.extent(source.entries()[0])
     with pytest.raises(InputError, match=r"csv\.gz cannot be read"):
@@ -107,14 +106,14 @@ def test_other_files_are_refused(tmp_path):
 
 def test_a_rats_recording_joins_pose_and_labels(tmp_path):
     write_rats(tmp_path, bouts="1 2 base\n3 3 social")
-    source = RatsSource(tmp_path)
+    source = rats_source(tmp_path)
     (entry,) = source.entries()
     recording = source.read(entry)
     assert (recording.id, recording.fps, recording.set) == ("rats/7", 30.0, "train")
     assert np.isnan(recording.px_per_cm)
-    np.testing.assert_array_equal(recording.xy[1, 0, SLOT["head"]], [10.5, 20.5])
-    np.testing.assert_array_equal(recording.xy[1, 1, SLOT["tail_base"]], [13, 23])
-    assert np.isfinite(recording.xy).all(-1).sum() == 5
+    np.testing.assert_array_equal(every_keypoint(recording)[1, 0, PART["head"]], [10.5, 20.5])
+    np.testing.assert_array_equal(every_keypoint(recording)[1, 1, PART["tail_base"]], [13, 23])
+    assert np.isfinite(every_keypoint(recording)).all(-1).sum() == 5
     assert recording.bouts.to_numpy().tolist() == [[1, 2, "base", 0, 2], [1, 2, "social", 2, 3]]
     assert recording.annotated == (0, 3)
     assert recording.behaviors_labeled[0] == "mouse1,mouse2,base"
@@ -122,7 +121,7 @@ def test_a_rats_recording_joins_pose_and_labels(tmp_path):
 
 def test_labels_past_the_last_pose_are_kept_for_ingest_but_not_counted_as_annotated(tmp_path):
     write_rats(tmp_path, bouts="1 9 base")
-    source = RatsSource(tmp_path)
+    source = rats_source(tmp_path)
     recording = source.read(source.entries()[0])
     assert recording.annotated == (0, 4)
     assert recording.bouts["stop_frame"].tolist() == [9]
@@ -132,7 +131,7 @@ def test_recordings_are_listed_by_number_and_wrong_names_refused(tmp_path):
     for number in (10, 9, 101):
         write_rats(tmp_path, number=number)
     (tmp_path / "annotations" / "9_annot.txt").unlink()
-    source = RatsSource(tmp_path)
+    source = rats_source(tmp_path)
     assert [e.id for e in source.entries()] == ["rats/9", "rats/10", "rats/101"]
     assert source.labelled_without_annotation == ("rats/9",)
     write_rats(tmp_path, number=10, suffix=".csv.gz")
@@ -143,42 +142,42 @@ def test_recordings_are_listed_by_number_and_wrong_names_refused(tmp_path):
     with pytest.raises(InputError, match=r"copy\.csv is not named"):
         source.entries()
     with pytest.raises(InputError, match="set data_dir"):
-        RatsSource(tmp_path / "nowhere").entries()
+        rats_source(tmp_path / "nowhere").entries()
 
 
 def test_an_action_of_another_ethogram_is_refused(tmp_path):
     write_rats(tmp_path, bouts="1 2 attack")
-    source = RatsSource(tmp_path)
-    with pytest.raises(InputError, match=r"7_annot\.txt: unknown action 'attack'"):
+    source = rats_source(tmp_path)
+    with pytest.raises(InputError, match=r"7_annot\.txt, stream S1: unknown action 'attack'"):
         source.read(source.entries()[0])
 
 
 @needs_rats
 def test_real_recordings():
-    source = RatsSource(RATS)
+    source = rats_source(RATS)
     entries = {entry.video_id: entry for entry in source.entries()}
     assert len(entries) == 39
     assert source.labelled_without_annotation == ()
 
     ten = source.read(entries[10])
-    assert source.extent(entries[10]) == (0, 14957)
-    assert ten.xy.shape == (14957, 4, 18, 2)
-    assert np.isnan(ten.xy[0]).all()  # frame 0 is an empty row, and it is there
+    assert source.extent(entries[10])[:3] == (0, 14957, 2)
+    assert every_keypoint(ten).shape == (14957, 4, 18, 2)
+    assert np.isnan(every_keypoint(ten)[0]).all()  # frame 0 is an empty row, and it is there
     first = ten.bouts.iloc[0]
     assert (first["start_frame"], first["stop_frame"], first["action"]) == (0, 594, "base")
     assert ten.annotated == (0, 14957)
     # the last row: 14956,...,763.465,515.882 -> top of the second rat is empty, its body is not
-    np.testing.assert_allclose(ten.xy[-1, 1, SLOT["body_center"]], [763.465, 515.877], atol=1e-3)
+    np.testing.assert_allclose(every_keypoint(ten)[-1, 1, PART["body_center"]], [763.465, 515.877], atol=1e-3)
 
     eleven = source.read(entries[11])
-    assert eleven.xy[0, 0, SLOT["head"]] == pytest.approx([955.248, 315.94])
-    present = np.isfinite(eleven.xy).all(-1).any(0)
+    assert every_keypoint(eleven)[0, 0, PART["head"]] == pytest.approx([955.248, 315.94])
+    present = np.isfinite(every_keypoint(eleven)).all(-1).any(0)
     assert present.sum() == 10
     assert not present[2:].any()
-    assert 0.25 < np.isnan(eleven.xy[:, present]).any(-1).mean() < 0.5
+    assert 0.25 < np.isnan(every_keypoint(eleven)[:, present]).any(-1).mean() < 0.5
 
     thirteen = source.read(entries[13])  # labelled 9 frames past its last pose
-    assert len(thirteen.xy) == 13186
+    assert len(every_keypoint(thirteen)) == 13186
     assert thirteen.annotated == (0, 13186)
     assert thirteen.bouts["stop_frame"].max() == 13195
     starts, stops = (thirteen.bouts[c].to_numpy() for c in ("start_frame", "stop_frame"))
@@ -187,7 +186,7 @@ def test_real_recordings():
 
 def refused(tmp_path, says):
     """The one recording of the folder cannot be read, and the message begins with its file."""
-    source = RatsSource(tmp_path)
+    source = rats_source(tmp_path)
 
     def ingest():
         (entry,) = source.entries()
@@ -207,8 +206,10 @@ def test_a_coordinate_that_is_no_position_names_frame_and_body_part(tmp_path, wi
 def test_one_sentinel_among_many_points_is_missing_and_noted(tmp_path):
     rows = [f"{i},{100 + i},200,1,101,201,1,102,202,1,103,203,1" for i in range(100)]
     rows[40] = rows[40].replace("140,200", "65535,200")
-    recording = RatsSource(tmp_path).read(RatsSource(write_rats(tmp_path, rows=rows).parents[1]).entries()[0])
-    missing = np.isnan(recording.xy[:, :2, [SLOT["head"], SLOT["tail_base"]]]).any(-1)
+    recording = rats_source(tmp_path).read(
+        rats_source(write_rats(tmp_path, rows=rows).parents[1]).entries()[0]
+    )
+    missing = np.isnan(every_keypoint(recording)[:, :2, [PART["head"], PART["tail_base"]]]).any(-1)
     assert np.argwhere(missing).tolist() == [[40, 0, 0]]
     assert recording.notes == {
         "points_outside": "1 of 400 points lie outside any picture, e.g. top of individual1 on frame 40 at x "
@@ -234,8 +235,8 @@ def test_frame_numbers_that_no_video_has(tmp_path, rows, says):
 def test_a_recording_may_begin_late_and_have_a_long_gap(tmp_path):
     rows = [f"{i},{i % 500 + 1},2,1{',' * 9}" for i in (*range(9000, 9100), *range(20_000, 20_100))]
     write_rats(tmp_path, rows=rows)
-    source = RatsSource(tmp_path)
-    assert source.extent(source.entries()[0]) == (9000, 11_100)
+    source = rats_source(tmp_path)
+    assert source.extent(source.entries()[0])[:2] == (9000, 11_100)
     assert source.read(source.entries()[0]).first_frame == 9000
 
 
@@ -271,17 +272,17 @@ def write_named(root, number, individuals, parts=("top", "tail"), unique=()):
 @pytest.mark.parametrize("individuals", [("a", "b"), ("a", "b", "c", "d")])
 def test_unique_body_parts_are_no_animal(tmp_path, individuals, unique):
     write_named(tmp_path, 1, individuals, unique=unique)
-    (entry,) = RatsSource(tmp_path).entries()
-    recording = RatsSource(tmp_path).read(entry)
-    assert np.isfinite(recording.xy).all(-1).any((0, 2)).sum() == len(individuals)
+    (entry,) = rats_source(tmp_path).entries()
+    recording = rats_source(tmp_path).read(entry)
+    assert np.isfinite(every_keypoint(recording)).all(-1).any((0, 2)).sum() == len(individuals)
     assert recording.notes == {"unique_bodyparts": ", ".join(unique)}
 
 
 def test_an_animal_that_is_alone_may_be_called_single(tmp_path):
     write_named(tmp_path, 1, (), unique=("top", "tail"))
-    (entry,) = RatsSource(tmp_path).entries()
-    recording = RatsSource(tmp_path).read(entry)
-    np.testing.assert_array_equal(recording.xy[0, 0, SLOT["head"]], [10, 5])
+    (entry,) = rats_source(tmp_path).entries()
+    recording = rats_source(tmp_path).read(entry)
+    np.testing.assert_array_equal(every_keypoint(recording)[0, 0, PART["head"]], [10, 5])
     assert recording.notes == {}
 
 
@@ -289,9 +290,9 @@ def test_the_same_animal_is_the_same_mouse_in_every_recording(tmp_path):
     names = [("resident", "intruder"), ("intruder", "resident"), ("Intruder",), ("RESIDENT", "Intruder")]
     for number, individuals in enumerate(names, start=1):
         write_named(tmp_path, number, individuals)
-    source = RatsSource(tmp_path)
+    source = rats_source(tmp_path)
     for entry, individuals in zip(source.entries(), names, strict=True):
-        resident, intruder = source.read(entry).xy[0, :2, SLOT["head"], 0]
+        resident, intruder = every_keypoint(source.read(entry))[0, :2, PART["head"], 0]
         assert intruder == 1000
         assert resident == 10 if len(individuals) == 2 else np.isnan(resident)
 
@@ -299,7 +300,7 @@ def test_the_same_animal_is_the_same_mouse_in_every_recording(tmp_path):
 def test_animals_that_meet_in_turn_are_noted(tmp_path):
     for number, individuals in enumerate([("a", "b"), ("b", "c"), ("c", "a")], start=1):
         write_named(tmp_path, number, individuals)
-    source = RatsSource(tmp_path)
+    source = rats_source(tmp_path)
     assert [source.read(e).notes for e in source.entries()] == [
         {"animals_by_order": "a, b"}, {"animals_by_order": "b, c"}, {"animals_by_order": "c, a"},
     ]  # fmt: skip
@@ -323,11 +324,11 @@ def test_endings_in_any_case(tmp_path, name, annotation):
     path.unlink()
     (tmp_path / "dlc_csv" / name).write_bytes(gzip.compress(data) if name.lower().endswith("gz") else data)
     (tmp_path / "annotations/4_annot.txt").rename(tmp_path / "annotations" / annotation)
-    source = RatsSource(tmp_path)
+    source = rats_source(tmp_path)
     (entry,) = source.entries()
     assert (entry.id, entry.labelled) == ("rats/4", True)
-    assert source.extent(entry) == (0, 4)
-    assert source.read(entry).xy[1, 0, SLOT["head"], 0] == 10.5
+    assert source.extent(entry) == (0, 4, 2, {PART["head"], PART["tail_base"]})
+    assert every_keypoint(source.read(entry))[1, 0, PART["head"], 0] == 10.5
     assert (source.unused_files, source.annotation_without_tracking) == ((), ())
 
 
@@ -338,7 +339,7 @@ def test_what_is_not_used_is_listed(tmp_path):
     for name in ("dlc_csv/4DLC_x.h5", "dlc_csv/._4DLC_net.csv", "dlc_csv/.DS_Store"):
         (tmp_path / name).write_text("x")
     (tmp_path / "dlc_csv/5DLC_x.csv").mkdir()
-    source = RatsSource(tmp_path)
+    source = rats_source(tmp_path)
     assert [entry.id for entry in source.entries()] == ["rats/4"]
     assert source.annotation_without_tracking == ("rats/9", "rats/10")
     assert source.unused_files == (
@@ -353,10 +354,10 @@ def test_two_annotations_of_one_number_are_refused(tmp_path):
     write_rats(tmp_path, number=4)
     (tmp_path / "annotations/04_annot.TXT").write_text("x")
     with pytest.raises(InputError, match=r"4_annot\.txt and 04_annot\.TXT have the same number"):
-        RatsSource(tmp_path).entries()
+        rats_source(tmp_path).entries()
 
 
 def test_labels_begin_with_the_first_bout(tmp_path):
     write_rats(tmp_path, bouts="3 3 social")
-    source = RatsSource(tmp_path)
+    source = rats_source(tmp_path)
     assert source.read(source.entries()[0]).annotated == (2, 3)

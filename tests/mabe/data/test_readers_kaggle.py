@@ -11,19 +11,19 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from kaggle_made import write_bouts, write_video
+from mouse import COMPETITION, PART, every_keypoint, kaggle_source
 
-from mabe.data.ingest import bouts_of
-from mabe.data.readers.kaggle import KaggleSource, parse_behaviors, read_annotation
-from mabe.data.readers.tables import ANNOTATION, is_annotation
+from mabe.data.bouts import bouts_of
+from mabe.data.readers.kaggle import parse_behaviors, read_annotation
+from mabe.data.tables import ANNOTATION, is_annotation
 from mabe.errors import InputError
 from mabe.metrics.competition import ignored
-from mabe.skeleton import SLOT
 
 NO_BOUTS: list[tuple] = []
 
 
 def read_only(root: Path):
-    source = KaggleSource(root, get_it="get it")
+    source = kaggle_source(root, get_it="get it")
     (entry,) = source.entries()
     return source.read(entry)
 
@@ -39,21 +39,21 @@ def test_every_value_lands_in_its_frame_mouse_slot_and_axis(tmp_path):
     rng.shuffle(rows := [tuple(r) for r in rows])
     write_video(tmp_path, rows=rows, row_group_size=7)
     recording = read_only(tmp_path)
-    assert recording.xy.shape == (5, 4, 18, 2)
-    assert recording.xy.dtype == np.float32
+    assert every_keypoint(recording).shape == (5, 4, 18, 2)
+    assert every_keypoint(recording).dtype == np.float32
     assert recording.first_frame == 7
     slot = {"lateral_left": "hip_left", "tail_midpoint": "tail_middle_2"}
     expected = np.full((5, 4, 18, 2), np.nan)
     for f, m, p, x, y in rows:
-        expected[f - 7, m - 1, SLOT[slot.get(p, p)]] = x, y
-    np.testing.assert_array_equal(recording.xy, expected)
+        expected[f - 7, m - 1, PART[slot.get(p, p)]] = x, y
+    np.testing.assert_array_equal(every_keypoint(recording), expected)
 
 
 def test_a_gap_in_video_frame_is_a_stretch_of_missing_rows(tmp_path):
     rows = [(f, 1, "nose", f, f) for f in (10, 11, 15, 16)]
     write_video(tmp_path, rows=rows, bouts=[(1, 2, "attack", 15, 17)])
     recording = read_only(tmp_path)
-    x = recording.xy[:, 0, SLOT["nose"], 0]
+    x = every_keypoint(recording)[:, 0, PART["nose"], 0]
     np.testing.assert_array_equal(x, [10, 11, np.nan, np.nan, np.nan, 15, 16])
     assert recording.annotated == (10, 17)
     assert recording.bouts["start_frame"].tolist() == [15]
@@ -68,11 +68,11 @@ def test_absent_row_nan_and_double_zero_are_missing_but_one_zero_is_not(tmp_path
         (1, 1, "neck", None, None),
     ]
     write_video(tmp_path, rows=rows)
-    xy = read_only(tmp_path).xy
+    xy = every_keypoint(read_only(tmp_path))
     present = {(int(t), int(m), int(k)) for t, m, k in zip(*np.nonzero(~np.isnan(xy).any(-1)), strict=True)}
-    assert present == {(0, 0, SLOT["head"]), (1, 0, SLOT["nose"])}
+    assert present == {(0, 0, PART["head"]), (1, 0, PART["nose"])}
     assert np.isnan(xy).any(-1).sum() == np.isnan(xy).all(-1).sum()
-    np.testing.assert_array_equal(xy[0, 0, SLOT["head"]], [0, 4])
+    np.testing.assert_array_equal(xy[0, 0, PART["head"]], [0, 4])
 
 
 def test_parts_that_share_a_slot_are_averaged_over_those_present(tmp_path):
@@ -85,7 +85,7 @@ def test_parts_that_share_a_slot_are_averaged_over_those_present(tmp_path):
         (1, 1, "head", 4.0, 12.0),
     ]
     write_video(tmp_path, rows=rows)
-    head = read_only(tmp_path).xy[:, 0, SLOT["head"]]
+    head = every_keypoint(read_only(tmp_path))[:, 0, PART["head"]]
     np.testing.assert_allclose(head, [[5.0, 20.0], [3.0, 11.0]])
 
 
@@ -93,10 +93,10 @@ def test_parts_that_share_a_slot_are_averaged_over_those_present(tmp_path):
 def test_extent_agrees_with_the_pose_with_and_without_statistics(tmp_path, write_statistics):
     rows = [(f, 1, "nose", 1, 1) for f in (30, 3, 12)]
     write_video(tmp_path, rows=rows, row_group_size=2, write_statistics=write_statistics)
-    source = KaggleSource(tmp_path, get_it="")
+    source = kaggle_source(tmp_path, get_it="")
     (entry,) = source.entries()
-    assert source.extent(entry) == (3, 28)
-    assert len(source.read(entry).xy) == 28
+    assert source.extent(entry) == (3, 28, 2, {PART["nose"]})
+    assert source.read(entry).frames == 28
 
 
 def test_bodypart_may_be_dictionary_or_large_string(tmp_path):
@@ -105,7 +105,7 @@ def test_bodypart_may_be_dictionary_or_large_string(tmp_path):
         table = pq.read_table(path)
         table = table.set_column(2, "bodypart", table["bodypart"].cast(pa.string()).cast(kind))
         pq.write_table(table, path)
-        np.testing.assert_array_equal(read_only(tmp_path).xy[0, 0, SLOT["nose"]], [1, 2])
+        np.testing.assert_array_equal(every_keypoint(read_only(tmp_path))[0, 0, PART["nose"]], [1, 2])
 
 
 def test_entries_tell_labelled_unlabelled_and_test_recordings_apart(tmp_path):
@@ -113,7 +113,7 @@ def test_entries_tell_labelled_unlabelled_and_test_recordings_apart(tmp_path):
     write_video(tmp_path, video_id=1)
     write_video(tmp_path, lab="MABe22_movies", video_id=3, behaviors=None)
     write_video(tmp_path, video_id=4, table="test")
-    source = KaggleSource(tmp_path, get_it="")
+    source = kaggle_source(tmp_path, get_it="")
     assert [(e.id, e.set, e.labelled) for e in source.entries()] == [
         ("LabA/2", "train", True),
         ("LabA/1", "train", False),
@@ -133,7 +133,7 @@ def test_entries_tell_labelled_unlabelled_and_test_recordings_apart(tmp_path):
 def test_an_annotation_without_behaviors_is_not_read_but_listed(tmp_path):
     write_video(tmp_path, video_id=1, behaviors=None, bouts=[(1, 2, "attack", 0, 1)])
     write_video(tmp_path, video_id=2, behaviors=None)
-    source = KaggleSource(tmp_path, get_it="")
+    source = kaggle_source(tmp_path, get_it="")
     assert [e.labelled for e in source.entries()] == [False, False]
     assert source.annotated_without_behaviors == ("LabA/1",)
     assert source.labelled_without_annotation == ()
@@ -143,14 +143,18 @@ def test_behaviors_lose_stray_quotes_and_repetitions():
     text = json.dumps(
         ["'mouse1','mouse2','sniff'", "mouse1,self,rear", "mouse1,mouse2,sniff", "mouse2,self,bite"]
     )
-    assert parse_behaviors(text, "x") == ("mouse1,mouse2,sniff", "mouse1,self,rear", "mouse2,self,bite")
-    assert parse_behaviors(None, "x") == ()
-    assert parse_behaviors("[]", "x") == ()
+    assert parse_behaviors(text, "x", COMPETITION) == (
+        "mouse1,mouse2,sniff",
+        "mouse1,self,rear",
+        "mouse2,self,bite",
+    )
+    assert parse_behaviors(None, "x", COMPETITION) == ()
+    assert parse_behaviors("[]", "x", COMPETITION) == ()
 
 
 def test_behaviors_in_quotes_or_spaces_only_are_left_out_since_no_prediction_of_them_counts():
     text = json.dumps(["'mouse1','mouse2','sniff'", "mouse1, mouse2,attack", "mouse1,self,rear"])
-    assert parse_behaviors(text, "x") == ("mouse1,self,rear",)
+    assert parse_behaviors(text, "x", COMPETITION) == ("mouse1,self,rear",)
     # as the scorer has it
     row = {"video_id": 1, "agent_id": "mouse1", "action": "sniff", "start_frame": 0, "stop_frame": 9}
     names = [("mouse2", "sniff"), ("mouse2", "attack"), ("self", "rear")]
@@ -165,7 +169,7 @@ def test_behaviors_in_quotes_or_spaces_only_are_left_out_since_no_prediction_of_
         ("mouse1,mouse2,attack", "not a JSON list"),
         ('{"a": 1}', "not a JSON list"),
         ("[1]", "not a JSON list"),
-        ('["mouse5,mouse2,attack"]', "not like"),
+        ('["mouse0,mouse2,attack"]', "not like"),
         ('["mouse1,mouse2"]', "not like"),
         ('["self,mouse1,attack"]', "not like"),
         ('["mouse1,mouse2,hug"]', "unknown action 'hug'"),
@@ -173,7 +177,7 @@ def test_behaviors_in_quotes_or_spaces_only_are_left_out_since_no_prediction_of_
 )
 def test_wrong_behaviors_name_the_recording(text, says):
     with pytest.raises(InputError, match=f"LabA/7.*{says}"):
-        parse_behaviors(text, "LabA/7")
+        parse_behaviors(text, "LabA/7", COMPETITION)
 
 
 def test_adaptable_snail_at_25_fps_is_labelled_at_30(tmp_path):
@@ -183,8 +187,8 @@ def test_adaptable_snail_at_25_fps_is_labelled_at_30(tmp_path):
     recordings = [read_only(tmp_path / str(i)) for i in range(3)]
     assert [recording.label_fps for recording in recordings] == [30.0, 30.0, 25.0]
     write_video(tmp_path / "0", lab="AdaptableSnail", fps=25.0, table="test")
-    *_, entry = KaggleSource(tmp_path / "0", get_it="").entries()
-    assert (entry.set, KaggleSource(tmp_path / "0", get_it="").read(entry).label_fps) == ("test", 30.0)
+    *_, entry = kaggle_source(tmp_path / "0", get_it="").entries()
+    assert (entry.set, kaggle_source(tmp_path / "0", get_it="").read(entry).label_fps) == ("test", 30.0)
     columns = ["start_frame", "stop_frame", "filed_start", "filed_stop"]
     filed = [[0, 30], [30, 63], [63, 120]]
     scaled, same, other = (bouts_of(recording)[columns].to_numpy().tolist() for recording in recordings)
@@ -196,7 +200,7 @@ def test_adaptable_snail_at_25_fps_is_labelled_at_30(tmp_path):
     "fault",
     [
         {"agent_id": 0},
-        {"target_id": 5},
+        {"target_id": 33},
         {"start_frame": 9},
         {"action": None},
         {"stop_frame": None},
@@ -227,11 +231,11 @@ def test_a_recording_holds_tracks_of_what_is_tracked_only(tmp_path):
     rows = [(f, m, p, 10.0 * m + f, 1.0) for f in range(600) for m in (2, 4) for p in ("nose", "top")]
     write_video(tmp_path, rows=rows)
     recording = read_only(tmp_path)
-    assert recording.slots.tolist() == [m * 18 + SLOT[p] for m in (1, 3) for p in ("nose", "head")]
+    assert recording.keypoints.tolist() == [[m, PART[p]] for m in (1, 3) for p in ("nose", "head")]
     assert (recording.tracks.shape, recording.frames) == ((4, 600, 2), 600)
     np.testing.assert_array_equal(recording.tracks[2, :, 0], 40 + np.arange(600))
-    np.testing.assert_array_equal(recording.xy[:, 1, SLOT["head"]], recording.tracks[1])
-    assert np.isfinite(recording.xy).sum() == recording.tracks.size
+    np.testing.assert_array_equal(every_keypoint(recording)[:, 1, PART["head"]], recording.tracks[1])
+    assert np.isfinite(every_keypoint(recording)).sum() == recording.tracks.size
 
 
 @pytest.mark.parametrize("kind", [pa.uint64(), pa.int16()])
@@ -291,7 +295,7 @@ def test_unknown_scale_is_nan(tmp_path):
         ({"px_per_cm": 0.0}, "LabA/1.*pix_per_cm_approx is 0 but must be greater than 0"),
         ({"px_per_cm": -2.0}, "pix_per_cm_approx is -2"),
         ({"rows": [(0, 1, "wing", 1, 1)]}, "1.parquet.*unknown body part 'wing'"),
-        ({"rows": [(0, 5, "nose", 1, 1)]}, "1.parquet.*mouse_id"),
+        ({"rows": [(0, 33, "nose", 1, 1)]}, "1.parquet.*mouse_id"),
         ({"rows": [(0, 1, "nose", np.inf, 1)]}, "1.parquet: nose of mouse 1 on frame 0 lies at x inf"),
         ({"rows": [(0, 1, None, 1, 1)]}, "1.parquet.*bodypart has empty rows"),
         (
@@ -300,7 +304,7 @@ def test_unknown_scale_is_nan(tmp_path):
         ),
         ({"behaviors": ("mouse1,mouse2,hug",)}, "LabA/1.*unknown action 'hug'"),
         ({"bouts": [(1, 2, "hug", 0, 1)]}, "1.parquet.*unknown action 'hug'"),
-        ({"bouts": [(1, 5, "attack", 0, 1)]}, "1.parquet.*target_id"),
+        ({"bouts": [(1, 33, "attack", 0, 1)]}, "1.parquet.*target_id"),
         ({"bouts": [(1, 2, "attack", 2, 1)]}, "1.parquet.*start_frame is after stop_frame"),
     ],
 )
@@ -325,10 +329,10 @@ def test_wrong_column_types_and_missing_columns_name_file_and_column(tmp_path):
     bouts = pq.read_table(annotation)
     pq.write_table(bouts.set_column(3, "start_frame", bouts["start_frame"].cast(pa.float64())), annotation)
     with pytest.raises(InputError, match=r"a\.parquet: column start_frame"):
-        read_annotation(annotation)
+        read_annotation(annotation, COMPETITION)
     pq.write_table(bouts.drop_columns(["action"]), annotation)
     with pytest.raises(InputError, match=r"a\.parquet: has no column action"):
-        read_annotation(annotation)
+        read_annotation(annotation, COMPETITION)
 
 
 def test_corrupt_empty_and_absent_files_are_named(tmp_path):
@@ -346,7 +350,7 @@ def test_corrupt_empty_and_absent_files_are_named(tmp_path):
 
 def test_wrong_listings_are_named(tmp_path):
     with pytest.raises(InputError, match=r"there is no .*train\.csv: fetch the data"):
-        KaggleSource(tmp_path, get_it="fetch the data").entries()
+        kaggle_source(tmp_path, get_it="fetch the data").entries()
     write_video(tmp_path)
     write_video(tmp_path)
     with pytest.raises(InputError, match="lists LabA/1 twice"):
@@ -412,7 +416,7 @@ def test_frame_numbers_that_no_video_has_are_refused(tmp_path, first):
     table = pq.read_table(path)
     late = pa.array([first, first + 1], pa.int64())
     pq.write_table(table.set_column(0, "video_frame", late), path)
-    source = KaggleSource(tmp_path, get_it="get it")
+    source = kaggle_source(tmp_path, get_it="get it")
     (entry,) = source.entries()
     with pytest.raises(
         InputError, match=rf"1\.parquet: frame numbers run to {first + 1}, beyond {2**31 - 1};"
@@ -429,7 +433,7 @@ def test_a_laboratorys_name_is_that_of_a_folder(tmp_path, lab):
     listing = tmp_path / "data/train.csv"
     listing.write_text(listing.read_text().replace("LabA", lab))
     with pytest.raises(InputError, match=r"train\.csv: lab_id .* is no name of a folder") as told:
-        KaggleSource(tmp_path / "data", get_it="").entries()
+        kaggle_source(tmp_path / "data", get_it="").entries()
     assert str(told.value).isprintable()
 
 
@@ -452,12 +456,12 @@ def test_an_annotation_without_a_frame_number_or_with_fractions(tmp_path):
     table = pq.read_table(path)
     pq.write_table(table.set_column(4, "stop_frame", pa.array([40, None], pa.int32())), path)
     with pytest.raises(InputError, match=r"a\.parquet: row 1, counted from 0, has no stop_frame; correct"):
-        read_annotation(path)
+        read_annotation(path, COMPETITION)
     pq.write_table(table.set_column(4, "stop_frame", pa.array([40.0, 41.0])), path)
     with pytest.raises(
         InputError, match=r"a\.parquet: column stop_frame is float64 but must be a whole number"
     ):
-        read_annotation(path)
+        read_annotation(path, COMPETITION)
 
 
 def test_a_pipe_in_place_of_a_file_does_not_hang(tmp_path):
@@ -502,7 +506,7 @@ def test_coordinates_of_any_number_type(tmp_path):
     for kind in (pa.int8(), pa.uint8(), pa.int64(), pa.float64(), pa.float32()):
         typed = table.set_column(3, "x", table["x"].cast(kind))
         pq.write_table(typed.set_column(4, "y", table["y"].cast(pa.float64())), path)
-        xy = read_only(tmp_path).xy[:, 0, SLOT["nose"]]
+        xy = every_keypoint(read_only(tmp_path))[:, 0, PART["nose"]]
         np.testing.assert_array_equal(xy, [[f, 200 - f] for f in range(128)])
     pq.write_table(table.set_column(3, "x", pa.array([1e300] * 128)), path)
     with pytest.raises(InputError, match=r"nose of mouse 1 on frame 0 lies at x 1e\+300"):
@@ -519,16 +523,16 @@ def test_repeated_columns_are_refused(tmp_path):
     bouts = pq.read_table(annotation)
     pq.write_table(bouts.append_column("stop_frame", bouts["start_frame"]), annotation)
     with pytest.raises(InputError, match=r"1\.parquet: there are two columns stop_frame"):
-        read_annotation(annotation)
+        read_annotation(annotation, COMPETITION)
     pq.write_table(
         bouts.append_column("note", bouts["action"]).append_column("note", bouts["action"]), annotation
     )
-    assert len(read_annotation(annotation)) == 1  # of those that are not read there may be many
+    assert len(read_annotation(annotation, COMPETITION)) == 1  # of those that are not read there may be many
     listing = tmp_path / "train.csv"
     lines = listing.read_text().splitlines()
     listing.write_text("\n".join(f"{line},{line.split(',')[0]}" for line in lines))
     with pytest.raises(InputError, match=r"train\.csv has two columns lab_id"):
-        KaggleSource(tmp_path, get_it="").entries()
+        kaggle_source(tmp_path, get_it="").entries()
 
 
 @pytest.mark.parametrize("digits", ["9" * 20, "9" * 5000])
@@ -537,7 +541,7 @@ def test_a_number_of_too_many_digits_is_named_in_short(tmp_path, digits):
     listing = tmp_path / "train.csv"
     listing.write_text(listing.read_text().replace("LabA,1,", f"LabA,{digits},"))
     with pytest.raises(InputError, match=r"train\.csv: column video_id holds .*9999") as told:
-        KaggleSource(tmp_path, get_it="").entries()
+        kaggle_source(tmp_path, get_it="").entries()
     assert len(str(told.value)) < 300 + len(str(tmp_path))
 
 
@@ -547,7 +551,7 @@ def test_frame_numbers_of_bouts_that_no_video_has(tmp_path, value):
     table = pq.read_table(path)
     pq.write_table(table.set_column(4, "stop_frame", pa.array([value], pa.uint64())), path)
     with pytest.raises(InputError, match=r"a\.parquet"):
-        read_annotation(path)
+        read_annotation(path, COMPETITION)
 
 
 def test_endings_in_any_case_and_what_is_not_used(tmp_path):
@@ -558,7 +562,7 @@ def test_endings_in_any_case_and_what_is_not_used(tmp_path):
     write_bouts(tmp_path / "train_annotation/LabB/8.parquet", [(1, 2, "attack", 0, 1)])
     for name in ("train_tracking/LabA/9.parquet", "train_annotation/notes.txt", "train (1).csv", ".hidden"):
         (tmp_path / name).write_text("x")
-    source = KaggleSource(tmp_path, get_it="")
+    source = kaggle_source(tmp_path, get_it="")
     (entry,) = source.entries()
     assert entry.labelled
     assert source.read(entry).bouts["stop_frame"].tolist() == [1]

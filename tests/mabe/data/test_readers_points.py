@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mabe.data.readers.points import PointCheck
+from mabe.data.formats.points import PointCheck
 from mabe.errors import InputError
 
 NAN = np.nan

@@ -5,43 +5,42 @@ import warnings
 import numpy as np
 import pandas as pd
 import pytest
+from mouse import PART, PARTS, view
 
-from mabe.features.engineered import (
+from mabe.features.sets.engineered import (
+    BASE,
     MAX_ELONGATION,
     angular_velocity,
     base,
+    columns,
     engineered,
     mean_present,
     rolling,
     shape,
     wrap,
 )
-from mabe.features.layout import BASE, columns
-from mabe.skeleton import SLOT, keypoint_names
-
-NAMES = keypoint_names(7)
 
 
 def pair(frames: int) -> np.ndarray:
     """Mouse 1 with head at (4, 0) and tail at (0, 0); mouse 2 with head at (10, 3) and tail at (10, 9)."""
     xy = np.full((frames, 4, 18, 2), np.nan, np.float32)
-    xy[:, 0, SLOT["nose"]] = 4, 0
-    xy[:, 0, SLOT["tail_base"]] = 0, 0
-    xy[:, 1, SLOT["nose"]] = 10, 3
-    xy[:, 1, SLOT["tail_base"]] = 10, 9
+    xy[:, 0, PART["nose"]] = 4, 0
+    xy[:, 0, PART["tail_base"]] = 0, 0
+    xy[:, 1, PART["nose"]] = 10, 3
+    xy[:, 1, PART["tail_base"]] = 10, 9
     return xy
 
 
 def named(xy: np.ndarray, fps: float = 10.0) -> dict[str, np.ndarray]:
-    return dict(zip(BASE, engineered(xy, fps, 7).T, strict=False))
+    return dict(zip(BASE, engineered(xy, fps, view(2, 7)).T, strict=False))
 
 
 def test_there_are_131_columns():
-    names = columns("engineered", 2, 7)
+    names = columns(2, PARTS[:7])
     assert len(names) == 131
     assert len(set(names)) == 131
     assert names[:23] == BASE
-    assert engineered(pair(3), 30.0, 7).shape == (3, 115)
+    assert engineered(pair(3), 30.0, view(2, 7)).shape == (3, 115)
 
 
 def test_distances_of_a_still_pair():
@@ -67,8 +66,8 @@ def test_distances_of_a_still_pair():
 
 def test_head_is_the_mean_of_its_present_parts():
     xy = pair(2)
-    xy[:, 0, SLOT["ear_left"]] = 2, 3
-    xy[:, 0, SLOT["ear_right"]] = 3, 3
+    xy[:, 0, PART["ear_left"]] = 2, 3
+    xy[:, 0, PART["ear_right"]] = 3, 3
     f = named(xy)
     np.testing.assert_allclose(f["mouse1_body_length"], np.hypot(3, 2), rtol=1e-6)
     np.testing.assert_allclose(f["centroid_distance"], np.hypot(10 - 9 / 4, 6 - 6 / 4), rtol=1e-6)
@@ -92,7 +91,7 @@ def test_uniform_and_accelerated_movement(fps):
 def test_turning_wraps_past_pi():
     angle = np.array([np.pi - 0.1, -np.pi + 0.1, -np.pi + 0.4], np.float32)
     xy = pair(3)
-    xy[:, 0, SLOT["nose"]] = 4 * np.stack([np.cos(angle), np.sin(angle)], axis=-1)
+    xy[:, 0, PART["nose"]] = 4 * np.stack([np.cos(angle), np.sin(angle)], axis=-1)
     f = named(xy, 10.0)
     np.testing.assert_allclose(f["mouse1_orientation"], angle, atol=1e-6)
     np.testing.assert_allclose(f["mouse1_angular_velocity"], [2, 2, 3], rtol=1e-4)
@@ -113,8 +112,8 @@ def test_spread_and_elongation():
 
 def test_missing_is_missing_in_what_derives_from_it():
     xy = pair(5)
-    xy[:, 0, SLOT["hip_left"]] = 1, 1
-    xy[2, 0, SLOT["tail_base"]] = np.nan
+    xy[:, 0, PART["hip_left"]] = 1, 1
+    xy[2, 0, PART["tail_base"]] = np.nan
     xy[4, 1] = np.nan
     f = named(xy)
     missing = {name: set(np.flatnonzero(np.isnan(values))) for name, values in f.items()}
@@ -127,8 +126,8 @@ def test_missing_is_missing_in_what_derives_from_it():
 
 def test_a_keypoint_that_goes_missing_moves_nothing():
     xy = pair(5)
-    xy[:, 0, SLOT["hip_left"]] = 30, 30
-    xy[3:, 0, SLOT["hip_left"]] = np.nan  # the mean position jumps, the mouse does not
+    xy[:, 0, PART["hip_left"]] = 30, 30
+    xy[3:, 0, PART["hip_left"]] = np.nan  # the mean position jumps, the mouse does not
     f = named(xy)
     assert np.all(f["mouse1_speed"] == 0)
     assert f["centroid_distance"][2] != f["centroid_distance"][3]
@@ -158,7 +157,7 @@ def test_rolling_std_keeps_its_digits_far_from_zero():
 
 def test_engineered_holds_the_rolling_statistics_in_order():
     xy = pair(30) + np.random.default_rng(0).normal(size=(30, 4, 18, 2)).astype(np.float32)
-    features = engineered(xy, 30.0, 7)
+    features = engineered(xy, 30.0, view(2, 7))
     for i, statistic in enumerate(rolling(features[:, :23], 10)):
         assert np.array_equal(features[:, 23 * (i + 1) : 23 * (i + 2)], statistic, equal_nan=True)
 
@@ -168,6 +167,6 @@ def test_no_numerical_warnings():
     xy[1] = np.nan
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        engineered(xy, 30.0, 7)
-        engineered(np.full_like(xy, np.nan), 30.0, 18)
-        base(np.zeros((0, 2, 7, 2), np.float32), 30.0, 7)
+        engineered(xy, 30.0, view(2, 7))
+        engineered(np.full_like(xy, np.nan), 30.0, view(2, 18))
+        base(np.zeros((0, 2, 7, 2), np.float32), 30.0, view(2, 7).keypoints)

@@ -6,13 +6,13 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from mouse import PART, name_parts, view
 
 from mabe.data.store import Store
 from mabe.errors import InputError
 from mabe.features import MISSING_VALUE, Normalisation, build, features_of
 from mabe.features.normalise import Statistics, normalisation_from
 from mabe.params import FeatureParams
-from mabe.skeleton import SLOT
 
 FRAMES = (130, 40, 1, 300, 77, 90)
 SPLITS = ("train", "val", "train", "train", "val", "train")
@@ -51,6 +51,7 @@ def write_store(path: Path, *, seed: int = 0, test: bool = True, splits: tuple[s
         manifest = pd.concat([manifest, pd.DataFrame([row])], ignore_index=True)
         np.save(path / "test_xy.npy", walk(60))
     manifest.to_parquet(path / "manifest.parquet")
+    name_parts(path)
     return Store(path)
 
 
@@ -72,7 +73,7 @@ def test_rows_are_aligned_and_equal_features_of(tmp_path, features):
         assert array.shape == (len(store.xy(name)), normalisation.dim)
         for row in store.recordings(set=name).itertuples():
             rows = slice(row.start, row.start + row.frames)
-            expected = features_of(store.xy(name)[rows], row.fps, normalisation)
+            expected = features_of(store.xy(name)[rows], row.fps, normalisation, store.parts)
             assert np.array_equal(array[rows], expected.astype(np.float16))
             recorded[name][rows] = True
             missing += (array[rows] == MISSING_VALUE).sum()
@@ -123,7 +124,7 @@ def test_forced_fps_replaces_the_recordings_own(tmp_path):
     normalisation = Normalisation.load(tmp_path / "out")
     assert normalisation.motion_fps == 33.3
     array = np.load(tmp_path / "out" / "train.npy")
-    own = features_of(store.xy("train")[:130], 33.3, normalisation)
+    own = features_of(store.xy("train")[:130], 33.3, normalisation, store.parts)
     assert np.array_equal(array[:130], own.astype(np.float16))
 
 
@@ -159,7 +160,7 @@ def test_a_statistic_that_is_not_finite_stops_and_names_the_recording(tmp_path, 
     """What ingest refuses may still be in a store that something else wrote."""
     store = write_store(tmp_path / "store")
     xy = np.load(tmp_path / "store/train_xy.npy")
-    xy[int(store.manifest["start"][3]) + 50, 1, SLOT["nose"]] = wild, -wild
+    xy[int(store.manifest["start"][3]) + 50, 1, PART["nose"]] = wild, -wild
     np.save(tmp_path / "store/train_xy.npy", xy)
     with pytest.raises(InputError, match="recording lab/3: the spread of its features is not finite"):
         built(params_of(features), store, tmp_path / "features")
@@ -171,6 +172,6 @@ def test_no_normalisation_is_made_of_statistics_that_are_not_finite():
     xy[3] = np.inf
     params = params_of("motion")
     with np.errstate(all="ignore"):
-        statistics = Statistics.of(xy, 30.0, params)
+        statistics = Statistics.of(xy, 30.0, params, view(4, 18))
     with pytest.raises(InputError, match="not finite"):
-        normalisation_from(statistics, params)
+        normalisation_from(statistics, params, view(4, 18).keypoints)

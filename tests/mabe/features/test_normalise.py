@@ -4,15 +4,15 @@ import json
 
 import numpy as np
 import pytest
+from mouse import PART, PARTS, plain_normalisation, view
 from sklearn.decomposition import PCA
 
 from mabe.errors import InputError
 from mabe.features import CLIP, MISSING_VALUE, Normalisation, columns, feature_dim, features_of
+from mabe.features.kinematics import coordinates
 from mabe.features.moments import BLOCK, Moments, Scatter
-from mabe.features.motion import coords
 from mabe.features.normalise import Statistics, normalisation_from
 from mabe.params import FeatureParams
-from mabe.skeleton import MIRROR, SLOT, SLOTS
 
 
 def params_of(
@@ -30,10 +30,11 @@ def walk(frames: int, seed: int = 0, missing: float = 0.1) -> np.ndarray:
 
 
 def fit(params: FeatureParams, *recordings: np.ndarray, fps: float = 30.0) -> Normalisation:
-    first, *others = (Statistics.of(xy, fps, params) for xy in recordings)
+    seen = view(params.num_mice, params.num_keypoints)
+    first, *others = (Statistics.of(xy, fps, params, seen) for xy in recordings)
     for other in others:
         first = first.merge(other)
-    return normalisation_from(first, params)
+    return normalisation_from(first, params, seen.keypoints)
 
 
 @pytest.mark.parametrize(
@@ -43,21 +44,21 @@ def fit(params: FeatureParams, *recordings: np.ndarray, fps: float = 30.0) -> No
 def test_dimensions(features, mice, keypoints, dim):
     normalisation = fit(params_of(features, mice, keypoints), walk(40))
     assert feature_dim(features, mice, keypoints) == normalisation.dim == dim
-    x = features_of(walk(25, seed=1), 30.0, normalisation)
+    x = features_of(walk(25, seed=1), 30.0, normalisation, PARTS)
     assert x.shape == (25, dim)
     assert x.dtype == np.float32
     assert np.isfinite(x).all()
 
 
 def test_column_names():
-    names = columns("motion", 4, 18)
+    names = columns("motion", 4, PARTS)
     assert names[:4] == ("mouse1.nose.x", "mouse1.nose.y", "mouse1.ear_left.x", "mouse1.ear_left.y")
     assert names[144] == "mouse1.nose.speed"
     assert names[216 + 18] == "mouse2.nose.acceleration"
     with pytest.raises(InputError, match="num_mice"):
-        columns("engineered", 1, 7)
+        columns("engineered", 1, PARTS)
     with pytest.raises(InputError, match="unknown features 'speed'"):
-        columns("speed", 2, 7)
+        columns("speed", 2, PARTS)
 
 
 def test_moments_equal_numpy_in_any_partition():
@@ -84,23 +85,25 @@ def test_a_constant_column_is_not_blown_up():
 def test_coordinates_share_one_scale_and_other_columns_have_their_own():
     xy = walk(500)
     xy[..., 0] *= 7  # a wide arena
-    xy[:, :, SLOT["tail_tip"]] *= 3
+    xy[:, :, PART["tail_tip"]] *= 3
     params = params_of("motion")
     normalisation = fit(params, xy)
     assert set(normalisation.mean[:144]) == {0.0}
     assert len(set(normalisation.std[:144])) == 1
-    assert normalisation.std[0] == pytest.approx(np.nanstd(coords(xy, 4, 18).astype(float)), rel=1e-4)
+    assert normalisation.std[0] == pytest.approx(
+        np.nanstd(coordinates(xy, view(4, 18)).astype(float)), rel=1e-4
+    )
     speed = np.array(normalisation.std[144:216]).reshape(4, 18)
     assert np.all(speed == speed[0])  # mice share a keypoint's scale
     assert len(set(speed[0])) == 18 - 4  # four keypoints share theirs with the other side
-    assert speed[0, SLOT["ear_left"]] == speed[0, SLOT["ear_right"]]
-    assert speed[0, SLOT["tail_tip"]] > 2 * speed[0, SLOT["nose"]]
+    assert speed[0, PART["ear_left"]] == speed[0, PART["ear_right"]]
+    assert speed[0, PART["tail_tip"]] > 2 * speed[0, PART["nose"]]
 
-    x = features_of(xy, 30.0, normalisation)
+    x = features_of(xy, 30.0, normalisation, PARTS)
     present = np.where(x == MISSING_VALUE, np.nan, x)
     assert np.nanstd(present[:, :144]) == pytest.approx(1, abs=0.02)
     for k in range(18):
-        pair = {k, SLOTS.index(MIRROR[SLOTS[k]])}
+        pair = {k, view(4, 18).keypoints.mirror[k]}
         column = np.stack([present[:, 144 + i : 216 : 18] for i in pair])  # of all mice and both sides
         assert np.nanmean(column) == pytest.approx(0, abs=0.02)
         assert np.nanstd(column) == pytest.approx(1, abs=0.05)
@@ -112,7 +115,7 @@ def test_missing_values_and_present_values_are_told_apart():
     xy[50:60, 2] = np.nan
     missing = np.isnan(xy[..., 0])
     before = np.concatenate([missing[:1], missing[:-1]])
-    x = features_of(xy, 30.0, normalisation)
+    x = features_of(xy, 30.0, normalisation, PARTS)
     flat = missing.reshape(300, 72)
     assert np.array_equal(x[:, :144] == MISSING_VALUE, np.repeat(flat, 2, axis=1))
     assert np.array_equal((x[:, 144:216] == MISSING_VALUE)[1:], (missing | before).reshape(300, 72)[1:])
@@ -120,22 +123,14 @@ def test_missing_values_and_present_values_are_told_apart():
 
 
 def test_no_present_value_becomes_the_missing_value_in_float16():
-    normalisation = Normalisation(
-        features="coords",
-        num_mice=1,
-        num_keypoints=7,
-        motion_fps=None,
-        columns=columns("coords", 1, 7),
-        mean=(0.0,) * 14,
-        std=(1.0,) * 14,
-    )
+    normalisation = plain_normalisation("coords", 1, 7)
     xy = np.full((2001, 4, 18, 2), np.nan, np.float32)
     x = MISSING_VALUE + np.linspace(-0.01, 0.01, 2001)
-    xy[:, 0, SLOT["nose"], 0] = x
-    xy[:, 0, SLOT["nose"], 1] = 0
-    xy[:, 0, SLOT["tail_base"], 0] = -x  # keeps the centre at 0
-    xy[:, 0, SLOT["tail_base"], 1] = 0
-    stored = features_of(xy, 30.0, normalisation).astype(np.float16)
+    xy[:, 0, PART["nose"], 0] = x
+    xy[:, 0, PART["nose"], 1] = 0
+    xy[:, 0, PART["tail_base"], 0] = -x  # keeps the centre at 0
+    xy[:, 0, PART["tail_base"], 1] = 0
+    stored = features_of(xy, 30.0, normalisation, PARTS).astype(np.float16)
     assert np.float16(MISSING_VALUE) in x.astype(np.float16)  # or there would be nothing to avoid
     assert not (stored[:, 0] == MISSING_VALUE).any()
     assert np.abs(stored[:, 0] - x).max() < 0.004
@@ -146,7 +141,7 @@ def test_outliers_are_clipped():
     xy = walk(200, missing=0)
     normalisation = fit(params_of("coords"), xy)
     xy[7, 0, 0] = 1e6
-    x = features_of(xy, 30.0, normalisation)
+    x = features_of(xy, 30.0, normalisation, PARTS)
     assert x[7, 0] == x[7, 1] == CLIP
 
 
@@ -155,18 +150,18 @@ def test_fps_is_the_recordings_own_unless_forced():
     own = fit(params_of("motion"), xy)
     forced = fit(params_of("motion", fps=30.0), xy, fps=99.0)
     assert forced.mean == own.mean  # `own` was fitted at 30 Hz
-    assert np.array_equal(features_of(xy, 120.0, forced), features_of(xy, 30.0, own))
-    assert not np.array_equal(features_of(xy, 120.0, own), features_of(xy, 30.0, own))
+    assert np.array_equal(features_of(xy, 120.0, forced, PARTS), features_of(xy, 30.0, own, PARTS))
+    assert not np.array_equal(features_of(xy, 120.0, own, PARTS), features_of(xy, 30.0, own, PARTS))
     with pytest.raises(InputError, match="fps is 0"):
-        features_of(xy, 0.0, own)
+        features_of(xy, 0.0, own, PARTS)
     with pytest.raises(InputError, match="fps is nan"):
-        features_of(xy, float("nan"), own)
+        features_of(xy, float("nan"), own, PARTS)
 
 
 def test_keypoints_of_another_shape_are_refused():
     normalisation = fit(params_of("coords"), walk(50))
-    with pytest.raises(InputError, match=r"\(50, 2, 18, 2\) but must be"):
-        features_of(walk(50)[:, :2], 30.0, normalisation)
+    with pytest.raises(InputError, match=r"\(50, 4, 17, 2\) but must be"):
+        features_of(walk(50)[:, :, :17], 30.0, normalisation, PARTS)
 
 
 def test_laboratories_with_different_parts_fill_the_same_columns():
@@ -174,11 +169,11 @@ def test_laboratories_with_different_parts_fill_the_same_columns():
     normalisation = fit(params_of("coords"), walk(300, missing=0))
     xy = walk(80, seed=5, missing=0)
     fewer = np.full_like(xy, np.nan)
-    kept = [SLOT["nose"], SLOT["body_center"], SLOT["tail_base"]]
+    kept = [PART["nose"], PART["body_center"], PART["tail_base"]]
     fewer[:, :, kept] = xy[:, :, kept]
     shift = np.nanmean(fewer, axis=(0, 1, 2)) - np.nanmean(xy, axis=(0, 1, 2))
-    all_parts = features_of(xy, 30.0, normalisation).reshape(80, 4, 18, 2)
-    few_parts = features_of(fewer, 30.0, normalisation).reshape(80, 4, 18, 2)
+    all_parts = features_of(xy, 30.0, normalisation, PARTS).reshape(80, 4, 18, 2)
+    few_parts = features_of(fewer, 30.0, normalisation, PARTS).reshape(80, 4, 18, 2)
     expected = all_parts[:, :, kept] - shift / normalisation.std[0]
     np.testing.assert_allclose(few_parts[:, :, kept], expected, atol=1e-3)
     others = np.delete(few_parts, kept, axis=2)
@@ -189,7 +184,7 @@ def test_pca_equals_a_reference_on_all_of_the_training_data():
     params = params_of("engineered", 2, 7)
     recordings = [walk(n, seed=n, missing=0.05) * n for n in (200, 400, 900)]
     normalisation = fit(params, *recordings)
-    x = np.concatenate([coords(xy, 2, 7) for xy in recordings]).astype(float)
+    x = np.concatenate([coordinates(xy, view(2, 7)) for xy in recordings]).astype(float)
     x = np.where(np.isnan(x), np.nanmean(x, axis=0), x)
     reference = PCA(16, svd_solver="full").fit(x)
     components = np.array(normalisation.pca_components)
@@ -207,7 +202,7 @@ def test_pca_columns_have_unit_variance_and_are_missing_without_any_keypoint():
     params = params_of("engineered", 2, 7)
     xy = walk(600, missing=0)
     xy[100:110] = np.nan
-    x = features_of(xy, 30.0, fit(params, xy))[:, 115:]
+    x = features_of(xy, 30.0, fit(params, xy), PARTS)[:, 115:]
     assert np.all(x[100:110] == MISSING_VALUE)
     rest = np.delete(x, range(100, 110), axis=0)
     assert not (rest == MISSING_VALUE).any()
@@ -234,7 +229,7 @@ def test_saved_and_loaded_normalisation_is_the_same(tmp_path, features):
     assert loaded == normalisation
     assert Normalisation.from_dict(normalisation.to_dict()) == normalisation
     xy = walk(30, seed=3)
-    assert np.array_equal(features_of(xy, 30.0, loaded), features_of(xy, 30.0, normalisation))
+    assert np.array_equal(features_of(xy, 30.0, loaded, PARTS), features_of(xy, 30.0, normalisation, PARTS))
 
 
 def test_a_normalisation_that_does_not_fit_is_refused(tmp_path):
@@ -257,6 +252,6 @@ def test_keypoints_in_double_precision_give_the_same_features(features):
     """numpy's default, which is what users have."""
     xy = np.random.default_rng(0).normal(20, 5, (50, 4, 18, 2)).astype(np.float32)
     params = FeatureParams(features=features, num_mice=2, num_keypoints=7, motion_fps=None)
-    normalisation = normalisation_from(Statistics.of(xy, 30.0, params), params)
-    ours = features_of(xy.astype(np.float64), 30.0, normalisation)
-    np.testing.assert_allclose(ours, features_of(xy, 30.0, normalisation), atol=1e-4)
+    normalisation = fit(params, xy)
+    ours = features_of(xy.astype(np.float64), 30.0, normalisation, PARTS)
+    np.testing.assert_allclose(ours, features_of(xy, 30.0, normalisation, PARTS), atol=1e-4)

@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from kaggle_made import write_video
+from mouse import COMPETITION_FILE, MOUSE_FILE
 
 from mabe.data.ingest import ingest
 from mabe.data.store import Store
@@ -101,7 +102,8 @@ def test_frames_that_the_tracking_does_not_reach_are_missed(tmp_path):
         bouts = [(1, 2, "attack", 10, 40), (1, 2, "attack", 50, 60), (1, 2, "attack", 3, 3)]
         write_video(tmp_path / "raw", video_id=i, rows=rows, bouts=bouts)
     params = IngestParams(
-        data_source="kaggle", data_dir=str(tmp_path / "raw"), split_file=None, val_fraction=0.5, seed=0,
+        data_source="kaggle", data_dir=str(tmp_path / "raw"),
+        skeleton=str(MOUSE_FILE), ethogram=str(COMPETITION_FILE), split_file=None, val_fraction=0.5, seed=0,
         on_error="stop", max_gap_s=0.2, include_unlabelled=False,
     )  # fmt: skip
     metrics = ingest(params, tmp_path / "store", workers=1)

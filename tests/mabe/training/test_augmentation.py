@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from mouse import PART, PARTS, plain_normalisation, view
 from networks import OWN
 from small_training import scene_of
 
@@ -11,8 +12,7 @@ from mabe.errors import InputError
 from mabe.features import MISSING_VALUE, Normalisation, columns, features_of
 from mabe.features.normalise import Statistics, normalisation_from
 from mabe.params import FeatureParams, TrainParams
-from mabe.skeleton import MIRROR, SLOT, SLOTS
-from mabe.training.augmentation import Augmentation, Draws, mirror_columns
+from mabe.training.augmentation import Augmentation, Draws
 from mabe.training.feeds import DeviceFeed
 from mabe.training.windows import WindowBatches, window_index
 
@@ -65,7 +65,8 @@ FRAMES = 60
 
 def augmentation_of(**changes: object) -> Augmentation:
     """For motion of 4 mice, 18 keypoints, with everything off but `changes`."""
-    return Augmentation(TrainParams(**(PARAMS | changes)))
+    params = TrainParams(**(PARAMS | changes))
+    return Augmentation(params, plain_normalisation(params.features, 4, params.num_keypoints).mirrored)
 
 
 def draws_of(horizontal: bool = False, vertical: bool = False, angle: float = 0.0) -> Draws:
@@ -80,19 +81,19 @@ def walk(seed: int = 0) -> np.ndarray:
     xy = rng.normal(size=(FRAMES, 4, 18, 2)).cumsum(axis=0).astype(np.float32) + np.float32([50, 20])
     xy[..., 0] *= 1.5
     xy[rng.random(xy.shape[:3]) < 0.15] = np.nan
-    xy[:, 3, SLOT["ear_left"]] = np.nan  # tracked on one side only
+    xy[:, 3, PART["ear_left"]] = np.nan  # tracked on one side only
     return xy
 
 
 def normalisation_of(features: str, keypoints: int) -> Normalisation:
     params = FeatureParams(features=features, num_mice=4, num_keypoints=keypoints, motion_fps=None)
-    parts = [Statistics.of(walk(seed), 30.0, params) for seed in (0, 1, 2)]
-    return normalisation_from(parts[0].merge(parts[1]).merge(parts[2]), params)
+    parts = [Statistics.of(walk(seed), 30.0, params, view(4, keypoints)) for seed in (0, 1, 2)]
+    return normalisation_from(parts[0].merge(parts[1]).merge(parts[2]), params, view(4, keypoints).keypoints)
 
 
 def seen(xy: np.ndarray, normalisation: Normalisation) -> torch.Tensor:
     """The recording as one window (1, T, D)."""
-    return torch.from_numpy(features_of(xy, 30.0, normalisation))[None]
+    return torch.from_numpy(features_of(xy, 30.0, normalisation, PARTS))[None]
 
 
 def applied(augmentation: Augmentation, x: torch.Tensor, draws: Draws) -> torch.Tensor:
@@ -101,7 +102,7 @@ def applied(augmentation: Augmentation, x: torch.Tensor, draws: Draws) -> torch.
 
 def mirrored(xy: np.ndarray, axis: int) -> np.ndarray:
     """The recording in a mirror: one axis negated, left and right body parts exchanged."""
-    image = xy[:, :, [SLOT[MIRROR[name]] for name in SLOTS]].copy()
+    image = xy[:, :, list(view(4, 18).keypoints.mirror)].copy()
     image[..., axis] *= -1
     return image
 
@@ -149,8 +150,8 @@ def test_a_flip_and_a_rotation_together():
 
 
 def test_the_mirror_exchanges_left_and_right_in_every_block():
-    names = columns("motion", 4, 18)
-    other = mirror_columns(names)
+    names = columns("motion", 4, PARTS)
+    other = normalisation_of("motion", 18).mirrored
     assert [other[i] for i in other] == list(range(288))  # twice is nothing
     pairs = {names[i]: names[j] for i, j in enumerate(other)}
     assert pairs["mouse2.ear_left.x"] == "mouse2.ear_right.x"

@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from mouse import PARTS, view
 from small_training import SMALL, SmallData, same_weights, without_times
 
 from mabe.errors import InputError
@@ -49,13 +50,13 @@ def features_and_source(features: str, num_keypoints: int, motion_fps: float | N
     parts = [xy[r.start : r.start + r.frames] for r in recordings.itertuples()]
     total = None
     for part, fps in zip(parts, recordings["fps"], strict=True):
-        statistics = Statistics.of(part, fps, params)
+        statistics = Statistics.of(part, fps, params, view(4, num_keypoints))
         total = statistics if total is None else total.merge(statistics)
-    normalisation = normalisation_from(total, params)
+    normalisation = normalisation_from(total, params, view(4, num_keypoints).keypoints)
     array = np.zeros((len(xy), normalisation.dim), np.float16)
     for row, part in zip(recordings.itertuples(), parts, strict=True):
-        array[row.start : row.start + row.frames] = features_of(part, row.fps, normalisation)
-    return array, CoordinateSource(xy, recordings, normalisation)
+        array[row.start : row.start + row.frames] = features_of(part, row.fps, normalisation, PARTS)
+    return array, CoordinateSource(xy, PARTS, recordings, normalisation)
 
 
 def rows_of(recordings: pd.DataFrame) -> torch.Tensor:
@@ -72,7 +73,9 @@ def test_features_computed_while_training_are_those_of_the_stage(features, num_k
     """Bit for bit: first frames, single frames, changes of slot and missing parts included."""
     array, source = features_and_source(features, num_keypoints, motion_fps)
     rows = rows_of(source.recordings)
-    held = Coordinates.of(source.xy, source.recordings, source.normalisation).to(torch.device(device))
+    held = Coordinates.of(source.xy, source.parts, source.recordings, source.normalisation).to(
+        torch.device(device)
+    )
     computed = held.features(rows.to(device)).cpu()
     assert computed.dtype == torch.float16
     assert torch.equal(computed, torch.from_numpy(array)[rows])
@@ -85,7 +88,7 @@ def test_coordinates_take_a_fraction_of_the_memory():
     xy[:, :2, :7] = 1  # as CalMS21: two mice, seven parts
     recordings = pd.DataFrame({"start": [0], "frames": [5000], "fps": [30.0]})
     _, source = features_and_source("motion", 18)
-    held = Coordinates.of(xy, recordings, source.normalisation)
+    held = Coordinates.of(xy, PARTS, recordings, source.normalisation)
     assert held.nbytes < 5000 * 288 * 2 / 3
 
 
@@ -95,7 +98,7 @@ def test_engineered_features_cannot_be_computed_while_training():
         features_and_source("coords", 18)[1].normalisation, features="engineered"
     )
     with pytest.raises(InputError, match="engineered"):
-        Coordinates.of(xy, recordings, normalisation)
+        Coordinates.of(xy, PARTS, recordings, normalisation)
     with pytest.raises(RunError, match="set it to auto"):
         open_feed(np.zeros((4, 3), np.float16), CPU, "coordinates")
 
@@ -142,7 +145,7 @@ def test_a_stream_that_is_left_early_ends_its_thread():
 def test_auto_takes_what_fits(monkeypatch):
     """On a GPU, by its free memory: all features, or their keypoints, or neither."""
     array, source = features_and_source("motion", 18)
-    small = Coordinates.of(source.xy, source.recordings, source.normalisation).nbytes
+    small = Coordinates.of(source.xy, source.parts, source.recordings, source.normalisation).nbytes
     assert small < array.nbytes
     monkeypatch.setattr(feeds, "as_tensor", torch.from_numpy)
     monkeypatch.setattr(feeds.torch.cuda, "Stream", lambda device: None)

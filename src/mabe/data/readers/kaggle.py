@@ -1,4 +1,4 @@
-"""The MABe 2025 competition's files, which the built-in sample copies: train.csv and Parquet per recording.
+"""The MABe 2025 competition's files, or others in its layout: train.csv and Parquet tables per recording.
 
 Oddities, all resolved here: keypoints are missing as absent rows, NaN or (0, 0); video_frame has gaps;
 behaviors_labeled carries stray quotes and repetitions; the 25-fps videos of one laboratory are labelled on
@@ -6,6 +6,7 @@ a 30-fps timeline. stop_frame is exclusive, as in the official scorer.
 """
 
 import json
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
@@ -17,18 +18,17 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from mabe.data.readers.long_table import read_tracks
-from mabe.data.readers.recording import Recording
-from mabe.data.readers.source import Entry, check_extent, check_scale, visible
-from mabe.data.readers.tables import ANNOTATION, VIDEOS, checked, is_annotation, reading
+from mabe.data.formats.long_table import read_tracks, tracked
+from mabe.data.recording import Recording
+from mabe.data.source import Entry, Extent, check_extent, check_individuals, check_scale, visible
 from mabe.data.table_files import read_csv
+from mabe.data.tables import ANNOTATION, VIDEOS, checked, is_annotation, reading
 from mabe.errors import InputError
-from mabe.ethogram import SCHEMES
-from mabe.skeleton import MAX_MICE
+from mabe.ethogram import Ethogram
+from mabe.skeleton import Skeleton
 from runs.text import one_line
 
-ACTIONS = SCHEMES["mabe4"].actions
-_MICE = {f"mouse{k}" for k in range(1, MAX_MICE + 1)}
+_ANIMAL = re.compile(r"mouse([1-9][0-9]?)")
 _FOLDERS = ("train_tracking", "train_annotation", "test_tracking", "test_annotation")
 _NAMES = {*_FOLDERS, "train.csv", "test.csv", "sample_submission.csv"}
 _RELABELLED_LAB, _VIDEO_FPS, _LABEL_FPS = "AdaptableSnail", 25, 30
@@ -37,6 +37,8 @@ _RELABELLED_LAB, _VIDEO_FPS, _LABEL_FPS = "AdaptableSnail", 25, 30
 @dataclass(frozen=True)
 class KaggleSource:
     root: Path
+    skeleton: Skeleton
+    ethogram: Ethogram
     get_it: str
     """How to obtain the files, for the message when there are none."""
 
@@ -79,21 +81,25 @@ class KaggleSource:
         found = [path for lab in labs for path in (visible(lab) if lab.is_dir() else [lab])]
         return [path for path in found if path not in used]
 
-    def extent(self, entry: Entry) -> tuple[int, int]:
+    def extent(self, entry: Entry) -> Extent:
         check_scale(entry)
-        parse_behaviors(entry.behaviors, entry.id)
-        with reading(entry.path), pq.ParquetFile(entry.path) as file:
-            _check_tracking_types(file.schema_arrow, entry.path)
-            return _extent(file, entry)
-
-    def read(self, entry: Entry) -> Recording:
-        check_scale(entry)
-        behaviors = parse_behaviors(entry.behaviors, entry.id)
+        behaviors = parse_behaviors(entry.behaviors, entry.id, self.ethogram)
         with reading(entry.path), pq.ParquetFile(entry.path, read_dictionary=["bodypart"]) as file:
             _check_tracking_types(file.schema_arrow, entry.path)
             first, frames = _extent(file, entry)
-            slots, tracks, notes = read_tracks(file, first, frames, entry.path)
-        bouts = read_annotation(entry.annotation) if entry.annotation else None
+            individuals, parts = tracked(file, entry.path, self.skeleton)
+        named = [name for behavior in behaviors for name in behavior.split(",")[:2] if name != "self"]
+        individuals = max([individuals, *(int(name.removeprefix("mouse")) for name in named)])
+        return Extent(first, frames, check_individuals(entry.path, individuals), parts)
+
+    def read(self, entry: Entry) -> Recording:
+        check_scale(entry)
+        behaviors = parse_behaviors(entry.behaviors, entry.id, self.ethogram)
+        with reading(entry.path), pq.ParquetFile(entry.path, read_dictionary=["bodypart"]) as file:
+            _check_tracking_types(file.schema_arrow, entry.path)
+            first, frames = _extent(file, entry)
+            keypoints, tracks, notes = read_tracks(file, first, frames, entry.path, self.skeleton)
+        bouts = read_annotation(entry.annotation, self.ethogram) if entry.annotation else None
         label_fps = entry.fps
         if entry.lab == _RELABELLED_LAB and round(entry.fps) == _VIDEO_FPS:
             label_fps = entry.fps * _LABEL_FPS / _VIDEO_FPS
@@ -105,7 +111,7 @@ class KaggleSource:
             label_fps=label_fps,
             px_per_cm=entry.px_per_cm,
             first_frame=first,
-            slots=slots,
+            keypoints=keypoints,
             tracks=tracks,
             bouts=bouts,
             annotated=(0, 0) if bouts is None else (first, first + frames),
@@ -185,7 +191,7 @@ def _is_annotation(path: Path) -> bool:
     return path.suffix.lower() == ".parquet" and path.parent.parent.name == "train_annotation"
 
 
-def parse_behaviors(text: str | None, recording: str) -> tuple[str, ...]:
+def parse_behaviors(text: str | None, recording: str, ethogram: Ethogram) -> tuple[str, ...]:
     """behaviors_labeled as "agent,target,action" entries, each once, in the order of the list.
 
     Quotes that surround a name ("'mouse1','mouse2','sniff'", 26 rows of the competition) are dropped. What is there
@@ -204,18 +210,18 @@ def parse_behaviors(text: str | None, recording: str) -> tuple[str, ...]:
     behaviors = []
     for entry in listed:
         parts = [part.strip() for part in entry.replace("'", "").split(",")]
-        if len(parts) != 3 or parts[0] not in _MICE or parts[1] not in _MICE | {"self"}:
+        whom = [part == "self" or _ANIMAL.fullmatch(part) for part in parts[:2]]
+        if len(parts) != 3 or not all(whom) or parts[0] == "self":
             raise InputError(
                 f"{where} holds {entry!r}, which is not like 'mouse1,mouse2,attack' or 'mouse1,self,rear'; "
                 "correct the table"
             )
-        if parts[2] not in ACTIONS:
-            raise InputError(_unknown_action(where, parts[2]))
+        check_action(where, parts[2], ethogram)
         behaviors.append(",".join(parts))
     return tuple(b for b in dict.fromkeys(behaviors) if b in listed)
 
 
-def read_annotation(path: Path) -> pd.DataFrame:
+def read_annotation(path: Path, ethogram: Ethogram) -> pd.DataFrame:
     """The bouts of one annotation file, as `Recording.bouts`."""
     with reading(path), pq.ParquetFile(path) as file:
         table = file.read(use_threads=False)
@@ -231,9 +237,8 @@ def read_annotation(path: Path) -> pd.DataFrame:
             raise InputError(f"{path}: row {row}, counted from 0, has no {name}; correct the file")
     if not is_annotation(table):
         table = pa.Table.from_pandas(checked(ANNOTATION, table.to_pandas(use_threads=False), path))
-    unknown = sorted(set(pc.unique(table["action"]).to_pylist()) - ACTIONS)
-    if unknown:
-        raise InputError(_unknown_action(str(path), unknown[0]))
+    for action in sorted(pc.unique(table["action"]).to_pylist()):
+        check_action(str(path), action, ethogram)
     return pd.DataFrame(
         {
             "agent": table["agent_id"].to_numpy().astype(np.int8),
@@ -245,11 +250,12 @@ def read_annotation(path: Path) -> pd.DataFrame:
     )
 
 
-def _unknown_action(where: str, action: str) -> str:
-    return (
-        f"{where}: unknown action {action!r}; known are {', '.join(sorted(ACTIONS))}; "
-        "correct it or add it to mabe/ethogram.py"
-    )
+def check_action(where: str, action: str, ethogram: Ethogram) -> None:
+    """InputError, which begins with `where`, for an action that the ethogram lacks."""
+    try:
+        ethogram.check(action)
+    except InputError as error:
+        raise InputError(f"{where}: {error}") from None
 
 
 def _check_tracking_types(schema: pa.Schema, path: Path) -> None:
@@ -297,3 +303,13 @@ def _extent(file: pq.ParquetFile, entry: Entry) -> tuple[int, int]:
         if low is None:
             raise InputError(f"{entry.path}: column video_frame is empty; restore the file")
     return check_extent(entry, low, high - low + 1)
+
+
+def open_source(root: Path, skeleton: Skeleton, ethogram: Ethogram) -> KaggleSource:
+    return KaggleSource(
+        root,
+        skeleton,
+        ethogram,
+        "run `kaggle competitions download -c MABe-mouse-behavior-detection` and unzip it there, or set data_dir to "
+        "the folder that holds train.csv",
+    )

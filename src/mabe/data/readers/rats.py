@@ -3,13 +3,14 @@
     <data_dir>/dlc_csv/<number>DLC_<...>.csv.gz (or .csv)
     <data_dir>/annotations/<number>_annot.txt
 
-with endings in upper or lower case. The individuals' names decide which of them is mouse 1 (`animals.py`).
+with endings in upper or lower case. The individuals' names decide which of them is mouse 1 (`mabe.data.animals`).
 
 Stream S1 says for every frame which of four states the pair is in, so a bout has no agent of its own: all are
 stored as agent 1, target 2. The laboratory is "rats" and the number is the video_id.
 """
 
 import re
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
@@ -18,18 +19,17 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from mabe.data.readers import caltech, dlc
-from mabe.data.readers.animals import places, same_name
-from mabe.data.readers.recording import Recording
-from mabe.data.readers.source import Entry, check_extent, visible
-from mabe.data.readers.tables import reading
+from mabe.data.animals import places, same_name
+from mabe.data.formats import caltech, dlc
+from mabe.data.recording import Recording
+from mabe.data.source import Entry, Extent, check_extent, check_individuals, visible
+from mabe.data.tables import reading
 from mabe.errors import InputError
-from mabe.ethogram import SCHEMES
-from mabe.skeleton import MAX_MICE, SLOTS, slot_of_part
+from mabe.ethogram import Ethogram
+from mabe.skeleton import Skeleton
 
 LAB = "rats"
 FPS = 30.0
-SCHEME = SCHEMES["caltech_s1"]
 _TRACKING = re.compile(r"([0-9]{1,18})DLC_.*\.csv(\.gz)?", re.IGNORECASE)
 _ANNOTATION = re.compile(r"([0-9]{1,18})_annot\.txt", re.IGNORECASE)
 _TABLE = re.compile(r".*\.csv(\.gz)?", re.IGNORECASE)
@@ -38,6 +38,8 @@ _TABLE = re.compile(r".*\.csv(\.gz)?", re.IGNORECASE)
 @dataclass(frozen=True)
 class RatsSource:
     root: Path
+    skeleton: Skeleton
+    ethogram: Ethogram
 
     def entries(self) -> list[Entry]:
         """A recording per tracking file, by number."""
@@ -103,15 +105,18 @@ class RatsSource:
                 names[path] = dlc.animals(path)
         return places(names)
 
-    def extent(self, entry: Entry) -> tuple[int, int]:
+    def extent(self, entry: Entry) -> Extent:
         with reading(entry.path):
-            return check_extent(entry, *dlc.extent(entry.path))
+            first, frames = check_extent(entry, *dlc.extent(entry.path))
+            names, bodyparts = dlc.animals(entry.path), dlc.bodyparts(entry.path)
+        individuals, parts = self._individuals(names, entry.path), self._parts(bodyparts, entry.path)
+        return Extent(first, frames, max(2, *(i + 1 for i in individuals)), frozenset(parts))
 
     def read(self, entry: Entry) -> Recording:
         with reading(entry.path):
             pose = dlc.read(entry.path)
-        tracks = self._tracks(pose, entry.path)
-        bouts = read_bouts(entry.annotation) if entry.annotation else None
+        keypoints, tracks = self._tracks(pose, entry.path)
+        bouts = read_bouts(entry.annotation, self.ethogram) if entry.annotation else None
         annotated = (0, 0)
         if bouts is not None:
             ends = (pose.first_frame, pose.first_frame + len(pose.xy))
@@ -125,44 +130,47 @@ class RatsSource:
             label_fps=entry.fps,
             px_per_cm=entry.px_per_cm,
             first_frame=pose.first_frame,
-            slots=np.arange(MAX_MICE * len(SLOTS)),
+            keypoints=keypoints,
             tracks=tracks,
             bouts=bouts,
             annotated=annotated,
             behaviors_labeled=()
             if bouts is None
-            else tuple(f"mouse1,mouse2,{action}" for action in SCHEME.names),
+            else tuple(f"mouse1,mouse2,{action}" for action in self.ethogram.actions),
             notes=pose.notes
             if self._places[1]
             else pose.notes | {"animals_by_order": ", ".join(pose.individuals)},
         )
 
-    def _tracks(self, pose: dlc.DlcTable, path: Path) -> np.ndarray:
-        """float32 (72, T, 2), a track of every keypoint, each animal at the place of its name."""
-        if len(pose.individuals) > MAX_MICE:
+    def _tracks(self, pose: dlc.DlcTable, path: Path) -> tuple[np.ndarray, np.ndarray]:
+        """keypoints (K, 2) and tracks (K, T, 2) of a Recording, each animal at the place of its name."""
+        individuals, parts = self._individuals(pose.individuals, path), self._parts(pose.bodyparts, path)
+        keypoints = np.stack(np.meshgrid(individuals, parts, indexing="ij"), axis=-1).reshape(-1, 2)
+        tracks = pose.xy.transpose(1, 2, 0, 3).reshape(len(keypoints), -1, 2)
+        order = np.lexsort(keypoints.T[::-1])
+        return keypoints[order], tracks[order]
+
+    def _individuals(self, names: Sequence[str], path: Path) -> list[int]:
+        """The place of each animal of a file, from 0."""
+        check_individuals(path, len(names))
+        spelt = [same_name(name) for name in names]
+        if len(set(spelt)) != len(spelt):
             raise InputError(
-                f"{path} tracks {len(pose.individuals)} individuals: at most {MAX_MICE} are supported"
+                f"{path}: two of the individuals {', '.join(names)} differ in upper and lower case only; rename one"
             )
-        names = [same_name(name) for name in pose.individuals]
-        if len(set(names)) != len(names):
+        return [self._places[0][path][name] for name in spelt]
+
+    def _parts(self, bodyparts: Sequence[str], path: Path) -> list[int]:
+        """The part of the skeleton that each body part of a file is."""
+        try:
+            parts = [self.skeleton.part(bodypart) for bodypart in bodyparts]
+        except InputError as error:
+            raise InputError(f"{path}: {error}") from None
+        if len(set(parts)) != len(parts):
             raise InputError(
-                f"{path}: two of the individuals {', '.join(pose.individuals)} differ in upper and lower case "
-                "only; rename one"
+                f"{path}: two body parts are the same part; correct the aliases of the skeleton's file"
             )
-        slots = []
-        for bodypart in pose.bodyparts:
-            try:
-                slots.append(slot_of_part(bodypart))
-            except InputError as error:
-                raise InputError(f"{path}: {error}") from None
-        if len(set(slots)) != len(slots):
-            raise InputError(
-                f"{path}: two body parts fall on the same slot; correct SLOT_OF_PART in mabe/skeleton.py"
-            )
-        mice = [self._places[0][path][name] for name in names]
-        tracks = np.full((MAX_MICE, len(SLOTS), len(pose.xy), 2), np.nan, dtype=np.float32)
-        tracks[np.ix_(mice, slots)] = pose.xy.transpose(1, 2, 0, 3)
-        return tracks.reshape(-1, len(pose.xy), 2)
+        return parts
 
 
 def _by_number(paths: list[Path], name: re.Pattern[str]) -> dict[int, Path]:
@@ -176,19 +184,18 @@ def _by_number(paths: list[Path], name: re.Pattern[str]) -> dict[int, Path]:
     return numbered
 
 
-def read_bouts(path: Path) -> pd.DataFrame:
+def read_bouts(path: Path, ethogram: Ethogram) -> pd.DataFrame:
     """Stream S1 as `Recording.bouts`."""
     with reading(path):
         streams = caltech.read(path)
     if "S1" not in streams or streams["S1"].empty:
         raise InputError(f"{path} has no stream S1: restore the file or remove it")
     stream = streams["S1"]
-    unknown = sorted(set(stream["action"]) - SCHEME.actions)
-    if unknown:
-        raise InputError(
-            f"{path}: unknown action {unknown[0]!r} in stream S1; known are {', '.join(SCHEME.names)}; "
-            "correct the file"
-        )
+    for action in sorted(set(stream["action"])):
+        try:
+            ethogram.check(action)
+        except InputError as error:
+            raise InputError(f"{path}, stream S1: {error}") from None
     return pd.DataFrame(
         {
             "agent": np.full(len(stream), 1, dtype=np.int8),
@@ -198,3 +205,7 @@ def read_bouts(path: Path) -> pd.DataFrame:
             "stop_frame": stream["stop"],
         }
     )
+
+
+def open_source(root: Path, skeleton: Skeleton, ethogram: Ethogram) -> RatsSource:
+    return RatsSource(root, skeleton, ethogram)

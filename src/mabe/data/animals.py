@@ -1,4 +1,4 @@
-"""Which mouse of the store an animal is, where files call animals by name.
+"""Which individual of the store an animal is, where files call animals by name.
 
 The order of the columns says nothing: a script that sorts them makes the intruder the first, and in a file that
 lacks the resident the intruder is the only one.
@@ -7,7 +7,7 @@ lacks the resident the intruder is the only one.
 from collections.abc import Mapping, Sequence
 from typing import TypeVar
 
-from mabe.skeleton import MAX_MICE
+from mabe.data.tables import MOST_INDIVIDUALS
 
 F = TypeVar("F")
 
@@ -18,15 +18,18 @@ def same_name(name: str) -> str:
 
 
 def places(files: Mapping[F, Sequence[str]]) -> tuple[dict[F, dict[str, int]], bool]:
-    """Per file, the place (0 to 3) of each of its animals, by `same_name`; and whether each name keeps its place.
+    """Per file, the place (from 0) of each of its animals, by `same_name`; and whether each name keeps its place.
 
     files: the names that each file lists. Names come in the order of the file that lists the most (the first of
     equals), then of the others. A name has one place in all files, also where another animal is missing. Animals
     that never meet in a file may share a place, so that a pair with other names is again at places 0 and 1. Where
     animals meet in turn (A with B, B with C, C with A), no pair would be left at places 0 and 1: then no name keeps
-    its place, and each file has its animals in the order of the names. Files with more than four are left out.
+    its place, and each file has its animals in the order of the names. Files of more than MOST_INDIVIDUALS
+    are left out.
     """
-    listed = {file: [same_name(n) for n in names] for file, names in files.items() if len(names) <= MAX_MICE}
+    listed = {
+        file: [same_name(n) for n in names] for file, names in files.items() if len(names) <= MOST_INDIVIDUALS
+    }
     order = sorted(listed.values(), key=len, reverse=True)  # stable: the first of equals stays first
     met: dict[str, set[str]] = {}
     for names in order:

@@ -1,37 +1,71 @@
-"""The 23 features of a pair of mice, and what they did over the last frames.
+"""23 features of a pair of mice, what they did over the last frames, and principal components of the coordinates.
 
-All from the first two mice. NaN is missing: a feature is missing where what it is computed from is.
+The 23 are of the first two mice. NaN is missing: a feature is missing where what it is computed from is.
 """
+
+from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 
-from mabe.features.layout import BASE
-from mabe.features.motion import acceleration, magnitude, select, stand_ins, velocity
-from mabe.skeleton import keypoint_names
+from mabe.errors import InputError
+from mabe.features.kinematics import acceleration, magnitude, select, stand_ins, velocity
+from mabe.features.layout import Blocks, FeatureSet, Survey, View
+from mabe.skeleton import Keypoints
 
 WINDOW = 10  # frames, trailing
 MAX_ELONGATION = 20.0
-HEAD_PARTS = ("nose", "ear_left", "ear_right", "head")
+ROLLING = ("mean", "std", "min", "max")
+PCA_COMPONENTS = 16
+# fmt: off
+BASE: tuple[str, ...] = (
+    "centroid_distance", "head_distance", "head1_tail2_distance", "head2_tail1_distance",
+    "mouse1_body_length", "mouse2_body_length",
+    "mouse1_speed", "mouse1_vx", "mouse1_vy", "mouse1_acceleration",
+    "mouse2_speed", "mouse2_vx", "mouse2_vy", "mouse2_acceleration",
+    "mouse1_orientation", "mouse1_angular_velocity",
+    "mouse2_orientation", "mouse2_angular_velocity",
+    "relative_orientation",
+    "mouse1_spread", "mouse1_elongation", "mouse2_spread", "mouse2_elongation",
+)
+# fmt: on
 
 
-def engineered(xy: np.ndarray, fps: float, num_keypoints: int) -> np.ndarray:
-    """BASE and its rolling mean, std, min, max: float32 (T, 115); xy is the store's (T, 4, 18, 2)."""
-    points = select(xy, 2, num_keypoints)
-    features = base(points, fps, num_keypoints, stand_ins(xy, 2, num_keypoints))
+def columns(num_mice: int, names: Sequence[str]) -> tuple[str, ...]:
+    """BASE, its rolling means, its rolling stds, its minima, its maxima, the principal components."""
+    if num_mice < 2:
+        raise InputError("features engineered describes two mice: set num_mice to 2 or more")
+    statistics = tuple(f"{name}.{statistic}" for statistic in ROLLING for name in BASE)
+    return BASE + statistics + tuple(f"pca{i + 1}" for i in range(PCA_COMPONENTS))
+
+
+def blocks(xy: np.ndarray, fps: float, view: View, known: Survey | None = None) -> Blocks:
+    """One block, without the principal components."""
+    x = engineered(xy, fps, view)
+    return iter([(np.arange(x.shape[1]), x)])
+
+
+def engineered(xy: np.ndarray, fps: float, view: View) -> np.ndarray:
+    """BASE and its rolling mean, std, min, max: float32 (T, 115); xy is the store's (T, I, P, 2)."""
+    pair = replace(view, num_mice=2)
+    features = base(select(xy, pair), fps, view.keypoints, stand_ins(xy, pair))
     return np.concatenate([features, *rolling(features, WINDOW)], axis=1)
 
 
-def base(points: np.ndarray, fps: float, num_keypoints: int, taken: np.ndarray | None = None) -> np.ndarray:
+def base(points: np.ndarray, fps: float, keypoints: Keypoints, taken: np.ndarray | None = None) -> np.ndarray:
     """The features named in BASE: float32 (T, 23). Lengths in cm, times in s, angles in radians within ±π.
 
-    points: float32 (T, 2, K, 2); taken: see `mabe.features.motion.velocity`.
-    Head is the mean of the present nose, ears and head; centroid the mean of the present keypoints. The
-    centroid's velocity is the mean of its keypoints' velocities, so that a keypoint which goes missing
-    moves nothing.
+    points: float32 (T, 2, K, 2); taken: see `mabe.features.kinematics.velocity`.
+    Head is the mean of the present keypoints of the front, tail that of the back, and centroid that of all. The
+    centroid's velocity is the mean of its keypoints' velocities, so that a keypoint which goes missing moves nothing.
+    InputError for a skeleton that does not say where an animal's front and back are.
     """
-    names = keypoint_names(num_keypoints)
-    head = mean_present(points[:, :, [i for i, name in enumerate(names) if name in HEAD_PARTS]])  # (T, 2, 2)
-    tail = points[:, :, names.index("tail_base")]
+    if not keypoints.front or not keypoints.back:
+        raise InputError(
+            "features engineered needs an animal's front and back: name such parts in the skeleton's file, or choose "
+            "features coords or motion"
+        )
+    head, tail = (mean_present(points[:, :, list(k)]) for k in (keypoints.front, keypoints.back))  # (T, 2, 2)
     centroid = mean_present(points)
     v = mean_present(velocity(points, fps, taken))
     a = acceleration(v, fps)
@@ -121,3 +155,6 @@ def rolling(x: np.ndarray, window: int) -> tuple[np.ndarray, np.ndarray, np.ndar
             squares[s:] += offset**2
         std = np.sqrt(squares / count)
     return mean, std, low, high
+
+
+FEATURES = FeatureSet(columns=columns, blocks=blocks, pca_components=PCA_COMPONENTS)

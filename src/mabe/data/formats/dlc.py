@@ -16,7 +16,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.csv
 
-from mabe.data.readers.points import PointCheck
+from mabe.data.formats.points import PointCheck
 from mabe.errors import InputError
 
 _HEADER = ("scorer", "individuals", "bodyparts", "coords")
@@ -48,9 +48,9 @@ def read(path: Path) -> DlcTable:
     """
     columns = _columns(path)
     individuals = _animals(columns)
+    bodyparts = _bodyparts(columns)
     unique = tuple(dict.fromkeys(part for who, part, _ in columns if who not in individuals))
     number = {c: i for i, c in enumerate(columns, start=1) if c[0] in individuals and c[2] in ("x", "y")}
-    bodyparts = tuple(dict.fromkeys(bodypart for _, bodypart, _ in number))
     names = [f"f{i}" for i in range(len(columns) + 1)]  # f0 is the index
     with pa.input_stream(str(path), compression="gzip" if _gzipped(path) else None) as stream:
         table = pyarrow.csv.read_csv(
@@ -105,6 +105,18 @@ def _where(frame: np.ndarray, individual: str, bodypart: str, row: int) -> str:
 def animals(path: Path) -> tuple[str, ...]:
     """The names of the animals in the file's header, in the order of the columns."""
     return _animals(_columns(path))
+
+
+def bodyparts(path: Path) -> tuple[str, ...]:
+    """The names of the animals' body parts in the file's header, in the order of the columns."""
+    return _bodyparts(_columns(path))
+
+
+def _bodyparts(columns: list[tuple[str, str, str]]) -> tuple[str, ...]:
+    individuals = _animals(columns)
+    return tuple(
+        dict.fromkeys(part for who, part, coord in columns if who in individuals and coord in ("x", "y"))
+    )
 
 
 def _animals(columns: list[tuple[str, str, str]]) -> tuple[str, ...]:

@@ -2,13 +2,15 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import numpy as np
 
-from mabe.data.readers.recording import Recording
-from mabe.data.readers.tables import LAST_FRAME
+from mabe.data.recording import Recording
+from mabe.data.tables import LAST_FRAME, MOST_INDIVIDUALS
 from mabe.errors import InputError
+from mabe.ethogram import Ethogram
+from mabe.skeleton import Skeleton
 
 _LONGEST_HOURS = 48  # a longer recording means a corrupt frame number, which would claim all memory
 # Hz and px/cm (a picture of 1,000 px would show 100 m, or 1 mm): beyond them one recording drowns all others' features
@@ -41,8 +43,28 @@ class Entry:
         return self.annotation is not None
 
 
+class Extent(NamedTuple):
+    """What must be known of a recording before any is read: what it adds to the store's arrays."""
+
+    first_frame: int
+    """Its first video_frame."""
+    frames: int
+    individuals: int
+    """The highest number of an animal that its tracking or its behaviours name, counted from 1."""
+    parts: frozenset[int]
+    """The parts that it tracks, as positions in the skeleton."""
+
+
 class Source(Protocol):
     """A data source. Several workers (threads) read from it at a time."""
+
+    @property
+    def skeleton(self) -> Skeleton:
+        """The parts that its recordings' keypoints are of."""
+
+    @property
+    def ethogram(self) -> Ethogram:
+        """The actions that its annotations may name."""
 
     @property
     def labelled_without_annotation(self) -> tuple[str, ...]:
@@ -63,8 +85,8 @@ class Source(Protocol):
     def entries(self) -> list[Entry]:
         """Every recording, in an order that only depends on the data."""
 
-    def extent(self, entry: Entry) -> tuple[int, int]:
-        """(first video_frame, number of frames), without reading the pose; InputError if that shows a fault."""
+    def extent(self, entry: Entry) -> Extent:
+        """The recording's extent, without reading the pose; InputError if that shows a fault."""
 
     def read(self, entry: Entry) -> Recording:
         """The recording. Its bouts are as filed: they may be empty or reach past its ends."""
@@ -75,6 +97,15 @@ def visible(folder: Path) -> list[Path]:
     if not folder.is_dir():
         return []
     return sorted(path for path in folder.iterdir() if not path.name.startswith("."))
+
+
+def check_individuals(path: Path, individuals: int) -> int:
+    """`individuals`, or InputError if no recording has as many."""
+    if individuals > MOST_INDIVIDUALS:
+        raise InputError(
+            f"{path} has {individuals} individuals: at most {MOST_INDIVIDUALS} are supported; correct the file"
+        )
+    return individuals
 
 
 def check_extent(entry: Entry, first: int, frames: int) -> tuple[int, int]:

@@ -12,11 +12,11 @@ import pyarrow as pa
 
 from mabe.data.store import BOUT_COLUMNS, MANIFEST_COLUMNS
 from mabe.errors import InputError
-from mabe.skeleton import MAX_MICE
 from runs import memory
 from runs.text import one_line
 
-_individual = pandera.Check.in_range(1, MAX_MICE)
+MOST_INDIVIDUALS = 32  # more means a corrupt number of an animal, which would claim all disk
+_individual = pandera.Check.in_range(1, MOST_INDIVIDUALS)
 _ordered = pandera.Check(
     lambda table: table["start_frame"] <= table["stop_frame"], error="start_frame is after stop_frame"
 )
@@ -74,7 +74,7 @@ _checks = {
     "label_fps": pandera.Check.gt(0),
     "px_per_cm": pandera.Check.gt(0),
     "unit": pandera.Check.isin(("cm", "px")),
-    "individuals": pandera.Check.in_range(0, MAX_MICE),
+    "individuals": pandera.Check.in_range(0, MOST_INDIVIDUALS),
     "missing_share": pandera.Check.in_range(0, 1),
 }
 MANIFEST = pandera.DataFrameSchema(
@@ -105,7 +105,7 @@ def is_annotation(table: pa.Table) -> bool:
     agent, target, start, stop = (table[name].to_numpy() for name in whole)
     individuals = np.concatenate([agent, target])
     return bool(
-        ((individuals >= 1) & (individuals <= MAX_MICE)).all()
+        ((individuals >= 1) & (individuals <= MOST_INDIVIDUALS)).all()
         and ((start >= 0) & (start <= stop) & (stop <= LAST_FRAME)).all()
     )
 

@@ -1,0 +1,67 @@
+"""Annotated bouts: from the frames of an annotation file to the store's table."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from mabe.data.recording import Recording
+from mabe.data.store import BOUT_COLUMNS, to_video_frames
+from mabe.data.tables import BOUTS
+from mabe.errors import InputError
+
+
+def bouts_of(recording: Recording) -> pd.DataFrame | None:
+    """BOUT_COLUMNS without "recording": the bouts in video frames, not cut yet, and beside that as filed."""
+    if recording.bouts is None:
+        return None
+    ends = {}
+    for end in ("start", "stop"):
+        filed = recording.bouts[f"{end}_frame"].to_numpy()
+        ends[f"{end}_frame"] = to_video_frames(filed, recording.label_fps, recording.fps)
+        ends[f"filed_{end}"] = filed
+    return recording.bouts.assign(**ends)
+
+
+def clip_bouts(
+    bouts: pd.DataFrame, first: np.ndarray | int, stop: np.ndarray | int
+) -> tuple[pd.DataFrame, np.ndarray, np.ndarray]:
+    """The bouts cut to frames [first, stop), which were cut, and which had no frame to begin with.
+
+    first, stop: of all bouts or of each; the answers are bool (bouts,). A bout that lies wholly outside its
+    recording counts as cut. It stays, without a frame, as an empty one does: the competition scores it.
+    """
+    begin, end = (bouts[name].to_numpy(np.int64) for name in ("start_frame", "stop_frame"))
+    empty = begin == end
+    cut_begin, cut_end = np.clip(begin, first, stop), np.clip(end, first, stop)
+    clipped = ~empty & ((cut_begin != begin) | (cut_end != end))
+    return bouts.assign(start_frame=cut_begin, stop_frame=cut_end), clipped, empty
+
+
+def bouts_table(
+    recordings: pd.DataFrame, tables: Sequence[pd.DataFrame | None]
+) -> tuple[pd.DataFrame, dict[str, Any]]:
+    """BOUT_COLUMNS, sorted by recording and start_frame, and what the metrics tell of them.
+
+    recordings: recording, first_frame and frames of each; tables: the bouts of each as `bouts_of` gives them.
+    InputError if no bout has a tracked frame.
+    """
+    of = np.repeat(np.arange(len(tables)), [0 if table is None else len(table) for table in tables])
+    if not len(of):
+        raise InputError("no recording has a bout: check the annotation files")
+    ids, first, frames = (recordings[c].to_numpy() for c in ("recording", "first_frame", "frames"))
+    listed = pd.concat([t for t in tables if t is not None and len(t)], ignore_index=True)
+    listed, first, frames = listed.assign(recording=ids[of]), first[of], frames[of]
+    bouts, clipped, empty = clip_bouts(listed, first, first + frames)
+    tracked = bouts["start_frame"] < bouts["stop_frame"]
+    if not tracked.any():
+        raise InputError("no recording has a bout: check the annotation files")
+    bouts = bouts[list(BOUT_COLUMNS)].astype(BOUT_COLUMNS)
+    order = ["recording", "start_frame", "stop_frame", "agent", "target", "action"]
+    return BOUTS.validate(bouts.sort_values(order, ignore_index=True)), {
+        "bouts": int(tracked.sum()),
+        "bouts_clipped": int(clipped.sum()),
+        "bouts_clipped_in": list(ids[np.unique(of[clipped])]),
+        "bouts_empty": int(empty.sum()),
+    }

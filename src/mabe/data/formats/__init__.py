@@ -1,0 +1,1 @@
+"""File formats: each module reads one, and knows nothing of a data set."""
