@@ -7,12 +7,13 @@ import tracemalloc
 import numpy as np
 import pandas as pd
 import pytest
+from mouse import COMPETITION
 from pair_store import pair_store, recording
 
 from mabe import action_labels
 from mabe.action_labels import ActionLabels, index_of, size_of, write_actions
 from mabe.errors import InputError
-from mabe.ethogram import PAIR_ACTIONS, SELF_ACTIONS, UNKNOWN
+from mabe.ethogram import UNKNOWN
 
 LISTED = ["mouse1,mouse2,sniff", "mouse1,mouse2,attack", "mouse1,mouse2,sniff", "mouse2,self,rear"]
 
@@ -111,8 +112,12 @@ def test_names_that_are_none_and_missing_files_are_refused(tmp_path):
         ActionLabels(tmp_path / "nowhere")
 
 
-ALL = [f"mouse{a},mouse{b},{x}" for a, b in itertools.permutations(range(1, 5), 2) for x in PAIR_ACTIONS]
-ALL += [f"mouse{a},self,{x}" for a in range(1, 5) for x in SELF_ACTIONS]
+ALL = [
+    f"mouse{a},mouse{b},{x}"
+    for a, b in itertools.permutations(range(1, 5), 2)
+    for x in COMPETITION.of_another
+]
+ALL += [f"mouse{a},self,{x}" for a in range(1, 5) for x in COMPETITION.of_oneself]
 
 
 def test_the_competition_with_every_action_looked_for_fits_on_the_disk():
@@ -120,12 +125,7 @@ def test_the_competition_with_every_action_looked_for_fits_on_the_disk():
     frames = 21_350_000
     whole = index_of(pd.DataFrame([recording("x/1", 0, frames, ALL)]))
     assert size_of(whole) == frames * (12 * 4 + 4 * 2) < 4e9
-    every = [
-        f"mouse{a},mouse{b},{x}"
-        for a in range(1, 5)
-        for b in range(1, 5)
-        for x in PAIR_ACTIONS | SELF_ACTIONS
-    ]
+    every = [f"mouse{a},mouse{b},{x}" for a in range(1, 5) for b in range(1, 5) for x in COMPETITION.actions]
     assert size_of(index_of(pd.DataFrame([recording("x/1", 0, frames, every)]))) == frames * 16 * 5 < 4e9
 
 
@@ -145,5 +145,5 @@ def test_a_hundredth_of_it_takes_a_hundredth_and_a_few_megabytes_of_memory(tmp_p
     assert sniffs == 7 * len(bouts)
     assert metrics["bytes"] == frames * 56
     assert (tmp_path / "actions.npy").stat().st_size == frames * 56 + 128
-    assert json.loads(found.index["actions"][0]) == sorted(PAIR_ACTIONS)
+    assert json.loads(found.index["actions"][0]) == sorted(COMPETITION.of_another)
     assert peak < 8e6

@@ -14,6 +14,7 @@ from tools import experiments
 def shown(tmp_path, monkeypatch):
     """A function that sets the table of `dvc exp show`: rows of typ, learning_rate, seed, batch_size, f1_macro."""
     shutil.copyfile(ROOT / "params.yaml", tmp_path / "params.yaml")
+    (tmp_path / "conf").symlink_to(ROOT / "conf")
     monkeypatch.chdir(tmp_path)
 
     def set_rows(*rows):
