@@ -20,7 +20,7 @@ from runs.atomic import atomic_dir
 from runs.checkpoints import run_key
 from runs.content import contents
 from runs.job import Job, NoRecord, OnEpoch
-from runs.launcher import launch, launched, leads
+from runs.launcher import launched, leads, torchrun, work
 from stages.common import DETAILS, FEATURES, LABELS, LIVE, METRICS, RUNS, STORE, TRAINED, run, write_json
 from stages.compute import carry_out
 
@@ -41,7 +41,7 @@ def main() -> None:
     code = sorted(Path(mabe.__file__).parent.rglob("*.py"))
     digests = {name: content.digest for name, content in contents(INPUTS).items()}
     key = run_key({"params": settings, "inputs": digests}, code)
-    work = Job(
+    training = Job(
         key=key,
         label=compute.version,
         target="mabe.training.job:run",
@@ -51,16 +51,17 @@ def main() -> None:
     )
 
     if compute.processes > 1 and not launched():
-        launch(compute.processes, "stages.train")
+        torchrun(compute.processes, ["-m", "stages.train"])
+        return
     if not leads():  # trains along; the first process writes
         with tempfile.TemporaryDirectory() as nothing:
-            carry_out(work, compute, Path(nothing), on_epoch=lambda record: None)
+            carry_out(training, compute, Path(nothing), on_epoch=lambda record: None)
         return
 
     streamed: list[job.Record] = []
     with atomic_dir(TRAINED) as trained, atomic_dir(LIVE) as curves:
         with Live(str(curves), save_dvc_exp=False, dvcyaml=None) as live:
-            result, usd_per_hour = carry_out(work, compute, trained, taker(live, streamed, settings))
+            result, usd_per_hour = carry_out(training, compute, trained, taker(live, streamed, settings))
             check_result(result, settings, key)
         if streamed != result["history"]:  # an epoch was trained twice, after a crash, or its record was lost
             with Live(str(curves), save_dvc_exp=False, dvcyaml=None) as live:
@@ -128,4 +129,7 @@ def summary(result: dict[str, Any], usd_per_hour: float | None) -> dict[str, flo
 
 
 if __name__ == "__main__":
-    run(main, less_memory="set batch_size lower or accumulation_steps higher")
+    if launched():
+        work(main)  # the parent says why
+    else:
+        run(main, less_memory="set batch_size lower or accumulation_steps higher")

@@ -19,8 +19,9 @@ from runs.launcher import launched, leads
 from stages.common import RUNS, run, write_json
 from stages.video.common import ANNOTATION, DETAILS, LIVE, METRICS, TRAINED
 from taehv import annotations, curves, launch, params
+from taehv.identity import fingerprint
 from taehv.progress import TENSORBOARD, Record
-from taehv.train import fingerprint, train
+from taehv.train import train
 
 LATENTS = RUNS / "latents"  # a run with another learning rate, say, asks for the same
 KEPT = ("best.safetensors", "last.safetensors")

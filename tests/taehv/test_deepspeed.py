@@ -9,7 +9,7 @@ import taehv_small as small
 import torch
 from safetensors.torch import load_file
 
-from taehv.checkpoints import paths
+from runs.folders import series
 from taehv.parallel import deepspeed_settings
 from taehv.params import ComputeParams, TrainParams
 
@@ -59,7 +59,7 @@ def test_zero_trains_what_ddp_trains_and_resumes(tmp_path, strategy):
         for name in ("loss", "lr", "grad_norm", "val_psnr"):
             assert ours.get(name, 0) == pytest.approx(theirs.get(name, 0), rel=2e-3), (name, ours["step"])
 
-    checkpoint = paths(tmp_path / "whole")[0]
+    checkpoint = series(tmp_path / "whole").paths()[0]
     assert list(checkpoint.glob("deepspeed/*/*optim_states.pt"))
     assert "steps 3 to 4" in train(tmp_path / "resumed", "--resume", str(checkpoint), strategy=strategy)
     a, b = (load_file(tmp_path / name / "last.safetensors") for name in ("whole", "resumed"))

@@ -7,6 +7,8 @@ import json
 import math
 import shutil
 from collections.abc import Callable, Mapping
+from contextlib import nullcontext
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +20,7 @@ from mabe.features.normalise import Normalisation
 from mabe.models import save_model
 from mabe.training.feeds import CoordinateSource
 from mabe.training.loop import Record, TrainData, TrainResult, fault_of_epochs, like_history, train
-from runs.checkpoints import Checkpoints, unlike
+from runs.checkpoints import KEPT, Checkpoints, Keep, unlike
 from runs.processes import join
 from runs.text import shown
 
@@ -38,6 +40,7 @@ def run(
     device: str = "auto",
     feed: str = "auto",
     keypoints: Path | None = None,
+    keep_checkpoints: Keep = KEPT,
     on_epoch: Callable[[Record], None] | None = None,
     on_checkpoint: Callable[[Path], None] | None = None,
 ) -> dict[str, Any]:
@@ -47,6 +50,7 @@ def run(
 
     params: the values of TrainParams. inputs: a path for each of INPUTS, manifest.parquet under that name.
     checkpoints: the run's directory, identified by `key`; the run goes on from its newest.
+    keep_checkpoints: how many of the newest stay in that directory, or "all".
     keypoints: the store's train_xy.npy, from which features may be computed while training; None if it is not here.
     If a launcher started several processes, each calls this: all train, the first alone writes.
     Errors, callbacks and `feed` are those of `train`.
@@ -64,16 +68,24 @@ def run(
         scored=tuple(classes["scored"]),
         coordinates=_coordinates(store, inputs["normalisation.json"].parent, keypoints),
     )
-    result = train(
-        settings,
-        data,
-        Checkpoints(checkpoints, key),
-        device=processes.device,
-        feed=feed,
-        processes=processes,
-        on_epoch=on_epoch,
-        on_checkpoint=on_checkpoint,
-    )
+    about = {
+        "params": asdict(settings),
+        "input_dim": data.features.shape[1],
+        "names": data.names,
+        "scored": data.scored,
+    }
+    # One process alone is interrupted at once, several after the same step.
+    with processes.interrupted_between_steps() if processes.count > 1 else nullcontext():
+        result = train(
+            settings,
+            data,
+            Checkpoints(checkpoints, key, keep_checkpoints, about),
+            device=processes.device,
+            feed=feed,
+            processes=processes,
+            on_epoch=on_epoch,
+            on_checkpoint=on_checkpoint,
+        )
     processes.leave()
     if not processes.first:
         return {}

@@ -28,7 +28,7 @@ from mabe.training.augmentation import Augmentation
 from mabe.training.feeds import CoordinateSource, Feed, open_feed
 from mabe.training.schedule import Schedule
 from mabe.training.windows import WindowBatches, window_index
-from runs import RunError
+from runs import RunError, gpu
 from runs.checkpoints import Checkpoints, Each, unlike, unlike_optimiser
 from runs.hardware import device_name, peak_memory_mb, tune, use_bf16
 from runs.processes import Processes
@@ -222,6 +222,9 @@ def train(
                 if params.grad_clip > 0:
                     nn.utils.clip_grad_norm_(model.parameters(), params.grad_clip)
                 optimiser.step()
+                processes.check()  # whether a signal asks all of them to end
+            if processes.first:
+                gpu.tell(device)
             train_loss, train_scores = tally.result()
             train_seconds = time.perf_counter() - started
             if not math.isfinite(train_loss):
