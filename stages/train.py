@@ -1,7 +1,8 @@
 """train: the version's model, on this machine or on a Modal GPU. A killed run goes on from its newest checkpoint.
 
 Checkpoints live outside the outputs, in .runs/<key> or on the Modal Volume, where the key is a hash of the
-parameters, the inputs and the library's code; a finished local run removes its directory.
+parameters, the inputs and the library's code; a finished local run removes its directory, unless
+keep_checkpoints is all.
 """
 
 import dataclasses
@@ -71,7 +72,8 @@ def main() -> None:
     details = summary(result, usd_per_hour)
     write_json(DETAILS / "train.json", details)
     write_json(METRICS / "train.json", {name: details[name] for name in HEADLINE if name in details})
-    shutil.rmtree(RUNS / key, ignore_errors=True)
+    if compute.keep_checkpoints != "all":
+        shutil.rmtree(RUNS / key, ignore_errors=True)
 
 
 def check_result(result: dict[str, Any], settings: dict[str, Any], key: str) -> None:

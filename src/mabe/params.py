@@ -6,7 +6,7 @@ keys for that stage (a test compares them). A key may belong to several stages.
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 from mabe.errors import InputError
 from mabe.ethogram import SCHEMES, ClassScheme, class_scheme
@@ -15,6 +15,7 @@ from runs.parameters import (
     any_seed,
     between,
     check_names,
+    kept,
     keys,
     not_negative,
     one_of,
@@ -194,6 +195,8 @@ class ComputeParams:
     device: str = one_of("auto", "cpu", "cuda", "mps")
     processes: int = positive(1024)
     """Processes that train together, a GPU each. Which random numbers are drawn depends on it, as on a seed."""
+    keep_checkpoints: int | Literal["all"] = kept()
+    """Newest checkpoints of a run that stay; a finished local run removes its own, with `all` it keeps every one."""
     feed: str = one_of(*FEEDS)
     """Where the frames are kept while training, see `mabe.training.feeds`."""
     version: str = rule(bool, "a name")

@@ -120,6 +120,11 @@ def between(low: float, high: float, unit: str = "") -> Any:
     return rule(lambda v: v is None or low <= v <= high, f"from {low:,} to {high:,} {unit}".rstrip())
 
 
+def kept() -> Any:
+    """How many of the newest checkpoints stay on the disk."""
+    return rule(lambda v: v == "all" or 1 <= v <= 1_000_000, "from 1 to 1,000,000, or all")
+
+
 def any_seed() -> Any:
     return between(0, 2**32 - 1)  # what numpy, torch and scikit-learn all take
 
@@ -211,9 +216,12 @@ def _convert(name: str, value: Any, hint: Any) -> Any:
     if origin in (Union, types.UnionType):
         if value is None and type(None) in args:
             return None
+        if any(typing.get_origin(a) is typing.Literal and value in typing.get_args(a) for a in args):
+            return value
         hint = next(a for a in args if a is not type(None))
         origin, args = typing.get_origin(hint), typing.get_args(hint)
-        wanted = f"{_type_name(hint)} or null"
+        other = next((typing.get_args(a)[0] for a in args if typing.get_origin(a) is typing.Literal), "null")
+        wanted = f"{_type_name(hint)} or {other}"
     else:
         wanted = _type_name(hint)
     if origin is tuple and isinstance(value, list | tuple):

@@ -6,13 +6,14 @@ for each stage (a test compares them).
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 from runs import InputError
 from runs.parameters import (
     any_seed,
     between,
     check_names,
+    kept,
     keys,
     not_negative,
     one_of,
@@ -123,8 +124,8 @@ class TrainParams:
     # checkpoints
     save_every: int = positive(10**9)
     """Optimiser steps between checkpoints: what a crash costs at most."""
-    save_total_limit: int = positive(1_000_000)
-    """Newest checkpoints kept; the best one is kept besides."""
+    save_total_limit: int | Literal["all"] = kept()
+    """Newest checkpoints that stay, or `all`; the best one stays besides. The pose pipeline's keep_checkpoints."""
     validate_every: int = positive(10**9)
     """Optimiser steps between validations; the best by PSNR is the one exported."""
     val_clips: int = positive(1_000_000)

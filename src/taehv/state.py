@@ -1,6 +1,7 @@
 """All that changes while a run trains (weights, optimiser, discriminator, figures), and how it is saved."""
 
-from collections.abc import Callable
+import json
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -8,8 +9,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from runs import RunError
 from runs.checkpoints import Each, unlike, unlike_optimiser
 from runs.folders import Folders
+from runs.models import mean, read
 from runs.processes import Processes
 from runs.seeds import seed_of
 from taehv import parallel, weights
@@ -133,3 +136,17 @@ def discriminator(params: TrainParams, latent_channels: int, group: Processes) -
     seraena = Seraena(latent_channels, params, group.device, generator)
     seraena.sync(group)
     return seraena
+
+
+def export(checkpoints: Sequence[Path], to: Path) -> None:
+    """Writes a model file: the averaged weights of a checkpoint, or their mean over several of one run.
+
+    RunError if they are of different runs, or damaged.
+    """
+    known = [json.loads((path / "run.json").read_text()) for path in checkpoints]
+    for path, identity in zip(checkpoints, known, strict=True):
+        if identity != known[0]:
+            raise RunError(f"{path} is of another run than {checkpoints[0]}: name checkpoints of one run")
+    model = TAEHV(known[0]["variant"])
+    model.load_state_dict(mean([read(path / "state.pt")["average"] for path in checkpoints]))
+    weights.save(model, to)

@@ -1,7 +1,8 @@
 """train: the tiny autoencoder on the annotated clips. A killed run goes on from its newest checkpoint.
 
 Checkpoints live outside the outputs, in .runs/<key>, where the key is a hash of the parameters, the clips and the
-library's code; a finished run removes its directory. Only a teacher's latents stay, for the next run.
+library's code; a finished run removes its directory, unless save_total_limit is all. Only a teacher's latents stay, for
+the next run.
 """
 
 import dataclasses
@@ -66,7 +67,8 @@ def main() -> None:
     details = summary(result)
     write_json(DETAILS / "train.json", details)
     write_json(METRICS / "train.json", {name: details[name] for name in HEADLINE})
-    shutil.rmtree(work)
+    if settings.save_total_limit != "all":
+        shutil.rmtree(work)
 
 
 def log(live: Live, record: Record) -> None:

@@ -109,7 +109,6 @@ SERAENA = {"seraena_weight": 1.0, "seraena_crop": 16, "seraena_buffer_mb": 1}
 def test_two_processes_with_seraena_are_interrupted_and_go_on(tmp_path, number, status):
     """A signal at any time: both stop after the same step, and what each has for itself is in the checkpoint."""
     run = SERAENA | {"max_steps": 6}
-    finish(start(2, tmp_path / "whole", **run))
     cut = start(2, tmp_path / "cut", **run | {"validate_every": 1})
     out = ""
     for line in cut.stdout:
@@ -127,6 +126,9 @@ def test_two_processes_with_seraena_are_interrupted_and_go_on(tmp_path, number, 
     (path,) = series(tmp_path / "cut").paths()
     assert damaged(path) is None
     assert {p.name for p in path.glob("rank-*.pt")} == {"rank-0.pt", "rank-1.pt"}
+    if number == signal.SIGTERM:
+        return  # what follows is the same
+    finish(start(2, tmp_path / "whole", **run))
     finish(start(2, tmp_path / "cut", "--resume", "auto", **run | {"validate_every": 1}))
     x, y = (load_file(tmp_path / name / "last.safetensors") for name in ("whole", "cut"))
     for key in x:

@@ -18,8 +18,10 @@ from runs import RunError, folders
 from runs.folders import Folders, damaged, series
 from runs.processes import Processes
 from taehv import train as loop
+from taehv import weights
 from taehv.identity import NEUTRAL, identity
 from taehv.params import ComputeParams, TrainParams
+from taehv.state import export
 
 ALONE = Processes(torch.device("cpu"))
 RUN = {"max_steps": 9, "save_every": 3, "validate_every": 4, "accumulation_steps": 2, "save_total_limit": 10}
@@ -390,3 +392,16 @@ def test_kill_while_writing_leaves_the_checkpoint_before(tmp_path, monkeypatch):
         small.run(tmp_path, resume="auto", max_steps=4, save_every=2)
     assert [path.name for path in series(tmp_path).paths()] == ["checkpoint-2"]
     assert not list(tmp_path.glob(".*tmp*"))
+
+
+def test_all_are_kept_and_their_mean_is_a_model_file(tmp_path):
+    small.run(tmp_path / "run", **RUN | {"save_every": 1, "save_total_limit": "all"})
+    found = series(tmp_path / "run").paths()
+    assert len(found) == RUN["max_steps"]
+    export(found[-2:], tmp_path / "mean.safetensors")
+    states = [torch.load(path / "state.pt", weights_only=True)["average"] for path in found[-2:]]
+    for name, value in weights.read(tmp_path / "mean.safetensors").state_dict().items():
+        torch.testing.assert_close(value, (states[0][name] + states[1][name]) / 2)
+    small.run(tmp_path / "other", max_steps=2)
+    with pytest.raises(RunError, match="is of another run than"):
+        export([found[0], *series(tmp_path / "other").paths()], tmp_path / "none.safetensors")
