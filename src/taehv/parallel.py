@@ -5,10 +5,11 @@ The loop sees the same calls either way: network(x), passes(), backward(), step(
 
 import json
 import os
+import pickle
 import socket
 import tempfile
-from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -199,9 +200,35 @@ class Sharded(Replicated):
         self.network.save_checkpoint(str(directory), tag=SHARDS)
 
     def load_shards(self, directory: Path) -> None:
-        loaded, _ = self.network.load_checkpoint(str(directory), tag=SHARDS)
+        try:
+            with only_values():
+                loaded, _ = self.network.load_checkpoint(str(directory), tag=SHARDS)
+        except pickle.UnpicklingError as error:
+            raise RunError(
+                f"{directory} holds more than values (torch refuses it: {type(error).__name__}): resume from another "
+                "checkpoint"
+            ) from None
         if loaded is None:
             raise RunError(f"{directory} holds no state of DeepSpeed: resume from another checkpoint")
+
+
+@contextmanager
+def only_values() -> Iterator[None]:
+    """Within the block DeepSpeed, which would run what a file tells it to, gets values alone from torch."""
+    from deepspeed.runtime.fp16.loss_scaler import LossScaler
+    from deepspeed.runtime.zero.config import ZeroStageEnum
+    from deepspeed.utils.tensor_fragment import fragment_address
+
+    forced = "TORCH_FORCE_WEIGHTS_ONLY_LOAD"
+    before = os.environ.get(forced)
+    os.environ[forced] = "1"
+    try:
+        with torch.serialization.safe_globals([LossScaler, ZeroStageEnum, fragment_address]):
+            yield
+    finally:
+        del os.environ[forced]
+        if before is not None:
+            os.environ[forced] = before
 
 
 def share_out(

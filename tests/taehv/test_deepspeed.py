@@ -1,6 +1,8 @@
 """DeepSpeed's ZeRO in one process on the CPU: the run that DDP makes, and its checkpoints."""
 
 import json
+import os
+import pickle
 import subprocess
 from pathlib import Path
 
@@ -10,7 +12,7 @@ import torch
 from safetensors.torch import load_file
 
 from runs.folders import series
-from taehv.parallel import deepspeed_settings
+from taehv.parallel import deepspeed_settings, only_values
 from taehv.params import ComputeParams, TrainParams
 
 RUN = {"max_steps": 4, "validate_every": 2, "save_every": 2, "accumulation_steps": 2}
@@ -68,3 +70,23 @@ def test_zero_trains_what_ddp_trains_and_resumes(tmp_path, strategy):
     assert json.loads((tmp_path / "whole/deepspeed.json").read_text())["zero_optimization"]["stage"] == int(
         strategy[-1]
     )
+
+
+class Harmful:
+    def __reduce__(self):
+        return os.mkdir, ("code-was-run",)
+
+
+def test_no_code_of_a_shard_is_run(tmp_path, monkeypatch):
+    """DeepSpeed's own way to load a file, which runs it, once with what we put around it."""
+    pytest.importorskip("deepspeed", reason="DeepSpeed is not installed")
+    monkeypatch.setenv("DS_ACCELERATOR", "cpu")
+    from deepspeed.runtime.checkpoint_engine.torch_checkpoint_engine import TorchCheckpointEngine
+
+    monkeypatch.chdir(tmp_path)
+    torch.save({"a": Harmful()}, "shard.pt")
+    with only_values(), pytest.raises(pickle.UnpicklingError):
+        TorchCheckpointEngine().load("shard.pt")
+    assert not Path("code-was-run").exists()
+    TorchCheckpointEngine().load("shard.pt")
+    assert Path("code-was-run").exists()
