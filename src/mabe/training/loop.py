@@ -32,6 +32,7 @@ from runs import RunError, gpu
 from runs.checkpoints import Checkpoints, Each, unlike, unlike_optimiser
 from runs.hardware import device_name, peak_memory_mb, tune, use_bf16
 from runs.processes import Processes
+from runs.seeds import seed_of
 
 Record = dict[str, Any]
 BAR_SECONDS = 0.5  # a loss on the progress bar is read from the device at most this often
@@ -196,7 +197,7 @@ def train(
         while not progress.finished(params):
             epoch = len(progress.history)  # from 0; records count from 1
             started = time.perf_counter()
-            torch.manual_seed(epoch_seed(params.seed, epoch) + processes.rank)
+            torch.manual_seed(seed_of(params.seed, epoch) + processes.rank)
             rng = np.random.default_rng((params.seed, epoch))
             lr = schedule.lr(epoch)
             for group in optimiser.param_groups:
@@ -378,11 +379,6 @@ def fault_of_epochs(history: list[Record], best_epoch: int) -> str | None:
     if [record["epoch"] for record in history] != list(range(1, len(history) + 1)):
         return "its epochs do not follow each other"
     return None if 1 <= best_epoch <= len(history) else f"its best epoch is {best_epoch} of {len(history)}"
-
-
-def epoch_seed(seed: int, epoch: int) -> int:
-    """The seed of one epoch's random numbers, unrelated between epochs and between seeds."""
-    return int(np.random.SeedSequence((seed, epoch)).generate_state(1, np.uint64)[0])
 
 
 class Tally:
