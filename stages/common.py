@@ -13,8 +13,7 @@ from safetensors import SafetensorError
 from mabe import params
 from runs import InputError, RunError, memory
 from runs.atomic import atomic_file
-from runs.launcher import leads
-from runs.signals import reader_may_leave, terminated_as_interrupted
+from runs.signals import reader_may_leave, status_of, terminated_as_interrupted
 from runs.text import one_line, shown
 
 SAMPLE = params.SAMPLE
@@ -43,7 +42,7 @@ BACK = "git restore --staged --worktree params.yaml dvc.lock metrics"
 
 
 def run(main: Callable[[], None], less_memory: str | None = None) -> None:
-    """Runs a stage or a tool. Wrong input, a failed write, too little memory, Ctrl-C: one line, a status above 0.
+    """Runs a stage or a tool. Wrong input, a failed write, too little memory, a signal: one line, a status above 0.
 
     less_memory: which parameters let the stage take less, if any do.
     Of a stage under `dvc exp run` params.yaml is by then the experiment's, so the line names the way back.
@@ -54,11 +53,10 @@ def run(main: Callable[[], None], less_memory: str | None = None) -> None:
             main()
     except (InputError, RunError) as error:
         way = f"; back to the last commit: {back()}" if in_experiment() else ""
-        sys.exit(f"error: {shown(str(error))}{way}" if leads() else 1)  # of several processes one says it
-    except KeyboardInterrupt:
-        if leads():
-            print(f"interrupted{way_on()}", file=sys.stderr)
-        sys.exit(130)
+        sys.exit(f"error: {shown(str(error))}{way}")
+    except KeyboardInterrupt as error:
+        print(f"interrupted{way_on()}", file=sys.stderr)
+        sys.exit(status_of(error))
     except Exception as error:
         fault = memory.sentence(error, less_memory) if memory.refused(error) else fault_of_files(error)
         if fault is None or os.environ.get("MABE_TRACEBACK"):

@@ -23,7 +23,13 @@ def carry_out(
     if compute.compute == "local":
         chosen = choose_device(device)
         price = cost.price_of(device_name(chosen), chosen.type, prices)
-        job = with_options(job, device=device, feed=compute.feed, keypoints=STORE / "train_xy.npy")
+        job = with_options(
+            job,
+            device=device,
+            feed=compute.feed,
+            keep_checkpoints=compute.keep_checkpoints,
+            keypoints=STORE / "train_xy.npy",
+        )
         return call(job, RUNS / job.key, output, on_epoch=on_epoch), price
     cost.price_of_modal(compute.gpu, prices)  # an unknown GPU stops here
     if device == "auto":  # a run that was meant for a GPU must not crawl on a CPU unnoticed
@@ -35,7 +41,7 @@ def carry_out(
         timeout_s=compute.timeout_s or DAY,
         retries=compute.retries,
     )
-    job = with_options(job, device=device, feed=compute.feed)
+    job = with_options(job, device=device, feed=compute.feed, keep_checkpoints=compute.keep_checkpoints)
     result, gpu = client.carry_out(job, machine, output, on_epoch=on_epoch)
     return result, cost.price_of_modal(gpu, prices)  # a finished run may have had another GPU
 

@@ -1,7 +1,7 @@
 """train: the version's model, on this machine or on a Modal GPU. A killed run goes on from its newest checkpoint.
 
 Checkpoints live outside the outputs, in .runs/<key> or on the Modal Volume, where the key is a hash of what the stage
-depends on; a finished local run removes its directory.
+depends on; a finished local run removes its directory, unless keep_checkpoints is all.
 """
 
 import dataclasses
@@ -19,7 +19,7 @@ from runs import RunError
 from runs.atomic import atomic_dir
 from runs.content import contents
 from runs.job import Job, NoRecord, OnEpoch
-from runs.launcher import launch, launched, leads
+from runs.launcher import launched, leads, torchrun, work
 from stages.common import (
     DETAILS,
     FEATURES,
@@ -52,7 +52,7 @@ def main() -> None:
     compute = params.load(params.ComputeParams)
     digests = {name: content.digest for name, content in contents(INPUTS).items()}
     key = key_of_training(settings, digests)
-    work = Job(
+    training = Job(
         key=key,
         label=compute.version,
         target="mabe.training.job:run",
@@ -62,16 +62,17 @@ def main() -> None:
     )
 
     if compute.processes > 1 and not launched():
-        launch(compute.processes, "stages.train")
+        torchrun(compute.processes, ["-m", "stages.train"])
+        return
     if not leads():  # trains along; the first process writes
         with tempfile.TemporaryDirectory() as nothing:
-            carry_out(work, compute, Path(nothing), on_epoch=lambda record: None)
+            carry_out(training, compute, Path(nothing), on_epoch=lambda record: None)
         return
 
     streamed: list[job.Record] = []
     with atomic_dir(TRAINED) as trained, atomic_dir(LIVE) as curves:
         with Live(str(curves), save_dvc_exp=False, dvcyaml=None) as live:
-            result, usd_per_hour = carry_out(work, compute, trained, taker(live, streamed, settings))
+            result, usd_per_hour = carry_out(training, compute, trained, taker(live, streamed, settings))
             check_result(result, settings, key)
         if streamed != result["history"]:  # an epoch was trained twice, after a crash, or its record was lost
             with Live(str(curves), save_dvc_exp=False, dvcyaml=None) as live:
@@ -86,7 +87,8 @@ def main() -> None:
     details = summary(result, usd_per_hour)
     write_json(DETAILS / "train.json", details)
     write_json(METRICS / "train.json", {name: details[name] for name in HEADLINE if name in details})
-    shutil.rmtree(RUNS / key, ignore_errors=True)
+    if compute.keep_checkpoints != "all":
+        shutil.rmtree(RUNS / key, ignore_errors=True)
 
 
 def check_result(result: dict[str, Any], settings: dict[str, Any], key: str) -> None:
@@ -144,4 +146,7 @@ def summary(result: dict[str, Any], usd_per_hour: float | None) -> dict[str, flo
 
 
 if __name__ == "__main__":
-    run(main, less_memory="set batch_size lower or accumulation_steps higher")
+    if launched():
+        work(main)  # the parent says why
+    else:
+        run(main, less_memory="set batch_size lower or accumulation_steps higher")

@@ -19,14 +19,15 @@ def main() -> None:
     processes = join("cpu")
     params = dataclasses.replace(SMALL, **changes)
     records = []
-    result = train(
-        params,
-        small_data().of(params),
-        Checkpoints(folder / "run", "k"),
-        device=processes.device,
-        processes=processes,
-        on_epoch=records.append,
-    )
+    with processes.interrupted_between_steps():
+        result = train(
+            params,
+            small_data().of(params),
+            Checkpoints(folder / "run", "k"),
+            device=processes.device,
+            processes=processes,
+            on_epoch=records.append,
+        )
     state = {"last": result.last_state, "best": result.best_state, "history": result.history}
     torch.save(state | {"told": len(records)}, folder / f"rank{processes.rank}.pt")
     processes.leave()

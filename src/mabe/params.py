@@ -14,6 +14,7 @@ from mabe.errors import InputError
 from mabe.models import MODEL_PARAMETERS, MODELS
 from runs.parameters import (
     Fraction,
+    KeepCheckpoints,
     Name,
     Rule,
     Seed,
@@ -215,6 +216,8 @@ class ComputeParams:
     device: Annotated[str, one_of("auto", "cpu", "cuda", "mps")]
     processes: Annotated[int, positive(1024)]
     """Processes that train together, a GPU each. Which random numbers are drawn depends on it, as on a seed."""
+    keep_checkpoints: KeepCheckpoints
+    """Newest checkpoints of a run that stay; a finished local run removes its own, with `all` it keeps every one."""
     feed: Annotated[str, one_of(*FEEDS)]
     """Where the frames are kept while training, see `mabe.training.feeds`."""
     version: Name

@@ -3,16 +3,19 @@
 key             hash of the run's parameters and inputs
 epoch-0010.pt   the newest state
 epoch-0005.pt   the one before, in case the disk damages the newest
+
+A run whose processes each have something of their own to save writes folders instead, see `runs.folders`.
 """
 
 import hashlib
 import json
+import shutil
 import sys
 import zipfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, TypeVar
 
 import torch
 from torch import Tensor
@@ -20,11 +23,14 @@ from torch import Tensor
 from runs import RunError
 from runs.atomic import atomic_file
 from runs.signals import deferred
-from runs.text import CHECKPOINT, epoch_of, shown
+from runs.text import shown
 
 MOMENTS = {"step", "exp_avg", "exp_avg_sq"}
 """What Adam and AdamW know of a parameter."""
-KEPT = 2  # newest checkpoints that stay on the disk
+Keep = int | Literal["all"]
+T = TypeVar("T")
+KEPT: Keep = 2  # newest checkpoints that stay on the disk
+ABOUT = "about"
 CHUNK = 1 << 20  # bytes read at a time when inputs are hashed
 
 
@@ -54,16 +60,74 @@ def run_key(params: dict[str, Any], inputs: list[Path]) -> str:
     return digest.hexdigest()
 
 
+@dataclass(frozen=True)
+class Series:
+    """The checkpoints in a directory: files or folders PREFIX number SUFFIX, numbered by epochs or optimiser steps."""
+
+    directory: Path
+    prefix: str
+    suffix: str = ""
+    keep: Keep = KEPT
+    """How many of the newest stay on the disk, or "all"."""
+
+    def paths(self) -> list[Path]:
+        """Those on the disk, oldest first."""
+        found = (p for p in self.directory.glob(f"{self.prefix}*{self.suffix}") if self.number(p) is not None)
+        return sorted(found, key=lambda path: self.number(path) or 0)
+
+    def number(self, path: Path) -> int | None:
+        """The epoch or step that a name gives; None if it is no checkpoint's."""
+        digits = path.name.removeprefix(self.prefix).removesuffix(self.suffix)
+        same = path.name == f"{self.prefix}{digits}{self.suffix}"
+        return int(digits) if same and digits.isdecimal() and digits.isascii() else None
+
+    def newest(
+        self, read: Callable[[Path], tuple[T, str | None]], otherwise: str, tell: bool = True
+    ) -> T | None:
+        """What `read` makes of the newest checkpoint in which it finds no fault; None if there is none such.
+
+        read: the checkpoint's content and its fault, None if it is sound. otherwise: what happens if the oldest has a
+        fault, too. Each fault is a warning, if `tell`.
+        """
+        paths = self.paths()
+        for path in reversed(paths):
+            found, fault = read(path)
+            if fault is None:
+                return found
+            then = otherwise if path == paths[0] else "falling back to the checkpoint before it"
+            if tell:
+                print(f"warning: {path} {fault}: {then}", file=sys.stderr)
+        return None
+
+    def prune(self, written: int, best: int | None = None) -> None:
+        """Removes those before the newest `keep` of the ones up to the number `written`, but not number `best`."""
+        if self.keep == "all":
+            return
+        earlier = [path for path in self.paths() if (self.number(path) or 0) <= written]
+        for old in earlier[: -self.keep]:
+            if self.number(old) == best:
+                continue
+            shutil.rmtree(old) if old.is_dir() else old.unlink()
+
+
 class Checkpoints:
-    """Saves and finds the states of one run.
+    """Saves and finds the states of one run, a file each.
 
     directory: made at the first save.
     key: identifies the run, see `run_key`. CheckpointMismatch if the directory is another run's.
+    keep: how many of the newest stay, or "all".
+    about: what a model file of this run holds besides its weights; each checkpoint carries it, see `runs.models`.
     """
 
-    def __init__(self, directory: Path | str, key: str) -> None:
+    PREFIX, SUFFIX = "epoch-", ".pt"
+
+    def __init__(
+        self, directory: Path | str, key: str, keep: Keep = KEPT, about: dict[str, Any] | None = None
+    ) -> None:
         self.directory = Path(directory)
         self.key = key
+        self.about = about
+        self.series = Series(self.directory, self.PREFIX, self.SUFFIX, keep)
         stored = self._stored_key()
         if stored != key and (stored is not None or self.paths()):
             raise CheckpointMismatch(
@@ -73,8 +137,7 @@ class Checkpoints:
 
     def paths(self) -> list[Path]:
         """The checkpoints on the disk, oldest first."""
-        found = (path for path in self.directory.glob("epoch-*.pt") if CHECKPOINT.fullmatch(path.name))
-        return sorted(found, key=lambda path: epoch_of(path.name))
+        return self.series.paths()
 
     def latest(self, fault_of: Callable[[Any], str | None] = lambda state: None) -> dict[str, Any] | None:
         """The newest state that can be read, tensors on the CPU; None if there is none.
@@ -82,35 +145,31 @@ class Checkpoints:
         fault_of: why a sound file's state is none of this run's, None if it is one. A checkpoint that the disk damaged,
         or that is no state of this run, is skipped, with a warning.
         """
-        paths = self.paths()
-        for path in reversed(paths):
-            state, fault = load(path)
-            if fault is None and (foreign := fault_of(state)) is not None:
+
+        def read(path: Path) -> tuple[Any, str | None]:
+            found, fault = load(path)
+            if isinstance(found, dict):
+                found.pop(ABOUT, None)
+            if fault is None and (foreign := fault_of(found)) is not None:
                 fault = f"is no state of this run ({foreign})"
-            if fault is None:
-                return state
-            then = "training starts anew" if path == paths[0] else "falling back to the checkpoint before it"
-            print(f"warning: {path} {fault}: {then}", file=sys.stderr)
-        return None
+            return found, fault
+
+        return self.series.newest(read, otherwise="training starts anew")
 
     def save(self, state: dict[str, Any], epoch: int) -> Path:
-        """Writes `state` as the checkpoint of `epoch` (1, 2, ...) and drops those before the last two.
+        """Writes `state` as the checkpoint of `epoch` (1, 2, ...) and drops those before the newest `keep`.
 
         A signal that would interrupt it does so afterwards: the epochs in `state` may be nowhere else.
         """
         with deferred():
-            return self._save(state, epoch)
-
-    def _save(self, state: dict[str, Any], epoch: int) -> Path:
-        if self._stored_key() is None:
-            with atomic_file(self.directory / "key") as temporary:
-                temporary.write_text(self.key + "\n")
-        path = self.directory / f"epoch-{epoch:04d}.pt"
-        with atomic_file(path) as temporary, temporary.open("wb") as stream:
-            torch.save(state, stream)
-        for old in self.paths()[:-KEPT]:
-            old.unlink()
-        return path
+            if self._stored_key() is None:
+                with atomic_file(self.directory / "key") as temporary:
+                    temporary.write_text(self.key + "\n")
+            path = self.directory / f"epoch-{epoch:04d}.pt"
+            with atomic_file(path) as temporary, temporary.open("wb") as stream:
+                torch.save(state | {ABOUT: self.about}, stream)
+            self.series.prune(epoch)
+            return path
 
     def _stored_key(self) -> str | None:
         path = self.directory / "key"

@@ -1,10 +1,19 @@
-"""Starting several processes of one run, and this process's place among them. Needs no torch."""
+"""Starting several processes of one run, and this process's place among them. Needs no torch to be imported."""
 
+import logging
 import os
+import signal
 import sys
-from typing import NoReturn
+import traceback
+from collections.abc import Callable
+from typing import Any
 
+from runs import InputError, RunError
 from runs.cores import available_cores
+from runs.signals import Interrupted, status_of, terminated_as_interrupted
+from runs.text import shown
+
+PORT = 29500
 
 
 def launched() -> bool:
@@ -17,13 +26,75 @@ def leads() -> bool:
     return int(os.environ.get("RANK", "0")) == 0
 
 
-def launch(count: int, module: str) -> NoReturn:
-    """Becomes torchrun, which runs `python -m module` in `count` processes of this machine that find each other.
+def torchrun(
+    count: int, command: list[str], nodes: int = 1, rank: int = 0, master: str | None = None
+) -> None:
+    """Runs `python COMMAND` in `count` processes of this machine, which find each other and those of the others.
 
-    In place of this process, so that signals reach torchrun, which passes them on and waits for its processes.
+    nodes, rank: how many machines, and which one this is. master: HOST or HOST:PORT of machine 0. A signal is passed on
+    to the processes, which have 30 s to save. RunError with the sentence of the process that failed first, Interrupted
+    after a signal.
     """
-    torchrun = ["torch.distributed.run", "--standalone", "--nproc-per-node", str(count), "-m", module]
-    threads = os.environ.get(
-        "OMP_NUM_THREADS", str(max(1, available_cores() // count))
-    )  # torchrun would set 1
-    os.execve(sys.executable, [sys.executable, "-m", *torchrun], os.environ | {"OMP_NUM_THREADS": threads})
+    from torch.distributed.elastic.multiprocessing.api import SignalException
+    from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
+    from torch.distributed.run import get_args_parser
+    from torch.distributed.run import run as start
+
+    where = ["--standalone"]
+    if nodes > 1:
+        host, port = address(master or "")
+        where = [f"--nnodes={nodes}", f"--node-rank={rank}", f"--master-addr={host}", f"--master-port={port}"]
+    # torchrun would give each process one thread, which on GPUs is what loads the data
+    os.environ.setdefault("OMP_NUM_THREADS", str(max(1, available_cores() // count)))
+    logging.getLogger("torch.distributed.elastic").setLevel(logging.CRITICAL)  # the sentence below says it
+    logging.getLogger("torch.distributed.run").setLevel(logging.ERROR)
+    arguments = get_args_parser().parse_args([*where, f"--nproc-per-node={count}", *command])
+    try:
+        start(arguments)
+    except ChildFailedError as error:
+        process, failure = error.get_first_failure()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            if failure.exitcode == 128 + number:
+                raise Interrupted(number) from None
+        raise RunError(sentence(process, failure)) from None
+    except SignalException as error:
+        raise Interrupted(error.sigval) from None
+
+
+def address(master: str) -> tuple[str, int]:
+    """HOST and port of HOST[:PORT]."""
+    host, colon, port = master.rpartition(":")
+    if not colon or not port.isdigit():
+        return master, PORT
+    return host, int(port)
+
+
+def sentence(process: int, failure: Any) -> str:
+    """What a process said before it ended."""
+    data = failure.error_file_data.get("message")
+    if isinstance(data, dict):
+        return str(data["message"]).removeprefix("InputError: ").removeprefix("RunError: ")
+    if failure.exitcode == -signal.SIGKILL:
+        return (
+            f"process {process} was killed (SIGKILL): was the machine out of memory? Its checkpoints are kept"
+        )
+    return f"process {process} ended with status {failure.exitcode}"
+
+
+def work(main: Callable[[], None]) -> None:
+    """One of torchrun's processes. Its parent reads why it failed, and says it once for all of them."""
+    from torch.distributed.elastic.multiprocessing.errors import get_error_handler
+
+    terminated_as_interrupted()
+    try:
+        main()
+    except KeyboardInterrupt as error:
+        sys.exit(status_of(error))
+    except Exception as error:
+        if not isinstance(error, InputError | RunError):
+            traceback.print_exc()
+        if "TORCHELASTIC_ERROR_FILE" in os.environ:
+            get_error_handler().record_exception(error)
+        else:
+            print(f"error: {shown(str(error))}", file=sys.stderr)
+        sys.exit(1)

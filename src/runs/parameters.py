@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, fields
 from functools import cache
 from pathlib import Path
-from typing import Annotated, Any, TypeVar, get_args, get_type_hints
+from typing import Annotated, Any, Literal, TypeVar, get_args, get_type_hints
 
 import yaml
 
@@ -127,6 +127,11 @@ Seed = Annotated[int, between(0, 2**32 - 1)]
 Share = Annotated[float, Rule(lambda v: 0 <= v < 1, "at least 0 and below 1")]
 Fraction = Annotated[float, Rule(lambda v: 0 < v < 1, "between 0 and 1")]
 Name = Annotated[str, Rule(bool, "a name")]
+KeepCheckpoints = Annotated[
+    int | Literal["all"],
+    Rule(lambda v: v == "all" or 1 <= v <= 1_000_000, "from 1 to 1,000,000, or all"),
+]
+"""How many of the newest checkpoints stay on the disk."""
 
 
 def keys(cls: type) -> tuple[str, ...]:

@@ -5,7 +5,8 @@ import sys
 from collections.abc import Sequence
 
 from runs import InputError, RunError
-from runs.signals import reader_may_leave
+from runs.launcher import PORT
+from runs.signals import reader_may_leave, status_of, terminated_as_interrupted
 from runs.text import one_line
 from taehv import commands, launch
 from taehv.params import PRESETS
@@ -47,7 +48,7 @@ def add_train(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]")
         "--nodes", type=commands.positive, default=1, metavar="N", help="number of machines"
     )
     machines.add_argument("--rank", type=int, default=0, metavar="R", help="of this machine: 0 to N - 1")
-    machines.add_argument("--master", metavar="HOST[:PORT]", help=f"machine 0 (port: {launch.PORT})")
+    machines.add_argument("--master", metavar="HOST[:PORT]", help=f"machine 0 (port: {PORT})")
     command.add_argument(
         "--resume", metavar="auto|PATH", help="go on from the newest checkpoint of the output, or from one"
     )
@@ -82,8 +83,9 @@ def train(arguments: argparse.Namespace) -> None:
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """Runs the command. Wrong input, a failed write, an absent package and Ctrl-C end it with one line and a non-zero
-    status."""
+    """Runs the command. Wrong input, a failed write, an absent package, Ctrl-C and SIGTERM end it with one line and a
+    non-zero status."""
+    terminated_as_interrupted()
     arguments = parser().parse_args(argv)
     try:
         with reader_may_leave():
@@ -94,6 +96,6 @@ def main(argv: Sequence[str] | None = None) -> None:
         if error.name is None or error.name.startswith(("taehv", "runs")):
             raise
         sys.exit(f"error: the package {error.name} is not installed: `pip install 'mabe-dvc[video]'` has it")
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as error:
         print("interrupted", file=sys.stderr)
-        sys.exit(launch.INTERRUPTED)
+        sys.exit(status_of(error))

@@ -17,6 +17,7 @@ from torch.utils.data import DataLoader, Dataset
 from tqdm import tqdm
 
 from runs import InputError, RunError
+from runs.signals import INTERRUPTIONS
 from taehv import video
 from taehv.annotations import Clip
 from taehv.params import TrainParams
@@ -209,8 +210,9 @@ class Batches:
 
 
 def _ignore_interrupt(worker: int) -> None:
-    """Ctrl-C reaches every process of a terminal; the training process decides when workers end."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    """Ctrl-C reaches all of a terminal, Slurm's SIGTERM all of a job; the training decides when its workers end."""
+    for number in INTERRUPTIONS:
+        signal.signal(number, signal.SIG_IGN)
 
 
 def loader(

@@ -5,12 +5,8 @@ itself or becomes the parent of torchrun's processes, each of which runs `python
 """
 
 import json
-import logging
 import os
-import signal
 import sys
-import traceback
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,11 +17,9 @@ from filelock import FileLock
 
 from runs import InputError, RunError
 from runs.atomic import atomic_dir, atomic_file
-from runs.cores import available_cores
 from runs.hardware import choose_device
-from runs.launcher import leads
+from runs.launcher import leads, torchrun, work
 from runs.parameters import check_names, keys, parse, yaml_value
-from runs.text import shown
 from taehv import annotate, annotations
 from taehv.clips import clips
 from taehv.params import (
@@ -42,8 +36,6 @@ from taehv.params import (
 from taehv.train import train
 
 NAMES = {"1gpu_h100": "h100_1gpu", "h100": "h100_8gpu", "a800": "a800_8gpu", "test": "test"}
-PORT = 29500
-INTERRUPTED = 130
 OUTPUTS = Path("models")
 """Where runs go, within the pipeline's folder."""
 
@@ -207,76 +199,6 @@ def carry_out(path: Path) -> None:
     if leads():
         with atomic_file(output / "result.json") as temporary:
             temporary.write_text(json.dumps(result, indent=2, allow_nan=False) + "\n")
-
-
-def torchrun(
-    count: int, command: list[str], nodes: int = 1, rank: int = 0, master: str | None = None
-) -> None:
-    """Runs `python COMMAND` in `count` processes of this machine, which find each other and those of the others.
-
-    RunError with the sentence of the process that failed first, KeyboardInterrupt after Ctrl-C.
-    """
-    from torch.distributed.elastic.multiprocessing.api import SignalException
-    from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
-    from torch.distributed.run import get_args_parser
-    from torch.distributed.run import run as start
-
-    where = ["--standalone"]
-    if nodes > 1:
-        host, port = address(master or "")
-        where = [f"--nnodes={nodes}", f"--node-rank={rank}", f"--master-addr={host}", f"--master-port={port}"]
-    # torchrun would give each process one thread, which on GPUs is what loads the videos
-    os.environ.setdefault("OMP_NUM_THREADS", str(max(1, available_cores() // count)))
-    logging.getLogger("torch.distributed.elastic").setLevel(logging.CRITICAL)  # the sentence below says it
-    logging.getLogger("torch.distributed.run").setLevel(logging.ERROR)
-    arguments = get_args_parser().parse_args([*where, f"--nproc-per-node={count}", *command])
-    try:
-        start(arguments)
-    except ChildFailedError as error:
-        process, failure = error.get_first_failure()
-        if failure.exitcode == INTERRUPTED:
-            raise KeyboardInterrupt from None
-        raise RunError(sentence(process, failure)) from None
-    except SignalException as error:
-        if error.sigval == signal.SIGINT:
-            raise KeyboardInterrupt from None
-        sys.exit(128 + error.sigval)
-
-
-def address(master: str) -> tuple[str, int]:
-    """HOST and port of HOST[:PORT]."""
-    host, colon, port = master.rpartition(":")
-    if not colon or not port.isdigit():
-        return master, PORT
-    return host, int(port)
-
-
-def sentence(process: int, failure: Any) -> str:
-    """What a process said before it ended."""
-    data = failure.error_file_data.get("message")
-    if isinstance(data, dict):
-        return str(data["message"]).removeprefix("InputError: ").removeprefix("RunError: ")
-    if failure.exitcode == -signal.SIGKILL:
-        return f"process {process} was killed (SIGKILL): was the machine out of memory? --resume auto goes on"
-    return f"process {process} ended with status {failure.exitcode}"
-
-
-def work(main: Callable[[], None]) -> None:
-    """One of torchrun's processes. Its parent reads why it failed, and says it once for all of them."""
-    from torch.distributed.elastic.multiprocessing.errors import get_error_handler
-
-    try:
-        main()
-    except KeyboardInterrupt:
-        sys.exit(INTERRUPTED)
-    except Exception as error:
-        if not isinstance(error, InputError | RunError):
-            traceback.print_exc()
-        if "TORCHELASTIC_ERROR_FILE" in os.environ:
-            get_error_handler().record_exception(error)
-        else:
-            print(f"error: {shown(str(error))}", file=sys.stderr)
-        sys.exit(1)
 
 
 if __name__ == "__main__":

@@ -5,13 +5,13 @@ The loop sees the same calls either way: network(x), passes(), backward(), step(
 
 import json
 import os
+import pickle
 import socket
 import tempfile
-import warnings
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -20,103 +20,29 @@ from runs import RunError
 from runs.atomic import atomic_file
 from runs.hardware import choose_device
 from runs.launcher import launched
-from runs.processes import Processes, join
+from runs.processes import Processes, check_kind, join
 from runs.text import one_line
 from taehv.params import ComputeParams, TrainParams
 
-T = TypeVar("T")
 BETAS = (0.9, 0.95)
 ZERO = {"zero1": 1, "zero2": 2}
 SHARDS = "zero"  # DeepSpeed's name for its files of a checkpoint
 
 
-class Group(Processes):
-    """The processes of a run, and what they do together besides arithmetic. Alone, nothing waits."""
-
-    @property
-    def on_this_machine(self) -> int:
-        return int(os.environ.get("LOCAL_WORLD_SIZE", "1")) if self.count > 1 else 1
-
-    def wrap(self, model: nn.Module) -> nn.Module:
-        with warnings.catch_warnings():
-            # torch 2.13 would rather have another name for an option that earlier versions know by this one only
-            warnings.filterwarnings("ignore", "`broadcast_buffers` is deprecated", FutureWarning)
-            return super().wrap(model)
-
-    def wait(self) -> None:
-        """Until all processes have come here."""
-        if self.count > 1:
-            torch.distributed.barrier()
-
-    def tell(self, value: T) -> T:
-        """The first process's value, in all of them."""
-        if self.count == 1:
-            return value
-        values = [value]
-        torch.distributed.broadcast_object_list(values, src=0, device=self.device)
-        return values[0]
-
-    @contextmanager
-    def writes(self, start: Callable[[], AbstractContextManager[Path]]) -> Iterator[Path]:
-        """A path that the first process opens and ends and all write into, on storage that they share."""
-        if self.first:
-            with start() as path:
-                self.tell(path)
-                yield path
-                self.wait()  # until all have written
-        else:
-            yield self.tell(Path())
-            self.wait()
-        self.wait()  # until it is in its place
-
-    def check_shared(self, directory: Path) -> None:
-        """RunError if some process, on another machine, does not see the first one's `directory`."""
-        if self.count == 1:
-            return
-        mark = directory / f".shared-{os.environ.get('MASTER_PORT', '')}"
-        if self.first:
-            mark.touch()
-        self.wait()
-        seen = self.sum(torch.tensor(int(mark.exists()), device=self.device)).item()
-        self.wait()
-        if self.first:
-            mark.unlink()
-        if seen < self.count:
-            raise RunError(
-                f"{directory} is not the same directory for all processes: set --output to storage that all "
-                "machines share"
-            )
-
-
-def enter(params: TrainParams, compute: ComputeParams, bf16: Callable[[torch.device], bool]) -> Group:
+def enter(params: TrainParams, compute: ComputeParams, bf16: Callable[[torch.device], bool]) -> Processes:
     """Joins the run that torchrun started this process for, or stands alone.
 
     bf16: whether a device computes in it. RunError if there are more processes than GPUs, or if accelerate made
     something else of the strategy than what was asked.
     """
     if compute.strategy == "ddp":
-        joined = join(compute.device)
-        group = Group(joined.device, joined._accelerator)
-        kinds = {"cuda": "MULTI_GPU", "cpu": "MULTI_CPU"}
-        _assert_kind(group, kinds.get(group.device.type, "NO") if launched() else None)
-        return group
+        return join(compute.device)
     return _enter_deepspeed(params, compute, bf16)
-
-
-def _assert_kind(group: Group, kind: str | None) -> None:
-    """RunError unless accelerate made the processes of `kind` (None: alone, without it) that were started."""
-    made = None if group._accelerator is None else group._accelerator.distributed_type.value
-    started = int(os.environ.get("WORLD_SIZE", "1"))
-    if made != kind or group.count != started:
-        raise RunError(
-            f"accelerate made {made} of {group.count} processes where {kind} of {started} was asked for: unset the "
-            "variables ACCELERATE_* of the environment"
-        )
 
 
 def _enter_deepspeed(
     params: TrainParams, compute: ComputeParams, bf16: Callable[[torch.device], bool]
-) -> Group:
+) -> Processes:
     device = choose_device(compute.device)
     check_strategy(compute.strategy, device, several=launched())
     if device.type == "cuda" and torch.cuda.device_count() < int(os.environ.get("LOCAL_WORLD_SIZE", "1")):
@@ -147,8 +73,8 @@ def _enter_deepspeed(
             deepspeed_plugin=DeepSpeedPlugin(hf_ds_config=str(path)),
             step_scheduler_with_optimizer=False,
         )
-    group = Group(accelerator.device, accelerator)
-    _assert_kind(group, "DEEPSPEED")
+    group = Processes(accelerator.device, accelerator)
+    check_kind(group, "DEEPSPEED")
     return group
 
 
@@ -192,7 +118,7 @@ class Replicated:
 
     sharded = False
 
-    def __init__(self, params: TrainParams, model: nn.Module, group: Group, bf16: bool) -> None:
+    def __init__(self, params: TrainParams, model: nn.Module, group: Processes, bf16: bool) -> None:
         self.params = params
         self.model = model
         self.group = group
@@ -244,7 +170,7 @@ class Sharded(Replicated):
 
     sharded = True
 
-    def __init__(self, params: TrainParams, model: nn.Module, group: Group) -> None:
+    def __init__(self, params: TrainParams, model: nn.Module, group: Processes) -> None:
         self.params, self.model, self.group = params, model, group
         self.network, _ = group._accelerator.prepare(model, adamw(params, model))  # type: ignore[union-attr]
         self.optimiser = self.network.optimizer
@@ -274,13 +200,39 @@ class Sharded(Replicated):
         self.network.save_checkpoint(str(directory), tag=SHARDS)
 
     def load_shards(self, directory: Path) -> None:
-        loaded, _ = self.network.load_checkpoint(str(directory), tag=SHARDS)
+        try:
+            with only_values():
+                loaded, _ = self.network.load_checkpoint(str(directory), tag=SHARDS)
+        except pickle.UnpicklingError as error:
+            raise RunError(
+                f"{directory} holds more than values (torch refuses it: {type(error).__name__}): resume from another "
+                "checkpoint"
+            ) from None
         if loaded is None:
             raise RunError(f"{directory} holds no state of DeepSpeed: resume from another checkpoint")
 
 
+@contextmanager
+def only_values() -> Iterator[None]:
+    """Within the block DeepSpeed, which would run what a file tells it to, gets values alone from torch."""
+    from deepspeed.runtime.fp16.loss_scaler import LossScaler
+    from deepspeed.runtime.zero.config import ZeroStageEnum
+    from deepspeed.utils.tensor_fragment import fragment_address
+
+    forced = "TORCH_FORCE_WEIGHTS_ONLY_LOAD"
+    before = os.environ.get(forced)
+    os.environ[forced] = "1"
+    try:
+        with torch.serialization.safe_globals([LossScaler, ZeroStageEnum, fragment_address]):
+            yield
+    finally:
+        del os.environ[forced]
+        if before is not None:
+            os.environ[forced] = before
+
+
 def share_out(
-    params: TrainParams, compute: ComputeParams, model: nn.Module, group: Group, bf16: bool
+    params: TrainParams, compute: ComputeParams, model: nn.Module, group: Processes, bf16: bool
 ) -> Replicated:
     """The model as the processes train it together."""
     if compute.strategy == "ddp":

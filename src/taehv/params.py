@@ -12,6 +12,7 @@ from typing import Annotated, Any, TypeVar
 from runs import InputError
 from runs.parameters import (
     Fraction,
+    KeepCheckpoints,
     Name,
     Rule,
     Seed,
@@ -127,8 +128,8 @@ class TrainParams:
     # checkpoints
     save_every: Steps
     """Optimiser steps between checkpoints: what a crash costs at most."""
-    save_total_limit: Count
-    """Newest checkpoints kept; the best one is kept besides."""
+    save_total_limit: KeepCheckpoints
+    """Newest checkpoints that stay, or `all`; the best one stays besides. The pose pipeline's keep_checkpoints."""
     validate_every: Steps
     """Optimiser steps between validations; the best by PSNR is the one exported."""
     val_clips: Count

@@ -1,12 +1,10 @@
-"""What a run has reached, what it tells the user, and how Ctrl-C reaches it between two steps."""
+"""What a run has reached, and what it tells the user."""
 
 import math
-import signal
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
 import torch
@@ -79,39 +77,6 @@ class Means:
 def record_every(max_steps: int) -> int:
     """Steps between two records."""
     return max(1, max_steps // RECORDS)
-
-
-class Interrupt:
-    """Ctrl-C (SIGINT) while entered: noted, so that the step in progress is finished and a checkpoint written.
-
-    A second one ends the process at once. Several processes must stop after the same step: each says what it has
-    noted, and they read the answer one step later, when it has long arrived, so that nobody waits.
-    """
-
-    def __init__(self, processes: Processes) -> None:
-        self.processes = processes
-        self.noted = False
-        self.answer: Tensor | None = None
-
-    def __enter__(self) -> "Interrupt":
-        self.before = signal.signal(signal.SIGINT, self._note)
-        return self
-
-    def __exit__(self, *exception: object) -> None:
-        signal.signal(signal.SIGINT, self.before)
-
-    def _note(self, number: int, frame: FrameType | None) -> None:
-        if self.noted:
-            raise KeyboardInterrupt
-        self.noted = True
-
-    def stop(self) -> bool:
-        """Whether all processes stop after this step; called by each of them once per step."""
-        if self.processes.count == 1:
-            return self.noted
-        earlier = self.answer
-        self.answer = self.processes.sum(torch.tensor(int(self.noted), device=self.processes.device))
-        return earlier is not None and bool(earlier.item())
 
 
 class Journal:

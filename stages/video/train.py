@@ -1,7 +1,7 @@
 """train: the tiny autoencoder on the annotated clips. A killed run goes on from its newest checkpoint.
 
 Checkpoints live outside the outputs, in .runs/<key>, where the key is a hash of what the stage depends on; a finished
-run removes its directory. Only a teacher's latents stay, for the next run.
+run removes its directory, unless save_total_limit is all. Only a teacher's latents stay, for the next run.
 """
 
 import dataclasses
@@ -17,8 +17,9 @@ from stages.common import HISTORY, RUNS, run, write_json
 from stages.keys import key_of_training
 from stages.video.common import ANNOTATION, DETAILS, LIVE, METRICS, TRAINED
 from taehv import annotations, launch, params
+from taehv.identity import fingerprint
 from taehv.progress import TENSORBOARD, Record
-from taehv.train import fingerprint, train
+from taehv.train import train
 
 LATENTS = RUNS / "latents"  # a run with another learning rate, say, asks for the same
 KEPT = ("best.safetensors", "last.safetensors")
@@ -66,7 +67,8 @@ def main() -> None:
     details = summary(result)
     write_json(DETAILS / "train.json", details)
     write_json(METRICS / "train.json", {name: details[name] for name in HEADLINE})
-    shutil.rmtree(work)
+    if settings.save_total_limit != "all":
+        shutil.rmtree(work)
 
 
 def log(live: Live, record: Record) -> None:

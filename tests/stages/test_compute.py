@@ -59,12 +59,16 @@ def test_a_version_gets_its_machine(asked, version, gpu, memory_mb, timeout_s, p
     assert (machine.cores, machine.retries) == (4, 3)
     assert paid == price
     # A run that was meant for a GPU stops where there is none, and does not crawl on a CPU.
-    assert options == {"device": "cuda" if gpu else "cpu", "feed": "auto"}
+    assert options == {"device": "cuda" if gpu else "cpu", "feed": "auto", "keep_checkpoints": 2}
 
 
 def test_gpu_and_device_can_be_set(asked):
     options, machine, paid = asked("version=v5", "gpu=H200", "device=cpu")
-    assert (machine.gpu, paid, options) == ("H200", 4.54, {"device": "cpu", "feed": "auto"})
+    assert (machine.gpu, paid, options) == (
+        "H200",
+        4.54,
+        {"device": "cpu", "feed": "auto", "keep_checkpoints": 2},
+    )
 
 
 def test_cost_is_of_the_gpu_that_trained(asked):

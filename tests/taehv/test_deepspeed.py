@@ -1,6 +1,8 @@
 """DeepSpeed's ZeRO in one process on the CPU: the run that DDP makes, and its checkpoints."""
 
 import json
+import os
+import pickle
 import subprocess
 from pathlib import Path
 
@@ -9,8 +11,8 @@ import taehv_small as small
 import torch
 from safetensors.torch import load_file
 
-from taehv.checkpoints import paths
-from taehv.parallel import deepspeed_settings
+from runs.folders import series
+from taehv.parallel import deepspeed_settings, only_values
 from taehv.params import ComputeParams, TrainParams
 
 RUN = {"max_steps": 4, "validate_every": 2, "save_every": 2, "accumulation_steps": 2}
@@ -59,7 +61,7 @@ def test_zero_trains_what_ddp_trains_and_resumes(tmp_path, strategy):
         for name in ("loss", "lr", "grad_norm", "val_psnr"):
             assert ours.get(name, 0) == pytest.approx(theirs.get(name, 0), rel=2e-3), (name, ours["step"])
 
-    checkpoint = paths(tmp_path / "whole")[0]
+    checkpoint = series(tmp_path / "whole").paths()[0]
     assert list(checkpoint.glob("deepspeed/*/*optim_states.pt"))
     assert "steps 3 to 4" in train(tmp_path / "resumed", "--resume", str(checkpoint), strategy=strategy)
     a, b = (load_file(tmp_path / name / "last.safetensors") for name in ("whole", "resumed"))
@@ -68,3 +70,23 @@ def test_zero_trains_what_ddp_trains_and_resumes(tmp_path, strategy):
     assert json.loads((tmp_path / "whole/deepspeed.json").read_text())["zero_optimization"]["stage"] == int(
         strategy[-1]
     )
+
+
+class Harmful:
+    def __reduce__(self):
+        return os.mkdir, ("code-was-run",)
+
+
+def test_no_code_of_a_shard_is_run(tmp_path, monkeypatch):
+    """DeepSpeed's own way to load a file, which runs it, once with what we put around it."""
+    pytest.importorskip("deepspeed", reason="DeepSpeed is not installed")
+    monkeypatch.setenv("DS_ACCELERATOR", "cpu")
+    from deepspeed.runtime.checkpoint_engine.torch_checkpoint_engine import TorchCheckpointEngine
+
+    monkeypatch.chdir(tmp_path)
+    torch.save({"a": Harmful()}, "shard.pt")
+    with only_values(), pytest.raises(pickle.UnpicklingError):
+        TorchCheckpointEngine().load("shard.pt")
+    assert not Path("code-was-run").exists()
+    TorchCheckpointEngine().load("shard.pt")
+    assert Path("code-was-run").exists()

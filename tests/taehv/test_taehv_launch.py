@@ -13,8 +13,9 @@ import torch
 import yaml
 
 from runs import InputError, RunError
+from runs.launcher import address
 from taehv import annotate, annotations, cli, launch
-from taehv.launch import Request, address, plan
+from taehv.launch import Request, plan
 
 
 @pytest.fixture(autouse=True)

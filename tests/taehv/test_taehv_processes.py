@@ -11,9 +11,9 @@ import taehv_small as small
 import torch
 from safetensors.torch import load_file
 
-from runs import RunError
+from runs import RunError, processes
+from runs.folders import damaged, series
 from taehv import parallel
-from taehv.checkpoints import damaged, paths
 from taehv.initial import untrained
 from taehv.params import ComputeParams, TrainParams
 
@@ -105,27 +105,30 @@ def test_machines_that_share_no_storage_are_told_so(tmp_path):
 SERAENA = {"seraena_weight": 1.0, "seraena_crop": 16, "seraena_buffer_mb": 1}
 
 
-def test_two_processes_with_seraena_are_interrupted_and_go_on(tmp_path):
-    """Ctrl-C at any time: both stop after the same step, and what each has for itself is in the checkpoint."""
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_two_processes_with_seraena_are_interrupted_and_go_on(tmp_path, number, status):
+    """A signal at any time: both stop after the same step, and what each has for itself is in the checkpoint."""
     run = SERAENA | {"max_steps": 6}
-    finish(start(2, tmp_path / "whole", **run))
     cut = start(2, tmp_path / "cut", **run | {"validate_every": 1})
     out = ""
     for line in cut.stdout:
         out += line
         if line.startswith("step 1/"):
             break
-    cut.send_signal(signal.SIGINT)
+    cut.send_signal(number)
     try:
         _, error = cut.communicate(timeout=120)
     finally:
         cut.kill()
-    assert cut.returncode == 130, error
+    assert cut.returncode == status, error
     assert "interrupted" in error
     assert "Traceback" not in error
-    (path,) = paths(tmp_path / "cut")
+    (path,) = series(tmp_path / "cut").paths()
     assert damaged(path) is None
     assert {p.name for p in path.glob("rank-*.pt")} == {"rank-0.pt", "rank-1.pt"}
+    if number == signal.SIGTERM:
+        return  # what follows is the same
+    finish(start(2, tmp_path / "whole", **run))
     finish(start(2, tmp_path / "cut", "--resume", "auto", **run | {"validate_every": 1}))
     x, y = (load_file(tmp_path / name / "last.safetensors") for name in ("whole", "cut"))
     for key in x:
@@ -142,12 +145,12 @@ def test_a_failing_process_ends_the_run_with_its_sentence(tmp_path):
 
 
 def test_variables_of_accelerate_do_not_change_the_strategy(tmp_path, monkeypatch):
-    group = parallel.Group(torch.device("cpu"))
+    alone = processes.Processes(torch.device("cpu"))
     monkeypatch.setenv("WORLD_SIZE", "2")
     with pytest.raises(
         RunError, match="accelerate made None of 1 processes where MULTI_CPU of 2 was asked for"
     ):
-        parallel._assert_kind(group, "MULTI_CPU")
+        processes.check_kind(alone, "MULTI_CPU")
 
 
 def test_zero_in_several_processes_on_a_cpu_is_refused(monkeypatch):

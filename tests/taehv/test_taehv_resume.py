@@ -14,15 +14,16 @@ import pytest
 import taehv_small as small
 import torch
 
-from runs import RunError
-from taehv import checkpoints
+from runs import RunError, folders
+from runs.folders import Folders, damaged, series
+from runs.processes import Processes
 from taehv import train as loop
-from taehv.checkpoints import Checkpoints, damaged, paths
-from taehv.parallel import Group
+from taehv import weights
+from taehv.identity import NEUTRAL, identity
 from taehv.params import ComputeParams, TrainParams
-from taehv.progress import Progress
+from taehv.state import export
 
-ALONE = Group(torch.device("cpu"))
+ALONE = Processes(torch.device("cpu"))
 RUN = {"max_steps": 9, "save_every": 3, "validate_every": 4, "accumulation_steps": 2, "save_total_limit": 10}
 SERAENA = {"seraena_weight": 1.0, "seraena_crop": 16, "seraena_buffer_mb": 1}
 TIMES = {"samples_per_second"}
@@ -79,7 +80,7 @@ def test_interrupted_run_ends_as_an_uninterrupted_one(tmp_path, extra):
     small.run(tmp_path / "whole", **RUN, **extra)
     with pytest.raises(KeyboardInterrupt):
         small.run(tmp_path / "cut", on_record=interrupting(5), **RUN, **extra)
-    assert paths(tmp_path / "cut")[-1].name == "checkpoint-5"  # between two that are due
+    assert series(tmp_path / "cut").paths()[-1].name == "checkpoint-5"  # between two that are due
     told = []
     result = small.run(tmp_path / "cut", resume="auto", on_record=told.append, **RUN, **extra)
     assert same(final(tmp_path / "whole"), final(tmp_path / "cut"))
@@ -103,7 +104,7 @@ def test_interrupt_between_two_records_loses_none_of_their_means(tmp_path, monke
         patch.setattr(loop, "Loss", Stopping)
         with pytest.raises(KeyboardInterrupt):
             small.run(tmp_path / "cut", **RUN)
-    assert paths(tmp_path / "cut")[-1].name == "checkpoint-7"
+    assert series(tmp_path / "cut").paths()[-1].name == "checkpoint-7"
     small.run(tmp_path / "cut", resume="auto", **RUN)
     assert same(final(tmp_path / "whole"), final(tmp_path / "cut"))
 
@@ -116,7 +117,7 @@ def test_resumes_from_a_path_and_from_its_directory(tmp_path):
     for name, path in (("a", tmp_path / "whole/checkpoint-3"), ("b", tmp_path / "part")):
         small.run(tmp_path / name, resume=path, **RUN)
         assert same(final(tmp_path / "whole"), final(tmp_path / name))
-        assert [p.name for p in paths(tmp_path / name)] == ["checkpoint-6", "checkpoint-9"]
+        assert [p.name for p in series(tmp_path / name).paths()] == ["checkpoint-6", "checkpoint-9"]
 
 
 def test_auto_without_a_checkpoint_starts(tmp_path):
@@ -132,17 +133,17 @@ def test_finished_run_that_is_resumed_changes_nothing(tmp_path):
 
 def test_two_processes_may_go_on_where_one_stopped(tmp_path):
     """The identity holds the effective batch, not how it is shared, unless each process has a state of its own."""
-    two = Group(torch.device("cpu"))
+    two = Processes(torch.device("cpu"))
     two.count = 2
     compute = small.pick(ComputeParams)
 
     def named(group, **changes):
-        return loop.identity(small.pick(TrainParams, **changes), small.annotation(), compute, group)
+        return identity(small.pick(TrainParams, **changes), small.annotation(), compute, group)
 
     assert named(ALONE, accumulation_steps=2) == named(two, accumulation_steps=1)
     assert named(ALONE, accumulation_steps=2, **SERAENA) != named(two, accumulation_steps=1, **SERAENA)
     sharded = dataclasses.replace(compute, strategy="zero2")
-    assert loop.identity(small.pick(TrainParams), small.annotation(), sharded, ALONE) != named(ALONE)
+    assert identity(small.pick(TrainParams), small.annotation(), sharded, ALONE) != named(ALONE)
 
 
 # Kills
@@ -200,21 +201,22 @@ def test_killed_run_ends_as_an_uninterrupted_one(tmp_path):
 
 
 @pytest.mark.integration
-def test_ctrl_c_ends_with_130_and_a_checkpoint(tmp_path):
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_ends_the_run_with_its_status_and_a_checkpoint(tmp_path, number, status):
     process = start(tmp_path, "--set", "max_steps=100000", "--set", "save_every=100000")
     try:
         for line in process.stdout:
             if line.startswith("step 20/"):
                 break
-        process.send_signal(signal.SIGINT)
+        process.send_signal(number)
         _, error = process.communicate(timeout=60)
     finally:
         process.kill()
         process.communicate()
-    assert process.returncode == 130
+    assert process.returncode == status
     assert error.strip().splitlines()[-1].startswith("interrupted")
-    (path,) = paths(tmp_path)
-    assert checkpoints.step_of(path) >= 20
+    (path,) = series(tmp_path).paths()
+    assert series(tmp_path).number(path) >= 20
     assert damaged(path) is None
 
 
@@ -320,7 +322,7 @@ def test_checkpoint_of_other_clips_is_refused(tmp_path, monkeypatch):
         small.run(tmp_path, resume="auto", max_steps=2)
 
 
-@pytest.mark.parametrize("name", loop.NEUTRAL)
+@pytest.mark.parametrize("name", NEUTRAL)
 def test_what_no_result_depends_on_may_change(tmp_path, name):
     small.run(tmp_path, max_steps=2, save_every=1)
     value = {
@@ -346,9 +348,8 @@ def test_path_without_a_checkpoint_is_refused(tmp_path):
 
 def saved(directory: Path, steps, best, limit=2):
     for step in steps:
-        progress = Progress(step=step, best_step=best(step))
-        Checkpoints(directory, {"a": 1}, limit, ALONE).save(progress, dict, own=None, shards=None)
-    return [path.name for path in paths(directory)]
+        Folders(directory, {"a": 1}, limit, ALONE).save(step, dict, best=best(step))
+    return [path.name for path in series(directory).paths()]
 
 
 def test_the_newest_and_the_best_are_kept(tmp_path):
@@ -386,8 +387,21 @@ def test_kill_while_writing_leaves_the_checkpoint_before(tmp_path, monkeypatch):
     def killed(*arguments, **options):
         raise OSError("killed while writing")
 
-    monkeypatch.setattr(checkpoints.torch, "save", killed)
+    monkeypatch.setattr(folders.torch, "save", killed)
     with pytest.raises(OSError, match="killed while writing"):
         small.run(tmp_path, resume="auto", max_steps=4, save_every=2)
-    assert [path.name for path in paths(tmp_path)] == ["checkpoint-2"]
+    assert [path.name for path in series(tmp_path).paths()] == ["checkpoint-2"]
     assert not list(tmp_path.glob(".*tmp*"))
+
+
+def test_all_are_kept_and_their_mean_is_a_model_file(tmp_path):
+    small.run(tmp_path / "run", **RUN | {"save_every": 1, "save_total_limit": "all"})
+    found = series(tmp_path / "run").paths()
+    assert len(found) == RUN["max_steps"]
+    export(found[-2:], tmp_path / "mean.safetensors")
+    states = [torch.load(path / "state.pt", weights_only=True)["average"] for path in found[-2:]]
+    for name, value in weights.read(tmp_path / "mean.safetensors").state_dict().items():
+        torch.testing.assert_close(value, (states[0][name] + states[1][name]) / 2)
+    small.run(tmp_path / "other", max_steps=2)
+    with pytest.raises(RunError, match="is of another run than"):
+        export([found[0], *series(tmp_path / "other").paths()], tmp_path / "none.safetensors")

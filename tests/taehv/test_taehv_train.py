@@ -16,20 +16,20 @@ from torch import nn
 from runs import InputError, RunError
 from runs.parameters import keys
 from runs.processes import Processes
-from taehv import dataset, latents, memory, metrics, model, params, progress, targets, video
+from taehv import dataset, latents, memory, metrics, model, params, progress, state, targets, video
 from taehv import teacher as teacher_module
 from taehv import train as loop
 from taehv.annotate import annotate
 from taehv.annotations import Annotation
 from taehv.ema import Average
+from taehv.identity import NEUTRAL
 from taehv.initial import untrained
 from taehv.model import TAEHV
-from taehv.parallel import Group
 from taehv.params import AnnotateParams, ComputeParams, TrainParams
-from taehv.train import NEUTRAL, learning_rate, step_seed, train, validate
+from taehv.train import learning_rate, train, validate
 
 CPU = torch.device("cpu")
-ALONE = Group(CPU)
+ALONE = Processes(CPU)
 EASY = {"min_scale": 1.0, "flip": False, "max_frame_delta": 1, "learning_rate": 5e-3}
 
 
@@ -64,7 +64,7 @@ def test_saturated_pixels_come_back(tmp_path, monkeypatch):
         nn.init.constant_(network.decoder[-1].bias, 3.0)
         return network
 
-    monkeypatch.setattr(loop, "untrained", bright)
+    monkeypatch.setattr(state, "untrained", bright)
     result = small.run(tmp_path, max_steps=30, learning_rate=1e-2, ema_decay=0.0)
     first, *_, last = (record["loss"] for record in result["history"] if "loss" in record)
     assert first > 4
@@ -88,17 +88,12 @@ def test_training_starts_from_the_seed(tmp_path, monkeypatch):
         started.append(untrained(p))
         return started[-1]
 
-    monkeypatch.setattr(loop, "untrained", noted)
+    monkeypatch.setattr(state, "untrained", noted)
     for name, seed in (("a", 1), ("b", 1), ("c", 2)):
         small.run(tmp_path / name, max_steps=2, seed=seed)
     a, b, c = ((tmp_path / name / "last.safetensors").read_bytes() for name in "abc")
     assert len(started) == 3
     assert a == b != c
-
-
-def test_step_seeds_differ_between_steps_seeds_and_uses():
-    seeds = {step_seed(a, b, use) for a in range(5) for b in range(100) for use in ("step", "seraena")}
-    assert len(seeds) == 1000
 
 
 def test_average_follows_the_weights_with_a_ramp():
@@ -230,7 +225,7 @@ def test_validation_is_the_mean_over_all_processes_clips():
 
     shares = []
     for rank in range(2):
-        part = Group(CPU)
+        part = Processes(CPU)
         part.rank, part.count = rank, 2
         part.sum = lambda value: value  # type: ignore[method-assign]
         shares.append(validate(Grey(), clips, part, bf16=False))
@@ -417,7 +412,6 @@ def test_a_group_of_one_waits_for_nobody(tmp_path):
     ALONE.wait()
     ALONE.check_shared(tmp_path)
     assert ALONE.tell("x") == "x"
-    assert isinstance(ALONE, Processes)
     assert list(tmp_path.iterdir()) == []
 
 

@@ -38,16 +38,13 @@ class SavedModel:
         return network.eval()
 
 
+def about(params: TrainParams, input_dim: int, card: dict[str, Any]) -> dict[str, Any]:
+    """What a model's file holds beside the weights; checkpoints hold it too, so that each can become such a file."""
+    return {"params": dataclasses.asdict(params), "input_dim": input_dim, "task": card}
+
+
 def save_model(path: Path | str, saved: SavedModel) -> None:
-    torch.save(
-        {
-            "model": saved.state,
-            "params": dataclasses.asdict(saved.params),
-            "input_dim": saved.input_dim,
-            "task": saved.card,
-        },
-        path,
-    )
+    torch.save({"model": saved.state} | about(saved.params, saved.input_dim, saved.card), path)
 
 
 def load_model(path: Path | str, params: TrainParams | None = None) -> SavedModel:

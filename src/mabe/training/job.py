@@ -6,6 +6,7 @@ It knows neither where it runs nor what started it: paths, a device and callback
 import math
 import shutil
 from collections.abc import Callable, Mapping
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -15,11 +16,11 @@ from mabe import params as parameters
 from mabe.data.store import Store
 from mabe.features.normalise import Normalisation
 from mabe.tasks import TARGETS, open_task
-from mabe.tasks.saved import SavedModel, save_model
+from mabe.tasks.saved import SavedModel, about, save_model
 from mabe.training.feeds import CoordinateSource
 from mabe.training.loop import TrainData, train
 from mabe.training.state import Record, TrainResult, epochs_at_most, fault_of_epochs, like_history
-from runs.checkpoints import Checkpoints, unlike
+from runs.checkpoints import KEPT, Checkpoints, Keep, unlike
 from runs.processes import join
 from runs.text import shown
 
@@ -39,6 +40,7 @@ def run(
     device: str = "auto",
     feed: str = "auto",
     keypoints: Path | None = None,
+    keep_checkpoints: Keep = KEPT,
     on_epoch: Callable[[Record], None] | None = None,
     on_checkpoint: Callable[[Path], None] | None = None,
 ) -> dict[str, Any]:
@@ -48,6 +50,7 @@ def run(
 
     params: the values of TrainParams. inputs: a path for each of INPUTS, manifest.parquet under that name.
     checkpoints: the run's directory, identified by `key`; the run goes on from its newest.
+    keep_checkpoints: how many of the newest stay in that directory, or "all".
     keypoints: the store's train_xy.npy, from which features may be computed while training; None if it is not here.
     If a launcher started several processes, each calls this: all train, the first alone writes.
     Errors, callbacks and `feed` are those of `train`.
@@ -61,21 +64,23 @@ def run(
         mirrored=Normalisation.load(inputs["normalisation.json"].parent).mirrored,
         coordinates=_coordinates(store, inputs["normalisation.json"].parent, keypoints),
     )
-    result = train(
-        settings,
-        data,
-        Checkpoints(checkpoints, key),
-        device=processes.device,
-        feed=feed,
-        processes=processes,
-        on_epoch=on_epoch,
-        on_checkpoint=on_checkpoint,
-    )
+    input_dim, card = data.features.shape[1], data.task.card()
+    # One process alone is interrupted at once, several after the same step.
+    with processes.interrupted_between_steps() if processes.count > 1 else nullcontext():
+        result = train(
+            settings,
+            data,
+            Checkpoints(checkpoints, key, keep_checkpoints, about(settings, input_dim, card)),
+            device=processes.device,
+            feed=feed,
+            processes=processes,
+            on_epoch=on_epoch,
+            on_checkpoint=on_checkpoint,
+        )
     processes.leave()
     if not processes.first:
         return {}
     for name, state in (("best", result.best_state), ("last", result.last_state)):
-        input_dim, card = data.features.shape[1], data.task.card()
         saved = SavedModel(state=state, params=settings, input_dim=input_dim, card=card)
         save_model(output / f"{name}.pt", saved)
     # The statistics travel with the model. Not shutil.copy: an input linked from a cache may be read-only.

@@ -25,10 +25,11 @@ from mabe.training.mixup import mixup
 from mabe.training.report import PassSums, epoch_bar, step_bar, tell
 from mabe.training.state import Record, RunState, TrainResult, epochs_at_most
 from mabe.training.windows import WindowBatches, known_frames, window_index
-from runs import RunError
+from runs import RunError, gpu
 from runs.checkpoints import Checkpoints
 from runs.hardware import device_name, peak_memory_mb, tune, use_bf16
 from runs.processes import Processes
+from runs.seeds import seed_of
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,6 +85,8 @@ def train(
             for group in state.optimiser.param_groups:
                 group["lr"] = lr
             train_loss, train_scores = run.train_epoch(epoch, state.optimiser)
+            if first:
+                gpu.tell(device)
             train_seconds = time.perf_counter() - started
             if not math.isfinite(train_loss):
                 raise RunError(f"the loss of epoch {epoch + 1} is {train_loss}: lower learning_rate")
@@ -147,7 +150,7 @@ class Run:
     def train_epoch(self, epoch: int, optimiser: torch.optim.Optimizer) -> tuple[float, dict[str, Any]]:
         """One pass over the training windows: loss and scores. Nothing is read from the device until its end."""
         params = self.params
-        torch.manual_seed(epoch_seed(params.seed, epoch) + self.processes.rank)
+        torch.manual_seed(seed_of(params.seed, epoch) + self.processes.rank)
         rng = np.random.default_rng((params.seed, epoch))
         self.model.train()
         sums = PassSums(self.task, self.processes)
@@ -169,6 +172,7 @@ class Run:
             if params.grad_clip > 0:
                 nn.utils.clip_grad_norm_(self.model.parameters(), params.grad_clip)
             optimiser.step()
+            self.processes.check()  # whether a signal asks all of them to end
         return sums.result()
 
     def validate(self, epoch: int) -> tuple[float, dict[str, Any]]:
@@ -260,11 +264,6 @@ def _batches(
     return WindowBatches(
         frames, task, index, augmentation=augmentation, seed=params.seed, processes=processes
     )
-
-
-def epoch_seed(seed: int, epoch: int) -> int:
-    """The seed of one epoch's random numbers, unrelated between epochs and between seeds."""
-    return int(np.random.SeedSequence((seed, epoch)).generate_state(1, np.uint64)[0])
 
 
 def on_cpu(state: dict[str, Tensor]) -> dict[str, Tensor]:

@@ -4,6 +4,7 @@ import math
 from typing import Any
 
 from mabe.params import TrainParams
+from runs.schedule import cosine, warmed_up
 
 THRESHOLD = 1e-4  # relative gain in F1 that counts as progress, as in torch's ReduceLROnPlateau
 
@@ -28,12 +29,11 @@ class Schedule:
         """The learning rate of `epoch` (0, 1, ...)."""
         p = self.params
         if epoch < p.warmup_epochs:
-            return p.learning_rate * (epoch + 1) / p.warmup_epochs
+            return warmed_up(p.learning_rate, epoch, p.warmup_epochs)
         if p.scheduler == "plateau":
             return max(p.learning_rate * self.scale, min(p.min_lr, p.learning_rate))
         if p.scheduler == "cosine":
-            progress = (epoch - p.warmup_epochs) / (p.epochs - p.warmup_epochs)
-            return p.min_lr + (p.learning_rate - p.min_lr) * (1 + math.cos(math.pi * progress)) / 2
+            return cosine(p.learning_rate, epoch, p.warmup_epochs, p.epochs, least=p.min_lr)
         return p.learning_rate
 
     def step(self, f1: float) -> None:

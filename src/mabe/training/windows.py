@@ -14,6 +14,7 @@ from mabe.tasks.task import Rows, Task
 from mabe.training.augmentation import Augmentation
 from mabe.training.feeds import Feed
 from runs.processes import Processes
+from runs.seeds import seed_of
 
 CHUNK = 1 << 16  # frames whose targets are looked at at once
 
@@ -222,5 +223,5 @@ class WindowBatches:
 
 def generator(seed: int, epoch: int, stream: int, device: torch.device | str) -> torch.Generator:
     """Random numbers that depend on seed, epoch and stream alone."""
-    state = int(np.random.SeedSequence((seed, epoch, stream)).generate_state(1, np.uint64)[0])
+    state = seed_of(seed, epoch, stream)
     return torch.Generator(device=device).manual_seed(state >> 1)  # manual_seed takes 63 bits

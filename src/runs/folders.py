@@ -1,4 +1,4 @@
-"""Checkpoints of a training run: directories checkpoint-{step}/ that appear whole or not at all.
+"""Checkpoints as folders checkpoint-{step}/ that appear whole or not at all, for runs of many processes.
 
 run.json     what the run is: parameters, data, effective batch; another run's checkpoint is refused
 state.pt     weights, their average, optimiser, history and the best weights; written by the first process
@@ -7,8 +7,6 @@ deepspeed/   ZeRO's parts of the optimiser
 """
 
 import json
-import shutil
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -17,35 +15,28 @@ import torch
 
 from runs import RunError
 from runs.atomic import atomic_dir
-from runs.checkpoints import damage, load
-from taehv.parallel import Group
-from taehv.progress import Progress
+from runs.checkpoints import KEPT, Keep, Series, damage, load
+from runs.processes import Processes
 
 PREFIX = "checkpoint-"
 Identity = dict[str, Any]  # JSON values
 
 
-def paths(directory: Path) -> list[Path]:
-    """The checkpoints in `directory`, oldest first."""
-    found = [path for path in directory.glob(f"{PREFIX}*") if path.name.removeprefix(PREFIX).isdigit()]
-    return sorted(found, key=step_of)
+def series(directory: Path, keep: Keep = KEPT) -> Series:
+    """The checkpoints in `directory`."""
+    return Series(directory, PREFIX, keep=keep)
 
 
-def step_of(path: Path) -> int:
-    return int(path.name.removeprefix(PREFIX))
-
-
-class Checkpoints:
+class Folders:
     """Saves and finds the states of one run in `directory`.
 
-    identity: says which run it is. limit: newest checkpoints kept; that of the best step is kept besides.
+    identity: says which run it is. keep: how many of the newest stay, or "all"; that of the best step stays besides.
     """
 
-    def __init__(self, directory: Path, identity: Identity, limit: int, group: Group) -> None:
-        self.directory = directory
+    def __init__(self, directory: Path, identity: Identity, keep: Keep, processes: Processes) -> None:
+        self.series = series(directory, keep)
         self.identity = json.loads(json.dumps(identity))
-        self.limit = limit
-        self.group = group
+        self.processes = processes
 
     def find(self, resume: str | Path | None) -> Path | None:
         """The checkpoint to go on from: the newest sound one ("auto"), the one at a path, or none.
@@ -53,23 +44,23 @@ class Checkpoints:
         RunError if there is none at the path, if it is damaged or another run's, or if `resume` is None and the
         directory holds checkpoints, which a run from the start would mix with its own.
         """
-        found = paths(self.directory)
+        found = self.series.paths()
         if resume is None:
             if found:
                 raise RunError(
-                    f"{self.directory} holds {found[-1].name} of an earlier run: go on with --resume auto, or choose "
-                    "another --output"
+                    f"{self.series.directory} holds {found[-1].name} of an earlier run: go on with --resume auto, or "
+                    "choose another --output"
                 )
             return None
         if str(resume) == "auto":
-            return self._newest(found)
+            return self._newest(self.series)
         path = Path(resume)
         if not path.is_dir():
             raise RunError(
                 f"there is no checkpoint {path}: name a directory {PREFIX}STEP, or use --resume auto"
             )
-        if not path.name.removeprefix(PREFIX).isdigit():
-            newest = self._newest(paths(path))
+        if self.series.number(path) is None:
+            newest = self._newest(series(path))
             if newest is None:
                 raise RunError(f"{path} holds no checkpoint: name a directory {PREFIX}STEP")
             return newest
@@ -78,21 +69,19 @@ class Checkpoints:
         self._check(path)
         return path
 
-    def _newest(self, found: list[Path]) -> Path | None:
+    def _newest(self, found: Series) -> Path | None:
         """The newest that can be read; a damaged one is skipped, with a warning."""
-        for path in reversed(found):
+
+        def read(path: Path) -> tuple[Path, str | None]:
             fault = damaged(path)
-            if fault is None:
-                self._check(path)
-                return path
-            if self.group.first:
-                print(
-                    f"warning: {path} is damaged ({fault}): falling back to the checkpoint before it",
-                    file=sys.stderr,
-                )
-        if found:
-            raise RunError(f"every checkpoint in {found[0].parent} is damaged: remove them to start anew")
-        return None
+            return path, fault and f"is damaged ({fault})"
+
+        path = found.newest(read, otherwise="there is none before it", tell=self.processes.first)
+        if path is not None:
+            self._check(path)
+        elif found.paths():
+            raise RunError(f"every checkpoint in {found.directory} is damaged: remove them to start anew")
+        return path
 
     def _check(self, path: Path) -> None:
         try:
@@ -114,32 +103,29 @@ class Checkpoints:
 
     def save(
         self,
-        progress: Progress,
+        step: int,
         state: Callable[[], dict[str, Any]],
         *,
-        own: dict[str, Any] | None,
-        shards: Callable[[Path], None] | None,
+        best: int | None = None,
+        own: dict[str, Any] | None = None,
+        shards: Callable[[Path], None] | None = None,
     ) -> Path:
-        """Writes the checkpoint after the steps done; every process calls this.
+        """Writes the checkpoint after `step` steps; every process calls this.
 
-        state: called in the first process alone. own: this process's, in each or in none. shards: writes this
-        process's part of the optimiser into a directory. Checkpoints before the newest `limit` are removed, but not
-        that of the best step.
+        state: called in the first process alone. best: the step that is the best so far. own: this process's, in each
+        or in none. shards: writes this process's part of the optimiser into a directory.
         """
-        path = self.directory / f"{PREFIX}{progress.step}"
-        with self.group.writes(lambda: atomic_dir(path)) as temporary:
-            if self.group.first:
+        path = self.series.directory / f"{PREFIX}{step}"
+        with self.processes.writes(lambda: atomic_dir(path)) as temporary:
+            if self.processes.first:
                 (temporary / "run.json").write_text(json.dumps(self.identity, indent=2) + "\n")
                 torch.save(state(), temporary / "state.pt")
             if own is not None:
-                torch.save(own, temporary / f"rank-{self.group.rank}.pt")
+                torch.save(own, temporary / f"rank-{self.processes.rank}.pt")
             if shards is not None:
                 shards(self.shards(temporary))
-        if self.group.first:
-            earlier = [p for p in paths(self.directory) if step_of(p) <= progress.step]
-            for old in earlier[: -self.limit]:
-                if step_of(old) != progress.best_step:
-                    shutil.rmtree(old)
+        if self.processes.first:
+            self.series.prune(step, best)
         return path
 
     def shards(self, path: Path) -> Path:
@@ -153,7 +139,7 @@ class Checkpoints:
 
         fault_of, fault_of_own: why a state is none of this run's, None if it is one. RunError if so.
         """
-        own = path / f"rank-{self.group.rank}.pt"
+        own = path / f"rank-{self.processes.rank}.pt"
         return _loaded(path / "state.pt", fault_of), _loaded(own, fault_of_own) if own.exists() else None
 
 
