@@ -1,5 +1,6 @@
 """A call on Modal: how it stands, and what it printed."""
 
+import atexit
 import logging
 import queue
 import threading
@@ -60,16 +61,13 @@ def in_background(iterate: Callable[[], Iterable[Any]]) -> Iterator[Any]:
         else:
             items.put((False, None))
 
-    # A stream is left when all is known; its coroutine, at the process's end, would be reported after what we say.
+    # A stream may be left in the middle, by Ctrl-C or because all is known. What Python has to say of it when the
+    # process ends would hide what we have to say. Modal's own handler for the end runs after this one.
     warnings.filterwarnings("ignore", "coroutine .* was never awaited", RuntimeWarning)
+    atexit.register(logging.getLogger("asyncio").setLevel, logging.CRITICAL)
     threading.Thread(target=take, daemon=True).start()
     while True:
-        try:
-            more, item = items.get()
-        except KeyboardInterrupt:
-            # What asyncio has to say of a stream that ends in the middle would hide what we have to say.
-            logging.getLogger("asyncio").setLevel(logging.CRITICAL)
-            raise
+        more, item = items.get()
         if more:
             yield item
         elif item is not None:
