@@ -18,7 +18,7 @@ install: $(VENV)/.installed  ## .venv with the pinned packages
 
 $(VENV)/.installed: pyproject.toml requirements.lock
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c requirements.lock -e '.[dev]'
+	$(BIN)/python -m pip install --quiet --no-compile --disable-pip-version-check -c requirements.lock -e '.[dev]'  # Python compiles what is imported
 	@touch $@
 
 repro: install  ## the pipeline on params.yaml, then the main figures
@@ -29,8 +29,10 @@ video: install  ## the video pipeline: TAEHV, preset `test`
 	cd video && dvc repro
 	cd video && dvc metrics show
 
+# Three processes for two cores: tests wait for servers, queues and signals.
+WORKERS ?= $(shell $(PYTHON) -c 'import os; print(min(6, os.cpu_count() * 3 // 2))')
 test: install  ## the whole test suite, on up to four cores
-	OMP_NUM_THREADS=1 python -m pytest --numprocesses logical --maxprocesses 4 --dist loadfile --no-loadscope-reorder
+	OMP_NUM_THREADS=1 python -m pytest --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder
 
 lint: install  ## ruff and mypy
 	ruff check .

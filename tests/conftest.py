@@ -13,6 +13,12 @@ import runs as runs  # before torch, see runs.WAITING
 IN_CI = ("modal", "swift")
 """Packages of extras; on somebody's machine the tests that need one are skipped with the reason."""
 
+LONGEST = {
+    name: i
+    for i, name in enumerate(("test_printed_commands", "test_exp_run", "test_storage", "test_modal_dvc"))
+}
+"""Test modules of minutes, by their place at the start."""
+
 
 def pytest_configure(config):
     """Where CI is true, nothing runs without the packages of IN_CI: a skipped test would pass unnoticed."""
@@ -24,9 +30,9 @@ def pytest_configure(config):
 
 
 def pytest_collection_modifyitems(items):
-    """Files with integration tests first: where two processes share the files, the short ones fill up the end."""
+    """The longest files first: where processes share the files, the short ones fill up the end."""
     long = {item.path for item in items if item.get_closest_marker("integration")}
-    items.sort(key=lambda item: item.path not in long)
+    items.sort(key=lambda item: (LONGEST.get(item.path.stem, len(LONGEST)), item.path not in long))
 
 
 @pytest.fixture(scope="session")

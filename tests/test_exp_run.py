@@ -47,7 +47,9 @@ def refused(project, *arguments):
     assert output.count("\n") == 1, output
     assert output.startswith("ERROR: ")
     assert changed(project) == ""
-    assert project("git", "for-each-ref", "refs/exps") == ""  # where DVC keeps what is queued and what has run
+    assert (
+        project("git", "for-each-ref", "refs/exps") == ""
+    )  # where DVC keeps what is queued and what has run
     return output
 
 
