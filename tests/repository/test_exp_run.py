@@ -21,6 +21,8 @@ from stages.common import BACK
 
 pytestmark = pytest.mark.integration
 
+QUEUE = "refs/exps/celery"
+"""Where DVC keeps in Git what is queued."""
 
 NO_GPU = pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has a GPU")
 NO_LPIPS = pytest.mark.skipif(find_spec("lpips") is not None, reason="the package lpips is installed")
@@ -47,9 +49,7 @@ def refused(project, *arguments):
     assert output.count("\n") == 1, output
     assert output.startswith("ERROR: ")
     assert changed(project) == ""
-    assert (
-        project("git", "for-each-ref", "refs/exps") == ""
-    )  # where DVC keeps what is queued and what has run
+    assert project("git", "for-each-ref", QUEUE) == ""
     return output
 
 
@@ -213,6 +213,7 @@ def test_a_sweep_is_queued_one_experiment_per_combination(clone):
     clone("dvc", "exp", "run", "--queue", "-S", "version=v1,v2", "-S", "seed=1,2")
     try:
         assert clone("dvc", "queue", "status").count("Queued") == 4
+        assert clone("git", "for-each-ref", QUEUE) != ""
     finally:
         clone("dvc", "queue", "remove", "--all")
     assert changed(clone) == ""
