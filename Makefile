@@ -3,6 +3,7 @@ PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH)
+export PYTHONDONTWRITEBYTECODE :=  # or every process would compile torch anew, which takes seconds
 SET    ?= sample
 COMPUTE ?= local
 A      ?= $(SET)-v5

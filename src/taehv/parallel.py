@@ -56,13 +56,16 @@ def _enter_deepspeed(
         alone = {"RANK": "0", "LOCAL_RANK": "0", "WORLD_SIZE": "1", "LOCAL_WORLD_SIZE": "1"}
         os.environ.update(alone | {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free_port())})
     try:
-        import deepspeed  # noqa: F401
+        import deepspeed
         from accelerate import Accelerator, DeepSpeedPlugin
     except ImportError as error:
         raise RunError(
             f"strategy is {compute.strategy} but DeepSpeed does not load ({one_line(error)}): "
             "`pip install deepspeed transformers`, or set strategy to ddp"
         ) from None
+    if device.type == "cpu":
+        # One process exchanges nothing, but DeepSpeed would compile its exchange for a minute.
+        deepspeed.ops.__compatible_ops__["deepspeed_shm_comm"] = False
     with tempfile.TemporaryDirectory() as folder:
         # From a file: accelerate drops the keys of its own YAML section that it does not know.
         path = Path(folder) / "deepspeed.json"

@@ -42,9 +42,12 @@ EXEMPT = (
     "taehv/__init__.py",
     *(
         f"runs/{name}.py"
-        for name in ("__init__", "__main__", "atomic", "checkpoints", "content", "cores", "cost")
+        for name in ("__init__", "__main__", "atomic", "checkpoints", "content", "cores", "cost", "folders")
     ),
-    *(f"runs/{name}.py" for name in ("job", "launcher", "memory", "parameters", "signals", "text")),
+    *(
+        f"runs/{name}.py"
+        for name in ("gpu", "job", "launcher", "memory", "models", "parameters", "signals", "text")
+    ),
     "runs/remote/",
 )
 WHERE = ("src/runs/remote", "stages/compute.py", "stages/common.py", "stages/keys.py")

@@ -10,6 +10,7 @@ from importlib.util import find_spec
 
 import pytest
 import torch
+from dvc_forks import Forks
 from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 from repository import Clone, copied, ran, scratch, settings
@@ -21,6 +22,8 @@ from stages.common import BACK
 
 pytestmark = pytest.mark.integration
 
+QUEUE = "refs/exps/celery"
+"""Where DVC keeps in Git what is queued."""
 
 NO_GPU = pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has a GPU")
 NO_LPIPS = pytest.mark.skipif(find_spec("lpips") is not None, reason="the package lpips is installed")
@@ -29,6 +32,14 @@ NO_LPIPS = pytest.mark.skipif(find_spec("lpips") is not None, reason="the packag
 @pytest.fixture(scope="module")
 def clone(tmp_path_factory):
     return copied(tmp_path_factory.mktemp("refused") / "clone")
+
+
+@pytest.fixture(scope="module")
+def dvc(clone):
+    """`dvc` in forks of one process; a run of each kind goes through the command itself."""
+    forks = Forks(clone)
+    yield forks
+    forks.close()
 
 
 @pytest.fixture(params=["", "video"], ids=["root", "video"])
@@ -41,15 +52,24 @@ def changed(clone):
     return clone("git", "status", "--porcelain", "--untracked-files=all")
 
 
-def refused(project, *arguments):
+def experiments(project):
+    """Where DVC keeps what is queued and what has run; a stage that failed leaves a reference, too."""
+    return project("git", "for-each-ref", "refs/exps")
+
+
+def command(project, *arguments, fails=False):
+    """The command `dvc` in a process of its own, as Forks is called."""
+    return project("dvc", *arguments, fails=fails)
+
+
+def refused(dvc, project, *arguments):
     """The line of a run that is refused, after which nothing is as it was not before."""
-    output = project("dvc", "exp", "run", *arguments, fails=True)
+    before = experiments(project)
+    output = dvc(project, "exp", "run", *arguments, fails=True)
     assert output.count("\n") == 1, output
     assert output.startswith("ERROR: ")
     assert changed(project) == ""
-    assert (
-        project("git", "for-each-ref", "refs/exps") == ""
-    )  # where DVC keeps what is queued and what has run
+    assert experiments(project) == before
     return output
 
 
@@ -62,8 +82,8 @@ def refused(project, *arguments):
         pytest.param(["-S", "device=cuda"], "device is cuda but this machine", marks=NO_GPU),
     ],
 )
-def test_a_refused_run_is_one_line_and_changes_nothing(project, where, arguments, says):
-    assert says in refused(project, *where, *arguments)
+def test_a_refused_run_is_one_line_and_changes_nothing(dvc, project, where, arguments, says):
+    assert says in refused(dvc if where else command, project, *where, *arguments)
 
 
 @pytest.mark.parametrize(
@@ -88,12 +108,12 @@ def test_a_refused_run_is_one_line_and_changes_nothing(project, where, arguments
         (["--queue", "-S", "seed=1,2", "-S", "batch_size=64,abc"], "parameter batch_size is 'abc'"),
     ],
 )
-def test_what_is_no_parameter_is_refused_in_both_projects(project, arguments, says):
+def test_what_is_no_parameter_is_refused_in_both_projects(dvc, project, arguments, says):
     if says is None:  # DVC opens the file, and says what it finds there, before it calls us
-        project("dvc", "exp", "run", *arguments, fails=True)
+        dvc(project, "exp", "run", *arguments, fails=True)
         assert changed(project) == ""
     else:
-        assert says in refused(project, *arguments)
+        assert says in refused(dvc, project, *arguments)
 
 
 @pytest.mark.parametrize(
@@ -127,12 +147,12 @@ def test_what_is_no_parameter_is_refused_in_both_projects(project, arguments, sa
         (["-S", "compute=modal"], "there is no Modal token: run `modal token new`"),
     ],
 )
-def test_refused_at_the_root(clone, monkeypatch, arguments, says):
+def test_refused_at_the_root(dvc, clone, monkeypatch, arguments, says):
     if "compute=modal" in arguments:
         pytest.importorskip("modal")
         monkeypatch.setitem(clone.environment, "MODAL_CONFIG_PATH", os.devnull)
         monkeypatch.setitem(clone.environment, "MODAL_TOKEN_ID", "")
-    assert says in refused(clone, *arguments)
+    assert says in refused(dvc, clone, *arguments)
 
 
 @pytest.mark.parametrize(
@@ -152,8 +172,8 @@ def test_refused_at_the_root(clone, monkeypatch, arguments, says):
         (["-S", "height=8", "-S", "crop_height=8"], "height is 8 but must be from 11"),
     ],
 )
-def test_refused_in_video(clone, arguments, says):
-    assert says in refused(clone.inside("video"), *arguments)
+def test_refused_in_video(dvc, clone, arguments, says):
+    assert says in refused(dvc, clone.inside("video"), *arguments)
 
 
 def test_a_refused_run_keeps_what_was_being_edited(clone):
@@ -169,9 +189,9 @@ def test_a_refused_run_keeps_what_was_being_edited(clone):
 
 
 @pytest.mark.parametrize("override", ["data_dir=~/rats", "batch_size"])
-def test_a_grammar_error_comes_before_any_of_our_code(project, override):
+def test_a_grammar_error_comes_before_any_of_our_code(dvc, project, override):
     """DVC parses the options first; docs/troubleshooting.md prints the message and the remedy."""
-    output = project("dvc", "exp", "run", "-S", override, fails=True)
+    output = dvc(project, "exp", "run", "-S", override, fails=True)
     first = output.splitlines()[0]
     assert first in (ROOT / "docs/troubleshooting.md").read_text()
     assert changed(project) == ""
@@ -204,15 +224,17 @@ def test_without_hydra_the_first_stage_refuses(clone):
         ("video/conf", "preset=test"),
     ],
 )
-def test_from_a_subfolder_the_run_stops(clone, folder, where, value):
+def test_from_a_subfolder_the_run_stops(dvc, clone, folder, where, value):
     root = clone.folder / ("video" if folder.startswith("video") else "")
-    assert f"call it from {root}\n" in refused(clone.inside(folder), "../dvc.yaml:check", *where, "-S", value)
+    output = refused(dvc, clone.inside(folder), "../dvc.yaml:check", *where, "-S", value)
+    assert f"call it from {root}\n" in output
 
 
 def test_a_sweep_is_queued_one_experiment_per_combination(clone):
     clone("dvc", "exp", "run", "--queue", "-S", "version=v1,v2", "-S", "seed=1,2")
     try:
         assert clone("dvc", "queue", "status").count("Queued") == 4
+        assert clone("git", "for-each-ref", QUEUE) != ""
     finally:
         clone("dvc", "queue", "remove", "--all")
     assert changed(clone) == ""

@@ -82,5 +82,5 @@ def test_artifacts_get_downloads_a_model_that_loads(registry, tmp_path, version)
     registry("dvc", "artifacts", "get", ".", NAME, "--rev", version, "--out", str(out))
     exported = export.read(out)
     params = yaml.safe_load(registry("git", "show", f"{VERSIONS[version]}:params.yaml"))
-    assert exported.params.dropout == params["dropout"]
+    assert exported.saved.params.dropout == params["dropout"]
     assert {"model.safetensors", "model.json"} <= files(out).keys()

@@ -266,7 +266,9 @@ def _content(path):
 def _outs(lock):
     """The hash of every output in a dvc.lock, by path."""
     return {
-        out["path"]: out["md5"] for stage in yaml.safe_load(lock)["stages"].values() for out in stage["outs"]
+        out["path"]: out["md5"]
+        for stage in yaml.safe_load(lock)["stages"].values()
+        for out in stage.get("outs", ())
     }
 
 

@@ -46,16 +46,25 @@ def test_settings_are_those_of_the_preset():
     assert json.loads(json.dumps(values)) == values
 
 
+@pytest.fixture(scope="module")
+def ddp(tmp_path_factory) -> Path:
+    """The run without DeepSpeed."""
+    folder = tmp_path_factory.mktemp("ddp")
+    train(folder)
+    return folder
+
+
 @pytest.mark.integration
 @pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has a GPU, which DeepSpeed would take")
 @pytest.mark.parametrize("strategy", ["zero1", "zero2"])
-def test_zero_trains_what_ddp_trains_and_resumes(tmp_path, strategy):
+def test_zero_trains_what_ddp_trains_and_resumes(tmp_path, ddp, strategy):
     pytest.importorskip("deepspeed", reason="DeepSpeed is not installed")
     pytest.importorskip("transformers", reason="accelerate needs transformers for DeepSpeed")
-    assert f"(float32, {strategy})" in train(tmp_path / "whole", strategy=strategy)
-    train(tmp_path / "ddp")
+    output = train(tmp_path / "whole", strategy=strategy)
+    assert f"(float32, {strategy})" in output
+    assert "deepspeed_shm_comm" not in output  # nothing was compiled
     histories = [
-        json.loads((tmp_path / name / "result.json").read_text())["history"] for name in ("whole", "ddp")
+        json.loads((folder / "result.json").read_text())["history"] for folder in (tmp_path / "whole", ddp)
     ]
     for ours, theirs in zip(*histories, strict=True):
         for name in ("loss", "lr", "grad_norm", "val_psnr"):

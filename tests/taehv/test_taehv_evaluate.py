@@ -210,6 +210,8 @@ def test_the_stages_write_metrics_tables_pictures_videos_and_the_model(clips, mo
     annotations.write(
         Annotation(train=tuple(clips), val=tuple(clips), rejected={}), tmp_path / "data/annotation.json"
     )
+    history = {"best_step": 3, "history": [{"step": 3, "loss": 1.0, "val_psnr": 20.0}]}
+    (tmp_path / "models/train/history.json").write_text(json.dumps(history))
     (tmp_path / "metrics/details").mkdir(parents=True)
     (tmp_path / "metrics/details/train.json").write_text('{"best_step": 3}')
     for name in ("evaluate", "export"):
