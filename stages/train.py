@@ -14,6 +14,7 @@ from typing import Any
 from dvclive import Live
 
 from mabe import params
+from mabe.tasks import TARGETS
 from mabe.training import job
 from runs import RunError
 from runs.atomic import atomic_dir
@@ -39,8 +40,7 @@ from stages.keys import key_of_training
 INPUTS = {
     "features.npy": FEATURES / "train.npy",
     "normalisation.json": FEATURES / "normalisation.json",
-    "labels.npy": LABELS / "labels.npy",
-    "classes.json": LABELS / "classes.json",
+    **{name: LABELS / name for name in TARGETS},
     "manifest.parquet": STORE / "manifest.parquet",
 }
 HEADLINE = ("best_epoch", "seconds", "windows_per_second", "cost_usd")

@@ -8,8 +8,10 @@ from workspace import ROOT
 
 COMMANDS = ("sh", "python")
 """Languages of blocks that are run. A block of `sh` is one terminal, opened in the repository's root."""
-NO_COMMANDS = ("text", "yaml", "json")
-"""Languages of blocks that show a file, an output or a drawing."""
+NO_COMMANDS = ("text", "yaml", "json", "diff")
+"""Languages of blocks that show a file, a change of it, an output or a drawing."""
+FILE = re.compile(r"# (\S+\.(?:py|yaml))")
+"""The first line of a block that is a file, or a change of one, by its path: it is no command."""
 FENCE = re.compile(r"^\s*```(\S*)\s*$")
 
 
@@ -21,6 +23,12 @@ class Block:
     line: int
     language: str
     lines: tuple[str, ...]
+
+    @property
+    def file(self) -> str | None:
+        """The path of the file that the block is, or changes."""
+        found = FILE.fullmatch(self.lines[0]) if self.lines else None
+        return found[1] if found else None
 
     def commands(self) -> list[tuple[int, str]]:
         """Line number and text of each command of `sh`, comments cut off; of other languages the whole block."""

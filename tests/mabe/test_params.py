@@ -83,7 +83,7 @@ def test_the_committed_parameters_are_valid():
             {"ignore_classes": ["sozial"]},
             "ignore_classes: unknown class of mabe4 'sozial': did you mean social?",
         ),
-        ({"eval_metrics": ["accuracy"]}, "with f1_macro in it"),
+        ({"eval_metrics": []}, "must be one or more of accuracy, f1_macro, precision, recall"),
     ],
 )
 def test_a_wrong_parameter_is_one_clear_sentence(changes, says):

@@ -73,7 +73,7 @@ ALL = [
     (block, line, command)
     for page in reading_order()
     for block in blocks(page)
-    if block.language in COMMANDS
+    if block.language in COMMANDS and block.file is None
     for line, command in block.commands()
 ]
 RUN = [(block, line, command) for block, line, command in ALL if excuse(block, command) is None]

@@ -1,6 +1,7 @@
 """The decoder of a task and the report on it: what evaluate and export call, apart from what trains."""
 
 from collections.abc import Mapping, Sequence
+from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -9,21 +10,20 @@ import pandas as pd
 from mabe.data.store import Store
 from mabe.params import EvaluateParams, SubmissionParams
 from mabe.tasks import scene_report
-from mabe.tasks.scene import Scene
-from mabe.tasks.scene_bouts import ActionRule, SceneDecoder
 from mabe.tasks.task import Decoder, Report, Task
+
+DECODING: dict[str, ModuleType] = {"scene": scene_report}
+"""The module of each task that has the functions below, by the name in the cards of the task and of its decoder."""
 
 
 def learn_decoder(task: Task, store: Store, settings: EvaluateParams) -> Decoder:
     """The decoder of a trained task, learnt from the annotations of the training split."""
-    assert isinstance(task, Scene)
-    bouts = store.bouts[store.bouts["recording"].isin(store.recordings(split="train")["recording"])]
-    return _scene(ActionRule.fit(bouts, settings.scheme(store.ethogram)), store, settings)
+    return DECODING[task.card()["task"]].learn_decoder(task, store, settings)
 
 
 def restore_decoder(card: Mapping[str, Any], store: Store, settings: SubmissionParams) -> Decoder:
     """The decoder whose `card` evaluate wrote."""
-    return _scene(ActionRule.from_dict(card["action_rule"]), store, settings)
+    return DECODING[card["task"]].restore_decoder(card, store, settings)
 
 
 def report(
@@ -35,12 +35,4 @@ def report(
     settings: EvaluateParams,
 ) -> Report:
     """How good the probabilities of `subjects`, float32 (frames, O) each, are against what was annotated."""
-    assert isinstance(task, Scene)
-    assert isinstance(decoder, SceneDecoder)
-    return scene_report.report(task, decoder, subjects, probabilities, store, settings)
-
-
-def _scene(rule: ActionRule, store: Store, settings: SubmissionParams) -> SceneDecoder:
-    return SceneDecoder(
-        rule=rule, store=store, min_bout_s=settings.min_bout_s, merge_gap_s=settings.merge_gap_s
-    )
+    return DECODING[task.card()["task"]].report(task, decoder, subjects, probabilities, store, settings)

@@ -4,7 +4,9 @@ A subject is a recording. Its targets are the class ids of labels.npy, and a fra
 its class. `mabe.tasks.scene_bouts` turns a bout of a class into an action of two individuals.
 """
 
+import json
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -29,6 +31,7 @@ class Scene:
     where nothing is labelled, which is enough to predict. InputError if the parts do not fit each other.
     """
 
+    READS = ("labels.npy", "classes.json")
     monitor = "f1_macro"
 
     def __init__(
@@ -115,6 +118,13 @@ class Scene:
 
     def card(self) -> dict[str, Any]:
         return {"task": "scene", "names": list(self.names), "scored": list(self.scored)}
+
+    @classmethod
+    def open(cls, params: TrainParams, files: Mapping[str, Path], rows: pd.DataFrame) -> "Scene":
+        """The task with the labels of `files`, a path for each of READS, on the train set's manifest `rows`."""
+        classes = json.loads(files["classes.json"].read_text())
+        names, scored = tuple(classes["names"]), tuple(classes["scored"])
+        return cls(params, rows, names=names, scored=scored, labels=np.load(files["labels.npy"]))
 
     @classmethod
     def restore(cls, card: Mapping[str, Any], params: TrainParams, rows: pd.DataFrame) -> "Scene":

@@ -1,7 +1,7 @@
 """Scores of the classes of whole recordings: by frame, by laboratory, by bout and by the competition's metric."""
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -14,11 +14,28 @@ from mabe.data.store import Store, behaviors
 from mabe.ethogram import UNKNOWN, ClassScheme
 from mabe.metrics.bouts import segment_f1
 from mabe.metrics.frames import confusion, from_confusion
-from mabe.params import EvaluateParams
+from mabe.params import EvaluateParams, SubmissionParams
 from mabe.submission import build, competition_score, solution_of, submission_rows
 from mabe.tasks.scene import Scene
-from mabe.tasks.scene_bouts import BACKGROUND, SceneDecoder
+from mabe.tasks.scene_bouts import BACKGROUND, ActionRule, SceneDecoder
 from mabe.tasks.task import Report
+
+
+def learn_decoder(task: Scene, store: Store, settings: EvaluateParams) -> SceneDecoder:
+    """See `mabe.tasks.decoding.learn_decoder`."""
+    bouts = store.bouts[store.bouts["recording"].isin(store.recordings(split="train")["recording"])]
+    return _decoder(ActionRule.fit(bouts, settings.scheme(store.ethogram)), store, settings)
+
+
+def restore_decoder(card: Mapping[str, Any], store: Store, settings: SubmissionParams) -> SceneDecoder:
+    """See `mabe.tasks.decoding.restore_decoder`."""
+    return _decoder(ActionRule.from_dict(card["action_rule"]), store, settings)
+
+
+def _decoder(rule: ActionRule, store: Store, settings: SubmissionParams) -> SceneDecoder:
+    return SceneDecoder(
+        rule=rule, store=store, min_bout_s=settings.min_bout_s, merge_gap_s=settings.merge_gap_s
+    )
 
 
 def report(
@@ -132,7 +149,7 @@ def evaluate(
             continue  # nothing of this laboratory is labelled
         result = from_confusion(matrix, scheme.names, scheme.scored)
         labs[lab] = {"frames": int(matrix.sum())} | {name: result[name] for name in eval_metrics}
-    metrics = {name: overall[name] for name in eval_metrics} | {
+    metrics = {name: overall[name] for name in (*eval_metrics, "f1_macro")} | {
         "frames": int(total.sum()),
         "recordings": len(rows),
         "segment_f1": segment_f1(truth, predicted, background=sorted({0} | scheme.ignored)),
@@ -145,10 +162,11 @@ def evaluate(
 def headline(metrics: dict[str, Any]) -> dict[str, float]:
     """The few scores to compare runs by, without nesting, from those of `evaluate` with `mabe_f`.
 
-    bout_f1 is at an IoU of 0.5; accuracy is there if it is among the eval_metrics.
+    bout_f1 is at an IoU of 0.5; f1_macro is always there, accuracy if it is among the eval_metrics.
     """
     return {
-        **{name: metrics[name] for name in ("f1_macro", "accuracy") if name in metrics},
+        "f1_macro": metrics["f1_macro"],
+        **{name: metrics[name] for name in ("accuracy",) if name in metrics},
         **{f"f1_{name}": scores["f1"] for name, scores in metrics["per_class"].items()},
         "bout_f1": metrics["segment_f1"]["0.5"],
         "mabe_f": metrics["mabe_f"],

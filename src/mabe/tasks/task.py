@@ -57,7 +57,8 @@ class Task(Protocol):
     outputs: int
     """Numbers that the network gives for a frame, O."""
     monitor: str
-    """Name of the tally's score that chooses the best epoch, and that lowers the learning rate on a plateau."""
+    """Name of the tally's score that chooses the best epoch, ends training early, and lowers the learning rate on a
+    plateau: the higher the better. Whether it is logged, the eval_metrics say."""
     subjects: pd.DataFrame
     """A row per subject, which is what a window is of: a whole recording, or an ordered pair of its individuals.
     Columns split, start and frames (rows of the feature array) and whatever else the task reads. The row's number,
