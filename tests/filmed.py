@@ -1,8 +1,10 @@
 """Small videos for tests, in every way that files differ; and parameters of the video pipeline."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import torch
 
 from runs.parameters import parse
 from taehv import params
@@ -10,6 +12,9 @@ from taehv.annotations import Clip
 
 FOLDER = Path(__file__).parents[1] / "video"
 REAL = Path(__file__).parents[2] / "shared" / "data" / "videos"
+CPU = torch.device("cpu")
+BASE = replace(parse(params.TrainParams, params.preset("test", FOLDER)), amp="off")
+"""The preset `test` in float32."""
 
 
 WHOLE = {"crop_height": None, "crop_width": None, "min_scale": 0.5, "max_frame_delta": 5}

@@ -1,6 +1,7 @@
 """What a module may need when it is imported; which package may import which is in pyproject.toml, for `make lint`."""
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -54,3 +55,9 @@ def test_what_names_the_parameters_needs_no_torch():
     """`dvc exp run` and every stage wait for it."""
     code = "import sys, mabe.params, taehv.params; assert 'torch' not in sys.modules"
     subprocess.run([sys.executable, "-c", code], env=os.environ | {"PYTHONPATH": str(SRC)}, check=True)
+
+
+def test_no_test_module_imports_another():
+    """What several share lies directly in tests/."""
+    code = "\n".join(path.read_text() for path in Path(__file__).parents[1].rglob("*.py"))
+    assert re.findall(r"^\s*(?:from|import) test_\w+", code, re.MULTILINE) == []

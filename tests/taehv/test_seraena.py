@@ -8,7 +8,7 @@ import pytest
 import torch
 import torch.distributed as dist
 import torch.nn.functional as F
-from test_taehv_loss import BASE, CPU
+from filmed import BASE, CPU
 from torch import Tensor
 
 from runs import InputError, RunError

@@ -7,17 +7,12 @@ from types import ModuleType
 import pytest
 import torch
 import torch.nn.functional as F
-from filmed import FOLDER
+from filmed import BASE, CPU
 from torch import Tensor, nn
 
 from runs import InputError
-from runs.parameters import parse
 from taehv.loss import Loss
 from taehv.model import TAEHV
-from taehv.params import TrainParams, preset
-
-CPU = torch.device("cpu")
-BASE = replace(parse(TrainParams, preset("test", FOLDER)), amp="off")
 
 
 def loss(**changes) -> Loss:
