@@ -70,7 +70,9 @@ def ours(data: Path, out: Path) -> dict[str, float]:
     expand(LabelParams(class_scheme="mabe4", ignore_classes=(), num_classes=4), store, out / "labels")
     seconds["label_expand"] = lap()
     (out / "features").mkdir()
-    motion = FeatureParams(features="motion", num_mice=4, num_keypoints=18, motion_fps=None)
+    motion = FeatureParams(
+        pair_rate_hz=30.0, features="motion", num_mice=4, num_keypoints=18, motion_fps=None
+    )
     build(motion, store, out / "features")
     seconds["motion_features"] = lap()
     return {**seconds, "seconds": sum(seconds.values()), "frames": int(store.manifest["frames"].sum())}

@@ -6,7 +6,7 @@ import numpy as np
 
 from mabe import params, plots
 from mabe.data.store import Store
-from mabe.tasks import TARGETS, open_task
+from mabe.tasks import open_task
 from mabe.tasks.decoding import learn_decoder, report
 from mabe.tasks.saved import load_model
 from runs.atomic import atomic_dir
@@ -14,7 +14,6 @@ from runs.hardware import choose_device
 from stages.common import (
     DETAILS,
     HISTORY,
-    LABELS,
     METRICS,
     PLOTS,
     PREDICTIONS,
@@ -24,6 +23,7 @@ from stages.common import (
     run,
     write_json,
 )
+from stages.inputs import inputs_of
 from stages.predict_set import predict_set
 
 
@@ -33,12 +33,11 @@ def main() -> None:
     trained = params.load(params.TrainParams)
     store = Store(STORE)
     saved = load_model(TRAINED / "best.pt", trained)
-    files = {name: LABELS / name for name in TARGETS}
-    task = open_task(trained, files, store.recordings(set="train"))
+    task = open_task(trained, inputs_of(trained.model_type), store.recordings(set="train"))
     subjects = task.subjects[task.subjects["split"] == "val"]
     network = saved.network()
     probabilities = list(
-        predict_set("train", subjects, network, task, trained, settings.predict_stride, device)
+        predict_set(store, "train", subjects, network, task, trained, settings.predict_stride, device)
     )
     decoder = learn_decoder(task, store, settings)
     found = report(task, decoder, subjects, probabilities, store, settings)

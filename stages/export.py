@@ -2,7 +2,6 @@
 
 from mabe import export, params
 from mabe.data.store import Store, behaviors
-from mabe.features import Normalisation
 from mabe.submission import submission_of, validate
 from mabe.tasks.decoding import restore_decoder
 from mabe.tasks.saved import load_model
@@ -23,7 +22,7 @@ def main() -> None:
         export.write(
             temporary,
             saved,
-            normalisation=Normalisation.load(TRAINED),
+            normalisation=read_json(TRAINED / "normalisation.json"),
             decoder=decoder,
             metrics=read_json(DETAILS / "evaluate.json"),
         )
@@ -33,7 +32,7 @@ def main() -> None:
         rows = store.recordings(set="test")
         task = saved.task(rows)
         probabilities = predict_set(
-            "test", task.subjects, saved.network(), task, trained, settings.predict_stride, device
+            store, "test", task.subjects, saved.network(), task, trained, settings.predict_stride, device
         )
         submission = submission_of(restore_decoder(decoder, store, settings), task.subjects, probabilities)
         if submission.empty:

@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 import torch
 
+from mabe.data.store import Store
 from mabe.params import TrainParams
 from mabe.predict import predict
 from mabe.tasks.task import Task
@@ -13,6 +14,7 @@ from stages.common import FEATURES
 
 
 def predict_set(
+    store: Store,
     set_name: str,
     subjects: pd.DataFrame,
     network: torch.nn.Module,
@@ -25,7 +27,7 @@ def predict_set(
     return predict(
         network,
         task,
-        np.load(FEATURES / f"{set_name}.npy", mmap_mode="r"),
+        task.frames(store, set_name, FEATURES),
         subjects,
         length=trained.sequence_length,
         gap=trained.frame_gap,

@@ -14,7 +14,6 @@ from typing import Any
 from dvclive import Live
 
 from mabe import params
-from mabe.tasks import TARGETS
 from mabe.training import job
 from runs import RunError
 from runs.atomic import atomic_dir
@@ -23,26 +22,18 @@ from runs.job import Job, NoRecord, OnEpoch
 from runs.launcher import launched, leads, torchrun, work
 from stages.common import (
     DETAILS,
-    FEATURES,
     HISTORY,
-    LABELS,
     LIVE,
     METRICS,
     RUNS,
-    STORE,
     TRAINED,
     run,
     write_json,
 )
 from stages.compute import carry_out
+from stages.inputs import inputs_of
 from stages.keys import key_of_training
 
-INPUTS = {
-    "features.npy": FEATURES / "train.npy",
-    "normalisation.json": FEATURES / "normalisation.json",
-    **{name: LABELS / name for name in TARGETS},
-    "manifest.parquet": STORE / "manifest.parquet",
-}
 HEADLINE = ("best_epoch", "seconds", "windows_per_second", "cost_usd")
 """What of a run DVC shows and compares; cost_usd only if the device has a price."""
 
@@ -50,14 +41,15 @@ HEADLINE = ("best_epoch", "seconds", "windows_per_second", "cost_usd")
 def main() -> None:
     settings = dataclasses.asdict(params.load(params.TrainParams))
     compute = params.load(params.ComputeParams)
-    digests = {name: content.digest for name, content in contents(INPUTS).items()}
+    files = inputs_of(settings["model_type"])
+    digests = {name: content.digest for name, content in contents(files).items()}
     key = key_of_training(settings, digests)
     training = Job(
         key=key,
         label=compute.version,
         target="mabe.training.job:run",
         params=settings,
-        inputs=INPUTS,
+        inputs=files,
         outputs=job.OUTPUTS,
     )
 

@@ -31,15 +31,19 @@ class Exported:
     """Its weights, parameters and task."""
     model: torch.nn.Module
     """On the CPU, in evaluation mode."""
-    normalisation: Normalisation
     card: dict[str, Any]
+
+    @property
+    def normalisation(self) -> Normalisation:
+        """Of the features of a scene's model; what a pair model needs of it is in its task."""
+        return Normalisation.from_dict(self.card["normalisation"])
 
 
 def write(
     directory: Path,
     saved: SavedModel,
     *,
-    normalisation: Normalisation,
+    normalisation: dict[str, Any],
     decoder: dict[str, Any],
     metrics: dict[str, Any],
 ) -> None:
@@ -47,7 +51,7 @@ def write(
     card = {
         "params": dataclasses.asdict(saved.params),
         "input_dim": saved.input_dim,
-        "normalisation": normalisation.to_dict(),
+        "normalisation": normalisation,
         "task": saved.card,
         "decoder": decoder,
         "metrics": metrics,
@@ -87,6 +91,4 @@ def read(directory: Path | str) -> Exported:
         raise InputError(
             f"{directory / WEIGHTS} is not of the configuration in {CARD}: export both again"
         ) from None
-    return Exported(
-        saved=saved, model=model, normalisation=Normalisation.from_dict(card["normalisation"]), card=card
-    )
+    return Exported(saved=saved, model=model, card=card)

@@ -120,6 +120,8 @@ class InputParams:
     """Individuals that a model sees; those that a recording lacks are missing."""
     num_keypoints: Annotated[int, between(1, 1000)]
     """A choice of the skeleton's."""
+    pair_rate_hz: Annotated[float, between(1, 1000, "Hz")]
+    """The common clock of the recordings (Hz), where features are pairs: frames of a window are then counted on it."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -178,11 +180,18 @@ class TrainParams(InputParams, MetricParams, ModelParams):  # type: ignore[misc,
     plateau_factor: Fraction
     min_lr: Annotated[float, between(0, 10)]
     warmup_epochs: Annotated[int, between(0, 1_000_000)]
-    loss: Annotated[str, one_of("cross_entropy")]
-    class_weights: Annotated[
-        tuple[float, ...],
-        Rule(lambda v: all(1e-6 <= w <= 1e6 for w in v), "numbers from 0.000001 to 1,000,000"),
-    ]
+    ema_decay: Annotated[float, between(0, 0.99999)] | None
+    """Of the average of the weights over the steps, which is what is evaluated and kept; null means no average."""
+    loss: Annotated[str, one_of("cross_entropy", "binary_cross_entropy")]
+    """Of a frame's class, or of each action of a pair by itself."""
+    class_weights: (
+        Annotated[
+            tuple[float, ...],
+            Rule(lambda v: all(1e-6 <= w <= 1e6 for w in v), "numbers from 0.000001 to 1,000,000"),
+        ]
+        | None
+    )
+    """Of each class of class_scheme; null for pairs, whose weights follow from how rare an action is."""
     label_smoothing: Share
     mixup_alpha: Annotated[float, Rule(lambda v: v == 0 or 0.001 <= v <= 1000, "0, or from 0.001 to 1,000")]
     grad_clip: Annotated[float, between(0, 1_000_000)]
@@ -291,6 +300,32 @@ def check(values: dict[str, Any]) -> None:
         raise InputError(fault)
 
 
+def _faults_of_task(train: TrainParams) -> Iterator[str]:
+    """What the kind of model refuses: keys that it does not read must stay at what they are without effect."""
+    if MODELS[train.model_type].task == "scene":
+        if train.features == "pairs":
+            yield f"features pairs are for model_type pair_cnn, not {train.model_type}: choose coords, engineered or motion"
+        if train.loss != "cross_entropy":
+            yield f"loss {train.loss} is for pairs: set it to cross_entropy for model_type {train.model_type}"
+        if train.class_weights is None:
+            yield "class_weights is null, which is for pairs: give a number for each class"
+        elif len(train.class_weights) != train.num_classes:
+            yield f"class_weights has {len(train.class_weights)} numbers but num_classes is {train.num_classes}"
+        return
+    needed = {"features": "pairs", "loss": "binary_cross_entropy", "class_weights": None, "frame_gap": 1}
+    unread = {
+        "label_smoothing": 0.0,
+        "mixup_alpha": 0.0,
+        "noise_std": 0.0,
+        "temporal_jitter": 0,
+        "rotation_deg": 0.0,
+    }
+    for name, value in {**needed, **unread, "flip_vertical": False}.items():
+        if getattr(train, name) != value:
+            found, wanted = ("null" if v is None else v for v in (getattr(train, name), value))
+            yield f"{name} {found} does not go with model_type {train.model_type}: set it to {wanted}"
+
+
 def _faults_together(
     train: TrainParams, labels: LabelParams, compute: ComputeParams, values: dict[str, Any]
 ) -> Iterator[str]:
@@ -303,8 +338,7 @@ def _faults_together(
         yield f"num_classes is {train.num_classes} but class_scheme {labels.class_scheme} has {len(scheme.names)}"
     if len(scheme.scored) < 2:
         yield "ignore_classes leaves fewer than two classes to tell apart"
-    if len(train.class_weights) != train.num_classes:
-        yield f"class_weights has {len(train.class_weights)} numbers but num_classes is {train.num_classes}"
+    yield from _faults_of_task(train)
     for name in ("predict_stride", "val_stride"):
         if (values[name] or 0) > train.sequence_length:
             yield f"{name} {values[name]} skips frames: set it to at most sequence_length {train.sequence_length}"
@@ -338,5 +372,9 @@ def _faults_together(
         yield f"feed coordinates computes coords or motion, not {train.features}: set it to auto"
     if train.features == "engineered" and train.num_mice < 2:
         yield "features engineered describes two mice: set num_mice to 2 or more"
-    if train.use_augmentation and (train.flip_horizontal or train.flip_vertical or train.rotation_deg > 0):
+    if (
+        train.features != "pairs"
+        and train.use_augmentation
+        and (train.flip_horizontal or train.flip_vertical or train.rotation_deg > 0)
+    ):
         yield "flips and rotation turn keypoints: set features to coords or motion, or switch them off"

@@ -24,6 +24,8 @@ class Keypoints:
     """Of each keypoint: the one on the other side, or itself on the midline."""
     front: tuple[int, ...]
     """The keypoints of the animal's front end."""
+    centre: tuple[int, ...]
+    """The keypoints of its middle, the best first."""
     back: tuple[int, ...]
     """The keypoints of the animal's rear end."""
 
@@ -39,8 +41,8 @@ class Keypoints:
     def from_dict(cls, values: Mapping[str, Any]) -> Self:
         """The inverse of dataclasses.asdict, after JSON made lists of the tuples."""
         sources = tuple(tuple(parts) for parts in values["sources"])
-        mirror, front, back = (tuple(values[name]) for name in ("mirror", "front", "back"))
-        return cls(sources=sources, mirror=mirror, front=front, back=back)
+        places = {name: tuple(values[name]) for name in ("mirror", "front", "centre", "back")}
+        return cls(sources=sources, **places)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -91,6 +93,7 @@ class Skeleton:
                 names.index(other[name]) if other.get(name) in names else i for i, name in enumerate(names)
             ),
             front=places(self.front),
+            centre=tuple(names.index(part) for part in self.centre if part in names),
             back=places(self.back),
         )
 

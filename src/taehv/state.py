@@ -11,13 +11,13 @@ from torch import Tensor
 
 from runs import RunError
 from runs.checkpoints import Each, unlike, unlike_optimiser
+from runs.ema import Average
 from runs.folders import Folders
 from runs.models import mean, read
 from runs.processes import Processes
 from runs.seeds import seed_of
 from taehv import parallel, weights
 from taehv.dataset import BadShare
-from taehv.ema import Average
 from taehv.initial import untrained
 from taehv.model import TAEHV
 from taehv.params import ComputeParams, TrainParams

@@ -14,6 +14,7 @@ import torch
 from torch import nn
 
 from runs import InputError, RunError
+from runs.ema import Average
 from runs.parameters import keys
 from runs.processes import Processes
 from taehv import dataset, latents, memory, metrics, model, params, progress, state, targets, video
@@ -21,7 +22,6 @@ from taehv import teacher as teacher_module
 from taehv import train as loop
 from taehv.annotate import annotate
 from taehv.annotations import Annotation
-from taehv.ema import Average
 from taehv.identity import NEUTRAL
 from taehv.initial import untrained
 from taehv.model import TAEHV

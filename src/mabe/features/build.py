@@ -11,6 +11,7 @@ import pandas as pd
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 from tqdm import tqdm
 
+from mabe import registry
 from mabe.data import arrays
 from mabe.data.store import Store
 from mabe.errors import InputError
@@ -57,6 +58,9 @@ def build(params: FeatureParams, store: Store, out: Path, workers: int | None = 
             f"num_keypoints is {params.num_keypoints}, but none of those keypoints is among the body parts of "
             f"{store.path}: {', '.join(store.parts)}; choose others"
         )
+    module = registry.load(registry.FEATURE_SETS, "features", params.features)
+    if hasattr(module, "build"):  # a set that is computed while training writes what it needs beforehand
+        return module.build(params, view, store, out)
     workers = workers or available_cores()
     # One thread in each matrix product: the workers fill the cores, and sums keep their order.
     with threadpool_limits(1), ThreadPoolExecutor(workers) as pool:

@@ -14,8 +14,8 @@ from runs.parameters import one_of
 
 @dataclass(frozen=True, kw_only=True)
 class Sizes:
-    """What a network is built for: numbers and logits of a frame, mice, keypoints of a mouse, and the windows that
-    pass through it at once in training.
+    """What a network is built for: numbers and logits of a frame, mice, keypoints of a mouse, the windows that pass
+    through it at once in training, and groups of recordings (laboratories) that it tells apart.
     """
 
     features: int
@@ -23,18 +23,23 @@ class Sizes:
     mice: int
     keypoints: int
     windows: int
+    groups: int = 0
 
 
 class Model:
     """A line of the registry.
 
     network: the class, as "module:Class" within this folder.
+    task: what it predicts, a key of mabe.tasks.TASKS.
     reads_keypoints: whether it must find x, y of each keypoint in the features, which engineered ones have not.
     parameters: the annotation of each parameter that is this model's alone.
     """
 
-    def __init__(self, network: str, *, reads_keypoints: bool = False, **parameters: Any) -> None:
-        self.network, self.reads_keypoints, self.parameters = network, reads_keypoints, parameters
+    def __init__(
+        self, network: str, *, task: str = "scene", reads_keypoints: bool = False, **parameters: Any
+    ) -> None:
+        self.network, self.task = network, task
+        self.reads_keypoints, self.parameters = reads_keypoints, parameters
 
 
 MODELS = {
@@ -47,6 +52,9 @@ MODELS = {
         hybrid_temporal=Annotated[str, one_of("bilstm", "transformer")],
     ),
     "transformer": Model("transformer:Transformer"),
+    "pair_cnn": Model(
+        "pair_cnn:PairCNN", task="pairs", pair_preset=Annotated[str, one_of("small", "base", "large")]
+    ),
 }
 MODEL_PARAMETERS = {
     name: annotation for model in MODELS.values() for name, annotation in model.parameters.items()

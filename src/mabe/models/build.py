@@ -24,12 +24,19 @@ def build_model(params: TrainParams, input_dim: int) -> nn.Module:
             f"features {params.features} of {params.num_mice} mice with {params.num_keypoints} keypoints are "
             f"{expected} numbers a frame, but the feature arrays have {input_dim}: run `dvc repro motion-features`"
         )
+    return network_of(params, input_dim, outputs=params.num_classes)
+
+
+def network_of(params: TrainParams, input_dim: int, *, outputs: int, groups: int = 0) -> nn.Module:
+    """The network of model_type for so many inputs a frame, outputs and groups of recordings, with random weights."""
+    model = MODELS[params.model_type]
     sizes = Sizes(
         features=input_dim,
-        outputs=params.num_classes,
+        outputs=outputs,
         mice=params.num_mice,
         keypoints=params.num_keypoints,
         windows=params.batch_size // params.accumulation_steps,
+        groups=groups,
     )
     own = {name: getattr(params, name) for name in model.parameters}
     return resolve_name(f"mabe.models.{model.network}")(sizes, params.dropout, **own)

@@ -1,4 +1,4 @@
-"""What is predicted: a module per task, TASKS that lists them, and TASK, the one that is trained."""
+"""What is predicted: a module per task, and TASKS that lists them. Each model is of one, see `mabe.models.MODELS`."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -6,25 +6,29 @@ from typing import Any
 
 import pandas as pd
 
+from mabe.data.store import MANIFEST_COLUMNS
+from mabe.models import MODELS
 from mabe.params import TrainParams
+from mabe.tasks.pairs import Pairs
 from mabe.tasks.scene import Scene
 from mabe.tasks.task import Task
 
-TASKS: dict[str, Any] = {"scene": Scene}
+TASKS: dict[str, Any] = {"scene": Scene, "pairs": Pairs}
 """The class of each task, by the name in its card. It has, beside the methods of `Task`, READS and the class methods
 `open` and `restore`, which are called as the functions below. `mabe.tasks.decoding` lists their decoders."""
-TASK = "scene"
-"""The task that is trained."""
-TARGETS: tuple[str, ...] = TASKS[TASK].READS
-"""What it reads of label-expand's files."""
+
+
+def reads(model_type: str) -> tuple[str, ...]:
+    """The files, beside the manifest, that training a model reads."""
+    return TASKS[MODELS[model_type].task].READS
 
 
 def open_task(params: TrainParams, files: Mapping[str, Path], rows: pd.DataFrame) -> Task:
-    """The task with its targets, to train.
+    """The task of the model_type with its targets, to train.
 
-    files: a path for each of TARGETS. rows: the manifest's, of the train set.
+    files: a path for each of `reads`. rows: the manifest's, of the train set.
     """
-    return TASKS[TASK].open(params, files, rows)
+    return TASKS[MODELS[params.model_type].task].open(params, files, rows)
 
 
 def restore(card: Mapping[str, Any], params: TrainParams, rows: pd.DataFrame | None = None) -> Task:
@@ -32,5 +36,5 @@ def restore(card: Mapping[str, Any], params: TrainParams, rows: pd.DataFrame | N
 
     rows: None means no recording, which is enough to make the network.
     """
-    rows = pd.DataFrame(columns=["recording", "split", "start", "frames"]) if rows is None else rows
+    rows = pd.DataFrame(columns=list(MANIFEST_COLUMNS)).astype(MANIFEST_COLUMNS) if rows is None else rows
     return TASKS[card["task"]].restore(card, params, rows)

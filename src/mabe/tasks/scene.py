@@ -15,6 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from mabe.data.store import Store
 from mabe.errors import InputError
 from mabe.ethogram import UNKNOWN
 from mabe.metrics.frames import from_confusion
@@ -31,8 +32,9 @@ class Scene:
     where nothing is labelled, which is enough to predict. InputError if the parts do not fit each other.
     """
 
-    READS = ("labels.npy", "classes.json")
+    READS = ("features.npy", "normalisation.json", "labels.npy", "classes.json")
     monitor = "f1_macro"
+    padding = 0.0
 
     def __init__(
         self,
@@ -64,7 +66,10 @@ class Scene:
         # class id + 1 -> column of scored_logits; UNKNOWN and ignored classes -> UNKNOWN
         self.column_of = torch.full((len(names) + 1,), UNKNOWN, dtype=torch.long)
         self.column_of[[c + 1 for c in scored]] = torch.arange(len(scored))
-        self.class_weights = torch.tensor([params.class_weights[c] for c in scored])
+        weights = params.class_weights
+        if weights is None:
+            raise InputError("class_weights is null, which is for pairs: give a number for each class")
+        self.class_weights = torch.tensor([weights[c] for c in scored])
 
     def targets(self, subjects: Tensor, frames: Rows) -> Targets:
         """Class ids int64 (B, T), UNKNOWN where a frame does not count, and the weights of the classes (B, T)."""
@@ -118,6 +123,10 @@ class Scene:
 
     def card(self) -> dict[str, Any]:
         return {"task": "scene", "names": list(self.names), "scored": list(self.scored)}
+
+    def frames(self, store: Store, set_name: str, features: Path) -> np.ndarray:
+        """float16 (N, D): the feature file of a set, memory-mapped."""
+        return np.load(features / f"{set_name}.npy", mmap_mode="r")
 
     @classmethod
     def open(cls, params: TrainParams, files: Mapping[str, Path], rows: pd.DataFrame) -> "Scene":

@@ -17,6 +17,8 @@ import numpy as np
 import pandas as pd
 from torch import Tensor, device, nn
 
+from mabe.data.store import Store
+
 BOUT_COLUMNS = ("agent", "target", "action", "start_frame", "stop_frame")
 
 
@@ -56,6 +58,8 @@ class Task(Protocol):
 
     outputs: int
     """Numbers that the network gives for a frame, O."""
+    padding: float
+    """What the frames of a window hold beyond the end of a recording that is shorter: before `inputs`."""
     monitor: str
     """Name of the tally's score that chooses the best epoch, ends training early, and lowers the learning rate on a
     plateau: the higher the better. Whether it is logged, the eval_metrics say."""
@@ -84,6 +88,9 @@ class Task(Protocol):
 
     def probabilities(self, logits: Tensor) -> Tensor:
         """float32 (B, T, O): what is averaged where windows overlap."""
+
+    def frames(self, store: Store, set_name: str, features: Path) -> np.ndarray:
+        """(N, D): the rows that windows of `set_name` are read from; features: motion-features' directory."""
 
     def card(self) -> dict[str, Any]:
         """JSON values from which `mabe.tasks.restore` makes the task again: they travel with the weights."""

@@ -15,17 +15,18 @@ import numpy as np
 from mabe import params as parameters
 from mabe.data.store import Store
 from mabe.features.normalise import Normalisation
-from mabe.tasks import TARGETS, open_task
+from mabe.tasks import open_task
+from mabe.tasks.pairs import Pairs
 from mabe.tasks.saved import SavedModel, about, save_model
 from mabe.training.feeds import CoordinateSource
 from mabe.training.loop import TrainData, train
+from mabe.training.pair_augmentation import PairAugmentation
+from mabe.training.sampling import BalancedWindows
 from mabe.training.state import Record, TrainResult, epochs_at_most, fault_of_epochs, like_history
 from runs.checkpoints import KEPT, Checkpoints, Keep, unlike
 from runs.processes import join
 from runs.text import shown
 
-INPUTS = ("features.npy", "normalisation.json", *TARGETS, "manifest.parquet")
-"""Names of a run's input files."""
 OUTPUTS = frozenset({"best.pt", "last.pt", "normalisation.json"})
 """Names of the files that a run leaves."""
 
@@ -48,7 +49,8 @@ def run(
 
     Returns `result_of` the run and how many processes trained.
 
-    params: the values of TrainParams. inputs: a path for each of INPUTS, manifest.parquet under that name.
+    params: the values of TrainParams. inputs: a path for manifest.parquet and each of `mabe.tasks.reads`; those of one
+    stage lie in one directory.
     checkpoints: the run's directory, identified by `key`; the run goes on from its newest.
     keep_checkpoints: how many of the newest stay in that directory, or "all".
     keypoints: the store's train_xy.npy, from which features may be computed while training; None if it is not here.
@@ -57,13 +59,7 @@ def run(
     """
     processes = join(device)
     settings = parameters.parse(parameters.TrainParams, dict(params))
-    store = Store(inputs["manifest.parquet"].parent)
-    data = TrainData(
-        task=open_task(settings, inputs, store.recordings(set="train")),
-        features=np.load(inputs["features.npy"], mmap_mode="r"),
-        mirrored=Normalisation.load(inputs["normalisation.json"].parent).mirrored,
-        coordinates=_coordinates(store, inputs["normalisation.json"].parent, keypoints),
-    )
+    data = open_data(settings, inputs, keypoints)
     input_dim, card = data.features.shape[1], data.task.card()
     # One process alone is interrupted at once, several after the same step.
     with processes.interrupted_between_steps() if processes.count > 1 else nullcontext():
@@ -86,6 +82,32 @@ def run(
     # The statistics travel with the model. Not shutil.copy: an input linked from a cache may be read-only.
     shutil.copyfile(inputs["normalisation.json"], output / "normalisation.json")
     return {**result_of(result), "processes": processes.count}
+
+
+def open_data(
+    settings: parameters.TrainParams, inputs: Mapping[str, Path], keypoints: Path | None
+) -> TrainData:
+    """What `run` trains on; its arguments are those of `run`."""
+    store = Store(inputs["manifest.parquet"].parent)
+    task = open_task(settings, inputs, store.recordings(set="train"))
+    features = inputs["normalisation.json"].parent
+    if isinstance(task, Pairs):
+        assert task.truth is not None
+        training = task.subjects[(task.subjects["split"] == "train") & task.truth.looked_at]
+        return TrainData(
+            task=task,
+            features=task.frames(store, "train", features),
+            augmentation=PairAugmentation(settings, task.layout),
+            draw=BalancedWindows(
+                training, task.truth.bouts, length=settings.sequence_length, seed=settings.seed
+            ),
+        )
+    return TrainData(
+        task=task,
+        features=np.load(inputs["features.npy"], mmap_mode="r"),
+        mirrored=Normalisation.load(features).mirrored,
+        coordinates=_coordinates(store, features, keypoints),
+    )
 
 
 def _coordinates(store: Store, features: Path, keypoints: Path | None) -> CoordinateSource | None:

@@ -23,10 +23,12 @@ from mabe.training.augmentation import Augmentation
 from mabe.training.feeds import CoordinateSource, Feed, open_feed
 from mabe.training.mixup import mixup
 from mabe.training.report import PassSums, epoch_bar, step_bar, tell
+from mabe.training.sampling import BalancedWindows
 from mabe.training.state import Record, RunState, TrainResult, epochs_at_most
-from mabe.training.windows import WindowBatches, known_frames, window_index
+from mabe.training.windows import Varied, WindowBatches, known_frames, window_index
 from runs import RunError, gpu
 from runs.checkpoints import Checkpoints
+from runs.ema import Average
 from runs.hardware import device_name, peak_memory_mb, tune, use_bf16
 from runs.processes import Processes
 from runs.seeds import seed_of
@@ -40,6 +42,10 @@ class TrainData:
     """float16 (N, D), memory-mapped."""
     mirrored: tuple[int, ...] = ()
     """Of each feature: the one on the other side, see `Normalisation.mirrored`."""
+    augmentation: Varied | None = None
+    """How training windows are varied, if not by `Augmentation`."""
+    draw: BalancedWindows | None = None
+    """Which windows an epoch sees; None means all of them, or windows_per_epoch at random."""
     coordinates: CoordinateSource | None = None
     """What the features are computed from, if they can be computed while training."""
 
@@ -68,7 +74,9 @@ def train(
     """
     run = Run(params, data, device, feed, processes or Processes(device))
     first, monitor = run.processes.first, data.task.monitor
-    state = RunState(params, run.model, checkpoints, device=device, writes=first, on_checkpoint=on_checkpoint)
+    state = RunState(
+        params, run.average, checkpoints, device=device, writes=first, on_checkpoint=on_checkpoint
+    )
     state.resume()
     progress = state.progress
     take = on_epoch if on_epoch is not None and first else lambda record: None
@@ -146,6 +154,7 @@ class Run:
         self.model = self.task.network(data.features.shape[1]).to(device)
         # The same weights; its backward pass sums gradients over the processes.
         self.network = processes.wrap(self.model)
+        self.average = Average(self.model, params.ema_decay or 0.0)
 
     def train_epoch(self, epoch: int, optimiser: torch.optim.Optimizer) -> tuple[float, dict[str, Any]]:
         """One pass over the training windows: loss and scores. Nothing is read from the device until its end."""
@@ -155,7 +164,7 @@ class Run:
         self.model.train()
         sums = PassSums(self.task, self.processes)
         read = self.training.epoch(epoch, params.batch_size, params.windows_per_epoch, divisor=self.divisor)
-        for batch in step_bar(read, self.steps, f"epoch {epoch + 1}", sums):
+        for step, batch in enumerate(step_bar(read, self.steps, f"epoch {epoch + 1}", sums)):
             targets = self.task.targets(batch.subjects, batch.frames)
             x, mixture = mixup(batch.x, targets, params.mixup_alpha, rng)
             # Gradients are means over the processes; the loss of the whole batch is a sum.
@@ -172,19 +181,20 @@ class Run:
             if params.grad_clip > 0:
                 nn.utils.clip_grad_norm_(self.model.parameters(), params.grad_clip)
             optimiser.step()
+            self.average.update(epoch * self.steps + step + 1)
             self.processes.check()  # whether a signal asks all of them to end
         return sums.result()
 
     def validate(self, epoch: int) -> tuple[float, dict[str, Any]]:
-        """One pass over all validation windows, with the weights as they are: loss and scores."""
+        """One pass over all validation windows, with the averaged weights if there are any: loss and scores."""
         size = self.params.batch_size // self.parts
-        self.model.eval()
+        model = self.average.model.eval()
         sums = PassSums(self.task, self.processes)
         read = self.validation.epoch(epoch, size, shuffle=False)
         with torch.no_grad(), self.autocast():
             for batch in step_bar(read, len(self.validation.parts(size)), "validation", sums):
                 targets = self.task.targets(batch.subjects, batch.frames)
-                logits = self.model(batch.x)
+                logits = model(batch.x)
                 sums.add(self.task.loss(logits, targets), targets.weight.sum(), logits, targets)
         return sums.result()
 
@@ -226,8 +236,10 @@ def training_batches(
 ) -> WindowBatches:
     """Windows of the training subjects of which some target is known, augmented if `params` say so."""
     stride = params.train_stride or max(1, params.sequence_length // 4)
-    augmentation = Augmentation(params, data.mirrored) if params.use_augmentation else None
-    return _batches(params, data.task, "train", stride, augmentation, frames, processes)
+    augmentation = (
+        (data.augmentation or Augmentation(params, data.mirrored)) if params.use_augmentation else None
+    )
+    return _batches(params, data.task, "train", stride, augmentation, frames, processes, data.draw)
 
 
 def validation_batches(
@@ -243,9 +255,10 @@ def _batches(
     task: Task,
     split: str,
     stride: int,
-    augmentation: Augmentation | None,
+    augmentation: Varied | None,
     frames: Feed,
     processes: Processes,
+    draw: BalancedWindows | None = None,
 ) -> WindowBatches:
     subjects = task.subjects[task.subjects["split"] == split]
     index = window_index(
@@ -262,7 +275,7 @@ def _batches(
             "check the labels and the split"
         )
     return WindowBatches(
-        frames, task, index, augmentation=augmentation, seed=params.seed, processes=processes
+        frames, task, index, augmentation=augmentation, seed=params.seed, processes=processes, draw=draw
     )
 
 

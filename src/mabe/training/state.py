@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from mabe.params import TrainParams
 from mabe.training.schedule import Schedule
 from runs.checkpoints import Checkpoints, Each, unlike, unlike_optimiser
+from runs.ema import Average
 
 Record = dict[str, Any]
 
@@ -49,15 +50,15 @@ class RunState:
     def __init__(
         self,
         params: TrainParams,
-        model: nn.Module,
+        average: Average[nn.Module],
         checkpoints: Checkpoints,
         *,
         device: torch.device,
         writes: bool,
         on_checkpoint: Callable[[Path], None] | None,
     ) -> None:
-        self.params, self.model, self.checkpoints = params, model, checkpoints
-        self.optimiser = make_optimiser(params, model, device)
+        self.params, self.average, self.checkpoints = params, average, checkpoints
+        self.optimiser = make_optimiser(params, average.source, device)
         self.schedule = Schedule(params)
         self.progress = Progress()
         self.saved_epoch = 0
@@ -68,7 +69,9 @@ class RunState:
         """Goes on from the newest checkpoint, if there is one."""
         found = self.checkpoints.latest(self.fault_of)
         if found is not None:
-            self.model.load_state_dict(found["model"])
+            self.average.model.load_state_dict(found["model"])
+            if self.average.decay:
+                self.average.source.load_state_dict(found["trained"])
             self.optimiser.load_state_dict(found["optimiser"])
             self.schedule.load(found["schedule"])
             self.progress = Progress(**found["progress"])
@@ -83,13 +86,14 @@ class RunState:
         progress.seconds += record["seconds"]
         progress.train_seconds += train_seconds
         progress.train_windows += windows
-        weights = copy.deepcopy(self.model.state_dict())
+        weights = copy.deepcopy(self.average.model.state_dict())
         best = self.values["best"]
         if score > progress.best_score:
             progress.best_score, progress.best_epoch = score, record["epoch"]
             best = weights
         self.values = {
             "model": weights,
+            "trained": copy.deepcopy(self.average.source.state_dict()) if self.average.decay else {},
             "optimiser": copy.deepcopy(self.optimiser.state_dict()),
             "schedule": self.schedule.state(),
             "progress": copy.deepcopy(vars(progress)),
@@ -111,9 +115,10 @@ class RunState:
 
     def fault_of(self, found: Any) -> str | None:
         """Why a checkpoint's state is none that this run saves; None if it may be one."""
-        weights = self.model.state_dict()
+        weights = self.average.model.state_dict()
         like = {
             "model": weights,
+            "trained": weights if self.average.decay else {},
             "optimiser": dict,
             "schedule": self.schedule.state(),
             "progress": vars(Progress()) | {"history": like_history(self.params)},

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 import pandas as pd
@@ -11,7 +11,6 @@ import torch
 
 from mabe.errors import InputError
 from mabe.tasks.task import Rows, Task
-from mabe.training.augmentation import Augmentation
 from mabe.training.feeds import Feed
 from runs.processes import Processes
 from runs.seeds import seed_of
@@ -137,10 +136,26 @@ class Batch(NamedTuple):
     """int64 and bool (B, L): the rows of its frames."""
 
 
+class Varied(Protocol):
+    """How training windows are varied, see `mabe.training.augmentation`."""
+
+    def shifts(self, n: int, random: torch.Generator) -> torch.Tensor:
+        """Rows by which n windows start later, int64 (n,)."""
+
+    def draw(self, n: int, random: torch.Generator) -> Any:
+        """The Draws of n windows."""
+
+    def __call__(
+        self, x: torch.Tensor, valid: torch.Tensor, draws: Any, random: torch.Generator
+    ) -> torch.Tensor:
+        """The windows x (B, L, D), varied; valid: bool (B, L); random: on x's device."""
+
+
 class WindowBatches:
     """Batches of windows of a task's subjects, read from a feed by row.
 
-    processes: if there are several, each reads its part of every batch.
+    processes: if there are several, each reads its part of every batch. draw: the windows of an epoch, from its number
+    and how many they are, in place of a random order of those of `index`.
     """
 
     def __init__(
@@ -149,9 +164,10 @@ class WindowBatches:
         task: Task,
         index: WindowIndex,
         *,
-        augmentation: Augmentation | None = None,
+        augmentation: Varied | None = None,
         seed: int = 0,
         processes: Processes | None = None,
+        draw: Callable[[int, int], WindowIndex] | None = None,
     ) -> None:
         if len(index) == 0:
             raise InputError("there is no window to read: no recording of the split has a labelled frame")
@@ -166,8 +182,8 @@ class WindowBatches:
         self.augmentation = augmentation
         self.seed = seed
         self.processes = processes or Processes(feed.device)
+        self.draw = draw
         self._padded = bool((index.rows + index.span > index.end).any())
-        self._subjects = torch.from_numpy(index.subjects).to(feed.index_device)
 
     def __len__(self) -> int:
         """Number of windows."""
@@ -196,21 +212,23 @@ class WindowBatches:
         """
         device = self.feed.device
         n = min(windows or len(self), len(self))
-        order = torch.arange(len(self))
-        if shuffle:
+        order, index = torch.arange(len(self)), self.index
+        if self.draw is not None:
+            index, order = self.draw(epoch, n), order[:n]
+        elif shuffle:
             order = torch.randperm(len(self), generator=generator(self.seed, epoch, 0, "cpu"))
         order = order[:n].to(self.feed.index_device)
-        subjects = self._subjects[order].to(device)
+        subjects = torch.from_numpy(index.subjects).to(device)[order.to(device)]
         parts = [p for p in map(self._own, self.parts(batch_size, windows, divisor)) if p.stop > p.start]
         augmentation, shift = self.augmentation, None
         if augmentation is not None:
             shift = augmentation.shifts(n, generator(self.seed, epoch, 1, "cpu")).to(order.device)
             draws = augmentation.draw(n, generator(self.seed, epoch, 2, "cpu")).to(device)
             noise_random = generator(self.seed, epoch, 3 + self.processes.rank, device)
-        requests = (self.index.frame_rows(order[p], None if shift is None else shift[p]) for p in parts)
+        requests = (index.frame_rows(order[p], None if shift is None else shift[p]) for p in parts)
         for part, (frames, x) in zip(parts, self.feed.read(requests), strict=True):
             if self._padded:
-                x = x.masked_fill_(~frames.valid[..., None], 0)
+                x = x.masked_fill_(~frames.valid[..., None], self.task.padding)
             if augmentation is not None:
                 x = augmentation(x, frames.valid, draws.part(part), noise_random)
             yield Batch(self.task.inputs(x, subjects[part]), subjects[part], frames)
