@@ -304,7 +304,7 @@ def _faults_of_task(train: TrainParams) -> Iterator[str]:
     """What the kind of model refuses: keys that it does not read must stay at what they are without effect."""
     if MODELS[train.model_type].task == "scene":
         if train.features == "pairs":
-            yield f"features pairs are for model_type pair_cnn, not {train.model_type}: choose coords, engineered or motion"
+            yield f"features pairs are for model_type pair_cnn, not {train.model_type}: choose others"
         if train.loss != "cross_entropy":
             yield f"loss {train.loss} is for pairs: set it to cross_entropy for model_type {train.model_type}"
         if train.class_weights is None:

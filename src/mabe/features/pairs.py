@@ -162,7 +162,7 @@ def _motions(
 
 
 def _animal(points: Tensor, keypoints: Keypoints) -> Animal:
-    """Its middle is the best keypoint of the centre that is there, else the mean of all; its ends are means of a role."""
+    """Middle: the best keypoint of the centre that is there, else the mean of all. Ends: the mean of each role."""
     middle = _mean(points, dim=2)
     for k in reversed(keypoints.centre):
         middle = torch.where(points[:, :, k].isnan(), middle, points[:, :, k])

@@ -1,4 +1,4 @@
-"""How well actions are told apart while a pair model trains: F per laboratory and action, each at its best threshold."""
+"""How well actions are told apart while a pair model trains: F per laboratory and action, at its best threshold."""
 
 from collections.abc import Sequence
 from typing import Any
