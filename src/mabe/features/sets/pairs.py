@@ -18,6 +18,7 @@ from mabe.params import FeatureParams
 WINDOWS = 1500  # whose inputs decide, spread evenly over the training pairs
 SECONDS = 2.0  # of each of them
 FILE = "normalisation.json"
+GOLDEN = 0.6180339887
 
 
 def build(params: FeatureParams, view: View, store: Store, out: Path) -> dict[str, object]:
@@ -35,18 +36,17 @@ def build(params: FeatureParams, view: View, store: Store, out: Path) -> dict[st
     length = round(SECONDS * params.pair_rate_hz)
     chosen = subjects.iloc[np.unique(np.linspace(0, len(subjects) - 1, WINDOWS).astype(int))]
     inputs = []
-    for number, row in enumerate(chosen.itertuples()):
-        # Windows lie anywhere in their recordings: the golden ratio spreads them without a random number.
-        spare = max(row.native_frames - round(SECONDS * row.fps) - 1, 0)
-        first = int(spare * ((number * 0.6180339887) % 1))
-        frames = min(round(SECONDS * row.fps) + 1, row.native_frames)
-        xy = store.frames("train", row.native_start + first, frames)
-        known = row.unit == "cm"
-        x = torch.from_numpy(
-            keypoints_of(xy, view, row.fps, params.pair_rate_hz, known_unit=known)[None, :length]
-        )
-        pair = (torch.tensor([row.agent - 1]), torch.tensor([row.target - 1]))
-        inputs.append(pair_inputs(x, *pair, layout, params.pair_rate_hz)[0])
+    number = 0
+    for start, pairs in chosen.groupby("native_start"):
+        row = pairs.iloc[0]
+        xy, known = store.frames("train", start, row["native_frames"]), row["unit"] == "cm"
+        x = torch.from_numpy(keypoints_of(xy, view, row["fps"], params.pair_rate_hz, known_unit=known))
+        for pair in pairs.itertuples():
+            # Windows lie anywhere in their recordings: the golden ratio spreads them without a random number.
+            first = int(max(len(x) - length, 0) * (number * GOLDEN % 1))
+            who = (torch.tensor([pair.agent - 1]), torch.tensor([pair.target - 1]))
+            inputs.append(pair_inputs(x[None, first : first + length], *who, layout, params.pair_rate_hz)[0])
+            number += 1
     scale = Scale.of(torch.cat(inputs), layout.flags)
     values = {
         "features": "pairs",
