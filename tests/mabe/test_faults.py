@@ -200,7 +200,7 @@ def test_04_missing_keypoints_are_bridged_or_marked_but_never_at_the_origin(tmp_
     # The model reads a value there that nothing else has.
     (tmp_path / "features").mkdir()
     build(
-        FeatureParams(features="motion", num_mice=1, num_keypoints=18, motion_fps=None),
+        FeatureParams(features="motion", num_mice=1, num_keypoints=18, motion_fps=None, pair_rate_hz=30.0),
         store,
         tmp_path / "features",
         1,
@@ -235,7 +235,7 @@ def test_05_one_movement_has_one_speed_whatever_the_camera(tmp_path):
     store, _ = ingested(tmp_path / "raw")
     (tmp_path / "features").mkdir()
     build(
-        FeatureParams(features="motion", num_mice=1, num_keypoints=18, motion_fps=None),
+        FeatureParams(features="motion", num_mice=1, num_keypoints=18, motion_fps=None, pair_rate_hz=30.0),
         store,
         tmp_path / "features",
         1,
@@ -425,7 +425,9 @@ def test_10_pca_is_fitted_on_the_whole_training_split_and_nothing_else(tmp_path)
     ).to_parquet(tmp_path / "store" / "manifest.parquet")
     name_parts(tmp_path / "store")
     (tmp_path / "features").mkdir()
-    params = FeatureParams(features="engineered", num_mice=2, num_keypoints=7, motion_fps=None)
+    params = FeatureParams(
+        features="engineered", num_mice=2, num_keypoints=7, motion_fps=None, pair_rate_hz=30.0
+    )
     build(params, Store(tmp_path / "store"), tmp_path / "features", 1)
     features = np.load(tmp_path / "features" / "train.npy").astype(np.float64)
 

@@ -128,7 +128,7 @@ class Pairs:
             "task": "pairs",
             "names": list(self.names),
             "trained": {lab: sorted(actions) for lab, actions in self.trained.items()},
-            "keypoints": vars(self.layout.keypoints),
+            "keypoints": json.loads(json.dumps(vars(self.layout.keypoints))),
             "mean": self.scale.mean.tolist(),
             "std": self.scale.std.tolist(),
         }

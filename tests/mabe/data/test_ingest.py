@@ -268,7 +268,11 @@ def test_a_wild_coordinate_stops_or_is_quarantined(root, tmp_path, wild):
 def test_one_sentinel_leaves_the_features_of_the_others_as_they_are(tmp_path, sentinel, kind):
     """The point is missing on its frame; no other value is farther from what it would have been than one point is."""
     settings = FeatureParams(
-        features=kind, num_mice=2, num_keypoints=7 if kind == "engineered" else 18, motion_fps=None
+        features=kind,
+        num_mice=2,
+        num_keypoints=7 if kind == "engineered" else 18,
+        motion_fps=None,
+        pair_rate_hz=30.0,
     )
     spread = []
     for i, x in enumerate((100.0, sentinel)):

@@ -21,7 +21,9 @@ FPS = (30.0, 25.0, 30.0, 120.0, 30.0, 33.3)
 
 def params_of(features: str, motion_fps: float | None = None) -> FeatureParams:
     mice, keypoints = (4, 18) if features == "motion" else (2, 7)
-    return FeatureParams(features=features, num_mice=mice, num_keypoints=keypoints, motion_fps=motion_fps)
+    return FeatureParams(
+        features=features, num_mice=mice, num_keypoints=keypoints, motion_fps=motion_fps, pair_rate_hz=30.0
+    )
 
 
 def write_store(path: Path, *, seed: int = 0, test: bool = True, splits: tuple[str, ...] = SPLITS) -> Store:

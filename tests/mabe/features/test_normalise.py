@@ -18,7 +18,9 @@ from mabe.params import FeatureParams
 def params_of(
     features: str, num_mice: int = 4, num_keypoints: int = 18, fps: float | None = None
 ) -> FeatureParams:
-    return FeatureParams(features=features, num_mice=num_mice, num_keypoints=num_keypoints, motion_fps=fps)
+    return FeatureParams(
+        features=features, num_mice=num_mice, num_keypoints=num_keypoints, motion_fps=fps, pair_rate_hz=30.0
+    )
 
 
 def walk(frames: int, seed: int = 0, missing: float = 0.1) -> np.ndarray:
@@ -251,7 +253,13 @@ def test_a_normalisation_that_does_not_fit_is_refused(tmp_path):
 def test_keypoints_in_double_precision_give_the_same_features(features):
     """numpy's default, which is what users have."""
     xy = np.random.default_rng(0).normal(20, 5, (50, 4, 18, 2)).astype(np.float32)
-    params = FeatureParams(features=features, num_mice=2, num_keypoints=7, motion_fps=None)
+    params = FeatureParams(
+        features=features,
+        num_mice=2,
+        num_keypoints=7,
+        motion_fps=None,
+        pair_rate_hz=30.0,
+    )
     normalisation = fit(params, xy)
     ours = features_of(xy.astype(np.float64), 30.0, normalisation, PARTS)
     np.testing.assert_allclose(ours, features_of(xy, 30.0, normalisation, PARTS), atol=1e-4)

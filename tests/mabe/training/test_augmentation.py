@@ -86,7 +86,9 @@ def walk(seed: int = 0) -> np.ndarray:
 
 
 def normalisation_of(features: str, keypoints: int) -> Normalisation:
-    params = FeatureParams(features=features, num_mice=4, num_keypoints=keypoints, motion_fps=None)
+    params = FeatureParams(
+        features=features, num_mice=4, num_keypoints=keypoints, motion_fps=None, pair_rate_hz=30.0
+    )
     parts = [Statistics.of(walk(seed), 30.0, params, view(4, keypoints)) for seed in (0, 1, 2)]
     return normalisation_from(parts[0].merge(parts[1]).merge(parts[2]), params, view(4, keypoints).keypoints)
 

@@ -46,7 +46,9 @@ def keypoints() -> tuple[np.ndarray, pd.DataFrame]:
 def features_and_source(features: str, num_keypoints: int, motion_fps: float | None = None):
     """The feature array as the stage writes it, and what the same can be computed from."""
     xy, recordings = keypoints()
-    params = FeatureParams(features=features, num_mice=4, num_keypoints=num_keypoints, motion_fps=motion_fps)
+    params = FeatureParams(
+        features=features, num_mice=4, num_keypoints=num_keypoints, motion_fps=motion_fps, pair_rate_hz=30.0
+    )
     parts = [xy[r.start : r.start + r.frames] for r in recordings.itertuples()]
     total = None
     for part, fps in zip(parts, recordings["fps"], strict=True):
