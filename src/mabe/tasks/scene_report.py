@@ -21,8 +21,14 @@ from mabe.tasks.scene_bouts import BACKGROUND, ActionRule, SceneDecoder
 from mabe.tasks.task import Report
 
 
-def learn_decoder(task: Scene, store: Store, settings: EvaluateParams) -> SceneDecoder:
-    """See `mabe.tasks.decoding.learn_decoder`."""
+def learn_decoder(
+    task: Scene,
+    subjects: pd.DataFrame,
+    probabilities: Sequence[np.ndarray],
+    store: Store,
+    settings: EvaluateParams,
+) -> SceneDecoder:
+    """See `mabe.tasks.decoding.learn_decoder`. The annotations are enough: no prediction is looked at."""
     bouts = store.bouts[store.bouts["recording"].isin(store.recordings(split="train")["recording"])]
     return _decoder(ActionRule.fit(bouts, settings.scheme(store.ethogram)), store, settings)
 
