@@ -146,12 +146,13 @@ def pair_ethogram(
 def scores_by_action(path: Path, scores: Mapping[str, Sequence[float]], label: str) -> None:
     """A bar for the mean score of each action, and a dot for each laboratory that has it."""
     figure, ax = plt.subplots(figsize=(6, 0.32 * len(scores) + 0.9), layout="constrained")
-    drawn = ax.barh(list(scores), [np.mean(of) for of in scores.values()], color=COLOURS[6])
-    ax.bar_label(drawn, fmt="%.2f", padding=6, fontsize=8)
+    ax.barh(list(scores), [np.mean(of) for of in scores.values()], color=COLOURS[6])
     for row, of in enumerate(scores.values()):
-        ax.plot(of, [row] * len(of), "o", color=COLOURS[1], markersize=3.5)
+        ax.plot(of, [row] * len(of), "o", color=COLOURS[1], markersize=3.5, clip_on=False)
+        ax.text(1.04, row, f"{np.mean(of):.2f}", va="center", fontsize=8)
     ax.invert_yaxis()
     ax.set_xlim(0, 1.12)
+    ax.set_xticks(np.linspace(0, 1, 6))
     ax.set_xlabel(label)
     ax.spines[["top", "right"]].set_visible(False)
     _save(figure, path)
@@ -175,6 +176,7 @@ def precision_recall(path: Path, curves: Mapping[str, tuple[np.ndarray, np.ndarr
         ax.set_title(name, fontsize=8)
         ax.set_xlim(0, 1.02)
         ax.set_ylim(0, 1.02)
+        ax.set_xticks((0, 0.5, 1), ("0", "0.5", "1"))
     for ax in axes.flat:
         ax.spines[["top", "right"]].set_visible(False)
     for ax in axes.flat[len(curves) :]:

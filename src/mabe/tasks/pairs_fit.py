@@ -4,7 +4,6 @@ where it raises F on recordings that the thresholds were not learnt from.
 G groups of recordings, H heads (an action of a laboratory each), B bins of probabilities.
 """
 
-import dataclasses
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import product
@@ -47,16 +46,14 @@ class Truth:
     def scored(self, subject: pd.Series) -> np.ndarray:
         """bool (native_frames,): the annotated frames, but for those of ignored classes, which only the competition
         scores."""
-        labels = frame_labels(
-            self._of_recording.get(subject["recording"], self._none),
-            first_frame=subject["first_frame"],
-            frames=subject["native_frames"],
-            annotated=(subject["annotated_start"], subject["annotated_stop"]),
-            scheme=dataclasses.replace(self.scheme, ignored=frozenset())
-            if self.scheme.competition
-            else self.scheme,
-        )
-        return labels != UNKNOWN
+        first, frames = subject["first_frame"], subject["native_frames"]
+        annotated = (subject["annotated_start"], subject["annotated_stop"])
+        if self.scheme.ignored and not self.scheme.competition:
+            bouts = self._of_recording.get(subject["recording"], self._none)
+            place = {"first_frame": first, "frames": frames, "annotated": annotated}
+            return frame_labels(bouts, scheme=self.scheme, **place) != UNKNOWN
+        at = np.arange(first, first + frames)
+        return (at >= annotated[0]) & (at < annotated[1])
 
     def states(self, subject: pd.Series, actions: Sequence[str]) -> np.ndarray:
         """int8 (native_frames, actions): 1 where an action happens, 0 where not, UNKNOWN on frames not scored."""
@@ -131,28 +128,21 @@ def lengths_of(store: Store) -> dict[tuple[str | None, str], Lengths]:
 
 @dataclass(frozen=True, kw_only=True)
 class Learnt:
-    """What histograms of some groups say of K heads."""
+    """What histograms of some groups say of K heads, or of the heads that are pooled in them."""
 
     left_out: np.ndarray
     """int64 (2, groups, K): the threshold's bin, without and with the rolling mean, by all groups but one; BINS where
     these have no positive frame."""
-    rolling: np.ndarray
-    """bool (K,): whether the rolling mean raises F on the groups that are left out."""
     threshold: np.ndarray
     """float64 (2, K): NaN where there is no positive frame."""
 
 
 def learn(histograms: np.ndarray) -> Learnt:
     """int64 (2, groups, K, 2, B): frames without and with the rolling mean, by group, head, truth and bin."""
-    groups = histograms.shape[1]
-    others = histograms.sum(1, keepdims=True) - histograms if groups > 1 else histograms
-    left_out = best_bin(others)  # (2, groups, K)
-    reach = np.pad(_reach(histograms), [(0, 0)] * 4 + [(0, 1)])  # nothing reaches bin BINS
-    found = np.take_along_axis(reach, left_out[..., None, None], -1)[..., 0].sum(1)  # (2, K, 2)
-    truths = histograms[..., 1, :].sum((1, 3))
-    f = 2 * found[..., 1] / np.maximum(found.sum(-1) + truths, 1)
-    threshold = np.stack([shrunk(bins) for bins in left_out])
-    return Learnt(left_out=left_out, rolling=(f[1] > f[0]) & (groups > 1), threshold=threshold)
+    several = histograms.shape[1] > 1
+    others = histograms.sum(1, keepdims=True) - histograms if several else histograms
+    left_out = best_bin(others)
+    return Learnt(left_out=left_out, threshold=np.stack([shrunk(bins) for bins in left_out]))
 
 
 def best_bin(histograms: np.ndarray) -> np.ndarray:
@@ -221,6 +211,10 @@ class Fit:
             if scheme.competition or scheme.class_id(action) not in scheme.ignored
         ]
         self.number: dict[tuple[str | None, str], int] = {head: i for i, head in enumerate(self.heads)}
+        self.actions = sorted({action for _, action in self.heads})
+        of_action = np.array([self.actions.index(action) for _, action in self.heads], np.int64)
+        self.levels = (np.arange(len(self.heads)), of_action, np.zeros(len(self.heads), np.int64))
+        """What each head is pooled with: itself, its action, all."""
         self.group = groups_of(subjects)
         self.groups = max(self.group.values(), default=-1) + 1
         self.histograms = np.zeros((2, self.groups, len(self.heads), 2, BINS), np.int64)
@@ -256,62 +250,67 @@ class Fit:
 
     def decoders(self, sets: Sequence[Sequence[int]], *, smoothing: bool) -> list[PairsDecoder]:
         """A decoder from each of `sets` of groups alone; smoothing: whether any may be learnt."""
-        learnt = [learn(self.histograms[:, list(groups)]) for groups in sets]
-        enough = np.stack([self.bouts[list(groups)].sum(0) >= FEW_BOUTS for groups in sets])
-        chosen = self._smoothings(sets, learnt, enough) if smoothing else np.zeros(enough.shape, np.int64)
+        learnt = [[learn(of) for of in self._pooled(groups)] for groups in sets]
+        chosen = self._smoothings(sets, learnt) if smoothing else None
         return [
-            self._decoder(self.histograms[:, list(groups)], *of, smoothing=smoothing)
-            for groups, *of in zip(sets, learnt, enough, chosen, strict=True)
+            self._decoder(groups, learnt[k], [of[k] for of in chosen] if chosen else None)
+            for k, groups in enumerate(sets)
         ]
 
-    def _smoothings(
-        self, sets: Sequence[Sequence[int]], learnt: Sequence[Learnt], enough: np.ndarray
-    ) -> np.ndarray:
-        """int64 (sets, H): which of SMOOTHINGS has the best F on the groups that the thresholds were not learnt from.
+    def _pooled(self, groups: Sequence[int]) -> list[np.ndarray]:
+        """int64 (2, groups, K, 2, B) of each level: its histograms of some groups."""
+        histograms = self.histograms[:, list(groups)]
+        found = []
+        for level in self.levels:
+            of = np.zeros((*histograms.shape[:2], max(level, default=-1) + 1, 2, BINS), np.int64)
+            for i, k in enumerate(level):
+                of[:, :, k] += histograms[:, :, i]
+            found.append(of)
+        return found
 
-        Only heads that are `enough`, bool (sets, H), are looked at, where a set has two groups or more.
+    def _smoothings(
+        self, sets: Sequence[Sequence[int]], learnt: Sequence[Sequence[Learnt]]
+    ) -> list[np.ndarray]:
+        """int64 (sets, K) of each level: which of SMOOTHINGS has the best F on the groups that the thresholds were not
+        learnt from; -1 where these cannot tell, as in a set of one group.
         """
-        counts = np.zeros((len(sets), len(SMOOTHINGS), len(self.heads), 2))
-        truths = self.histograms[0][:, :, 1].sum(-1)
+        shapes = [(len(sets), len(SMOOTHINGS), len(of.threshold[0]), 2) for of in learnt[0]]
+        counts = [np.zeros(shape) for shape in shapes]
         for g, fps, tracks in self._tracks():
             for k, groups in enumerate(sets):
                 if g not in groups or len(groups) < 2:
                     continue
-                bins = learnt[k].left_out[:, list(groups).index(g)]  # (2, H)
+                at = list(groups).index(g)
                 for track in tracks:
-                    if enough[k, track.head]:
-                        lengths = self.lengths_of(*self.heads[track.head])
-                        counts[k, :, track.head] += _frames(track, bins[:, track.head], fps, lengths)
-        f = [
-            2 * of[..., 0] / np.maximum(of[..., 1] + truths[list(groups)].sum(0), 1)
-            for of, groups in zip(counts, sets, strict=True)
-        ]
-        return np.stack(f).argmax(1)
+                    lengths = self.lengths_of(*self.heads[track.head])
+                    for level, of, sums in zip(self.levels, learnt[k], counts, strict=True):
+                        place = level[track.head]
+                        sums[k, :, place] += _frames(track, of.left_out[:, at, place], fps, lengths)
+        happens = self.histograms[0, :, :, 1].sum(-1)  # (G, H)
+        chosen = []
+        for level, sums in zip(self.levels, counts, strict=True):
+            truths = [np.bincount(level, happens[list(groups)].sum(0), sums.shape[2]) for groups in sets]
+            f = 2 * sums[..., 0] / np.maximum(sums[..., 1] + np.stack(truths)[:, None], 1)
+            chosen.append(np.where(f.max(1) > 0, f.argmax(1), -1))
+        return chosen
 
     def _decoder(
-        self, histograms: np.ndarray, own: Learnt, enough: np.ndarray, chosen: np.ndarray, *, smoothing: bool
+        self, groups: Sequence[int], learnt: Sequence[Learnt], chosen: Sequence[np.ndarray] | None
     ) -> PairsDecoder:
-        """From histograms (2, groups, H, 2, B) of a set of groups."""
-        actions = sorted({action for _, action in self.heads})
-        by_action = np.zeros((*histograms.shape[:2], len(actions), *histograms.shape[3:]), np.int64)
-        for i, (_, action) in enumerate(self.heads):
-            by_action[:, :, actions.index(action)] += histograms[:, :, i]
-        pooled, overall = learn(by_action), learn(histograms.sum(2, keepdims=True))
+        """From what was learnt of a set of groups at each level; chosen: (K,) at each level."""
+        enough = self.bouts[list(groups)].sum(0) >= FEW_BOUTS
 
         def head(lab: str | None, action: str) -> Head:
-            i, at = self.number.get((lab, action)), actions.index(action)
-            if i is not None and enough[i]:
-                of, at = own, i
-                rolling, drop, fill = SMOOTHINGS[chosen[i]]
-            else:
-                if np.isfinite(pooled.threshold[0, at]):
-                    of = pooled
-                else:
-                    of, at = overall, 0
-                rolling, drop, fill = smoothing and bool(of.rolling[at]), False, False
-            lengths, threshold = self.lengths_of(lab, action), of.threshold[int(rolling), at]
+            places = [(1, self.actions.index(action)), (2, 0)]
+            own = self.number.get((lab, action))
+            if own is not None and enough[own]:
+                places = [(0, own), *places]
+            told = [chosen[level][k] for level, k in places if chosen[level][k] >= 0] if chosen else []
+            rolling, drop, fill = SMOOTHINGS[told[0] if told else 0]
+            thresholds = [learnt[level].threshold[int(rolling), k] for level, k in places]
+            lengths = self.lengths_of(lab, action)
             return Head(
-                threshold=float(threshold) if np.isfinite(threshold) else DEFAULT / 100,
+                threshold=next((float(of) for of in thresholds if np.isfinite(of)), DEFAULT / 100),
                 window_s=lengths.window_s * rolling,
                 min_bout_s=lengths.min_bout_s * drop,
                 merge_gap_s=lengths.merge_gap_s * fill,
@@ -324,7 +323,7 @@ class Fit:
             actions=tuple(self.task.names),
             rate_hz=float(self.task.rate_hz),
             heads=heads,
-            pooled={action: head(None, action) for action in actions},
+            pooled={action: head(None, action) for action in self.actions},
         )
 
 

@@ -80,7 +80,7 @@ def report(
         names[name]: competition_score(listed, bouts, submission) for name, submission in submissions.items()
     }
     predicted = shown["crossed"]
-    truth, classes = _classes(rows, store, subjects, predicted, scheme)
+    truth, classes = classes_of(rows, store, subjects, predicted, scheme)
     metrics, matrix = scene_report.evaluate(rows, truth, classes, scheme, settings.eval_metrics)
     f = {name: f_by_action(solution, _submission(shown[name], subjects)) for name in variants}
     per_action = _per_action(fit, decoder, predicted, solution, f)
@@ -137,13 +137,22 @@ def _swapped(bouts: pd.DataFrame) -> pd.DataFrame:
 
 
 def _submission(tables: Sequence[pd.DataFrame], subjects: pd.DataFrame) -> pd.DataFrame:
+    """As `mabe.submission.submission_of`, the bouts of all recordings of one clock at a time."""
+    columns = subjects[["video_id", "fps", "label_fps"]].reset_index(drop=True)
+    bouts = pd.concat([table for table in tables if len(table)] or tables, ignore_index=True)
+    bouts = bouts.join(
+        columns.loc[np.repeat(np.arange(len(tables)), [len(table) for table in tables])].reset_index(
+            drop=True
+        )
+    )
     return build(
-        submission_rows(table, row) for table, (_, row) in zip(tables, subjects.iterrows(), strict=True)
+        submission_rows(of, of.iloc[0]).assign(video_id=of["video_id"])
+        for _, of in bouts.groupby(["fps", "label_fps"])
     )
 
 
 def f_by_action(solution: pd.DataFrame, submission: pd.DataFrame) -> pd.Series:
-    """The competition's F by laboratory and action, each action scored by itself so that actions may overlap."""
+    """The competition's F by laboratory and action, each action scored by itself, so that predictions may overlap."""
     labelled = solution[["lab_id", "action"]].drop_duplicates()
     f = pd.Series(0.0, index=pd.MultiIndex.from_frame(labelled.sort_values(["lab_id", "action"])))
     for action, predicted in submission.groupby("action"):
@@ -152,7 +161,7 @@ def f_by_action(solution: pd.DataFrame, submission: pd.DataFrame) -> pd.Series:
     return f
 
 
-def _classes(
+def classes_of(
     rows: pd.DataFrame,
     store: Store,
     subjects: pd.DataFrame,

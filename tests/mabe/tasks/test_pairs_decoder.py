@@ -12,7 +12,7 @@ from pair_store import pair_store, recording
 from mabe.errors import InputError
 from mabe.submission import submission_rows
 from mabe.tasks.pairs_decoder import Head, PairsDecoder, native_track, rolling_mean
-from mabe.tasks.pairs_fit import BINS, Fit, Lengths, best_bin, groups_of, learn, lengths_of, shrunk
+from mabe.tasks.pairs_fit import BINS, Fit, Lengths, best_bin, groups_of, lengths_of, shrunk
 
 NAMES = ("attack", "chase", "rear")
 HEADS = {"attack": Head(threshold=0.2), "chase": Head(threshold=0.5)}
@@ -177,18 +177,6 @@ def test_uncertain_thresholds_are_drawn_towards_the_default():
     assert np.isnan(shrunk(np.full((3, 1), BINS))).all()
 
 
-def test_the_rolling_mean_is_taken_where_it_raises_f_elsewhere():
-    good, bad = histogram([0.1] * 9, [0.9] * 9), histogram([0.1, 0.9] * 9, [0.1, 0.9] * 9)
-    groups = np.stack([np.stack([good, bad, good])] * 3)  # (3 groups, 3 heads, 2, B)
-    rolled = np.stack([np.stack([bad, good, good])] * 3)
-    found = learn(np.stack([groups, rolled]))
-    assert found.rolling.tolist() == [False, True, False]
-    np.testing.assert_allclose(found.threshold[[0, 1, 0], [0, 1, 2]], 0.5, atol=0.002)
-    one = learn(np.stack([groups, rolled])[:, :1])  # nothing to compare it on
-    assert not one.rolling.any()
-    np.testing.assert_allclose(one.threshold[0, [0, 2]], 0.5, atol=0.002)
-
-
 def test_lengths_are_those_of_training_bouts(tmp_path):
     bouts = [("a/1", 1, 2, "chase", 100 * i, 100 * i + 2 + i) for i in range(11)]  # .2 to 1.2 s
     bouts += [("a/2", 1, 2, "chase", 0, 900), ("a/1", 1, 1, "rear", 0, 500)]
@@ -295,23 +283,34 @@ def test_what_no_training_recording_shows_has_no_head(tmp_path):
     assert set(bouts["action"]) == {"chase"}
 
 
-def test_bout_rules_are_learnt_where_they_help(tmp_path):
-    """Predictions have holes of a second in laboratory a, false bouts of a second in b, and neither in c."""
-    labs = [f"{lab}{i}" for lab in "abc" for i in range(3)]
+def test_smoothing_is_learnt_where_it_helps(tmp_path):
+    """Predictions have holes of a second in laboratory a and false bouts of a second in b; those of c are exact, and of
+    d every third sample is wrong. Laboratory e has too few bouts of its own.
+    """
+    labs = [f"{lab}{i}" for lab in "abcde" for i in range(3)]
     truth = [(100 * i, 100 * i + 40, "chase") for i in range(12)]
-    store, subjects = made(tmp_path / "s", labs, lambda lab: truth, frames=1200)
+    store, subjects = made(tmp_path / "s", labs, lambda lab: truth[: 3 if lab[0] == "e" else 12], frames=1200)
     for table in (store.manifest, subjects):
         table["lab"] = table["lab"].str[0]
-    task = PairsTask(("chase",), {lab: frozenset({"chase"}) for lab in "abc"}, 10.0)
+    task = PairsTask(("chase",), {lab: frozenset({"chase"}) for lab in "abcde"}, 10.0)
     p = perfect(store, subjects, task)
     for track, lab in zip(p, subjects["lab"], strict=True):
         for at in range(0, 1200, 100):
             track[at + 15 : at + 25] -= lab == "a"
             track[at + 65 : at + 75] += lab == "b"
+        if lab == "d":
+            track[::3] = 1 - track[::3]
     fit = fitted(store, subjects, p, task)
     (found,) = fit.decoders([range(fit.groups)], smoothing=True)
-    rules = {lab: (of["chase"].min_bout_s, of["chase"].merge_gap_s) for lab, of in found.heads.items()}
-    assert rules == {"a": (0, 3), "b": (2, 0), "c": (0, 0)}
+    rules = {
+        lab: (of["chase"].window_s, of["chase"].min_bout_s, of["chase"].merge_gap_s)
+        for lab, of in found.heads.items()
+    }
+    assert rules["a"] == (0, 0, 3)
+    assert rules["b"] == (0, 2, 0)
+    assert rules["c"] == (0, 0, 0)
+    assert rules["d"][0] == 1
+    assert found.heads["e"]["chase"].threshold == found.pooled["chase"].threshold
     for i in range(9):
         assert decided(found.bouts(subjects.iloc[i], p[i])) == [("chase", a, b) for a, b, _ in truth]
     (without,) = fit.decoders([range(fit.groups)], smoothing=False)
