@@ -39,7 +39,7 @@ def main() -> None:
     probabilities = list(
         predict_set(store, "train", subjects, network, task, trained, settings.predict_stride, device)
     )
-    decoder = learn_decoder(task, store, settings)
+    decoder = learn_decoder(task, subjects, probabilities, store, settings)
     found = report(task, decoder, subjects, probabilities, store, settings)
 
     with atomic_dir(PREDICTIONS) as temporary:

@@ -261,6 +261,10 @@ class SubmissionParams:
 class EvaluateParams(SchemeParams, MetricParams, PredictParams, SubmissionParams):
     ethograms: Annotated[int, between(0, 1000)]
     """Validation recordings that are drawn."""
+    label_mode: Annotated[str, one_of("exclusive", "multi")]
+    """Of the task on pairs: one action per agent, target and frame, or every action by itself. A submission has one."""
+    smoothing: bool
+    """Of the task on pairs: whether a rolling mean, a shortest bout and filled gaps are learnt, per action."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -16,9 +16,18 @@ DECODING: dict[str, ModuleType] = {"scene": scene_report}
 """The module of each task that has the functions below, by the name in the cards of the task and of its decoder."""
 
 
-def learn_decoder(task: Task, store: Store, settings: EvaluateParams) -> Decoder:
-    """The decoder of a trained task, learnt from the annotations of the training split."""
-    return DECODING[task.card()["task"]].learn_decoder(task, store, settings)
+def learn_decoder(
+    task: Task,
+    subjects: pd.DataFrame,
+    probabilities: Sequence[np.ndarray],
+    store: Store,
+    settings: EvaluateParams,
+) -> Decoder:
+    """The decoder of a trained task, learnt from the annotations of the training split.
+
+    What it can only learn from predictions, it learns from the probabilities of `subjects`, float32 (frames, O) each.
+    """
+    return DECODING[task.card()["task"]].learn_decoder(task, subjects, probabilities, store, settings)
 
 
 def restore_decoder(card: Mapping[str, Any], store: Store, settings: SubmissionParams) -> Decoder:

@@ -125,17 +125,32 @@ def class_bouts(
     """
     start, stop, label = runs(labels)
     active = label != background
-    start, stop, label = start[active], stop[active], label[active]
+    bouts = tidy_bouts(start[active], stop[active], label[active], min_bout_s * fps, merge_gap_s * fps)
+    return list(zip(*(column.tolist() for column in bouts), strict=True))
+
+
+def tidy_bouts(
+    start: np.ndarray,
+    stop: np.ndarray,
+    label: np.ndarray,
+    min_frames: float | np.ndarray,
+    gap_frames: float | np.ndarray,
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """The bouts (start, stop, label), (n,) each, in order and disjoint, after gaps are filled and short ones dropped.
+
+    min_frames, gap_frames: one limit for all, or (n,), that of each bout's label. Only gaps without another bout in
+    them are filled.
+    """
     if start.size == 0:
-        return []
+        return start, stop, label
     slack = 1e-6  # of a frame: 0.1 s at 30 fps is three frames, whatever the rounding
-    # Neighbours here have nothing but background between them.
+    min_frames, gap_frames = (np.broadcast_to(limit, start.shape) for limit in (min_frames, gap_frames))
     opens = np.ones(start.size, dtype=bool)
-    opens[1:] = (label[1:] != label[:-1]) | (start[1:] - stop[:-1] > merge_gap_s * fps + slack)
+    opens[1:] = (label[1:] != label[:-1]) | (start[1:] - stop[:-1] > gap_frames[1:] + slack)
     first = np.flatnonzero(opens)
     start, stop, label = start[first], stop[np.append(first[1:], stop.size) - 1], label[first]
-    long = stop - start >= min_bout_s * fps - slack
-    return list(zip(start[long].tolist(), stop[long].tolist(), label[long].tolist(), strict=True))
+    long = stop - start >= min_frames[first] - slack
+    return start[long], stop[long], label[long]
 
 
 def _choices(

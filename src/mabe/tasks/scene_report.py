@@ -21,8 +21,14 @@ from mabe.tasks.scene_bouts import BACKGROUND, ActionRule, SceneDecoder
 from mabe.tasks.task import Report
 
 
-def learn_decoder(task: Scene, store: Store, settings: EvaluateParams) -> SceneDecoder:
-    """See `mabe.tasks.decoding.learn_decoder`."""
+def learn_decoder(
+    task: Scene,
+    subjects: pd.DataFrame,
+    probabilities: Sequence[np.ndarray],
+    store: Store,
+    settings: EvaluateParams,
+) -> SceneDecoder:
+    """See `mabe.tasks.decoding.learn_decoder`. The annotations are enough: no prediction is looked at."""
     bouts = store.bouts[store.bouts["recording"].isin(store.recordings(split="train")["recording"])]
     return _decoder(ActionRule.fit(bouts, settings.scheme(store.ethogram)), store, settings)
 
@@ -52,9 +58,6 @@ def report(
     labels = task.labels.numpy()
     truth = [labels[s : s + n] for s, n in zip(subjects["start"], subjects["frames"], strict=True)]
     metrics, matrix = evaluate(subjects, truth, predicted, scheme, settings.eval_metrics)
-    absent = [name for name, scores in metrics["per_class"].items() if not scores["support"]]
-    if absent:
-        print(f"no validation frame of {', '.join(absent)}: f1_macro leaves out what is not predicted either")
     # The competition's score, of the prediction and of the true classes: the ceiling of the rule from classes
     # to actions. The truth is as filed, as in the competition.
     listed, bouts = without_ignored(subjects, store.bouts, scheme)
@@ -66,28 +69,26 @@ def report(
     submission = submit(predicted)
     metrics["mabe_f"] = competition_score(listed, bouts, submission)
     metrics["mabe_f_of_true_classes"] = competition_score(listed, bouts, submit(truth))
-    shown = list(scheme.scored)
-    table, names = matrix[np.ix_(shown, shown)], [scheme.names[c] for c in shown]
+    tables, pictures = class_report(metrics, matrix, scheme)
     return Report(
         metrics=metrics,
         headline=headline(metrics),
         submission=submission,
         solution=solution_of(listed, bouts),
-        tables=_tables(metrics, table, names),
-        pictures={
-            "confusion.png": partial(plots.confusion, matrix=table, names=names),
-            "per_class.png": partial(
-                plots.bars,
-                values={name: scores["f1"] for name, scores in metrics["per_class"].items()},
-                colours=[plots.class_colour(c) for c in shown],
-                label="F1",
-            ),
-        }
-        | _ethograms(subjects, truth, predicted, scheme, settings.ethograms),
+        tables=tables,
+        pictures=pictures | _ethograms(subjects, truth, predicted, scheme, settings.ethograms),
     )
 
 
-def _tables(metrics: dict[str, Any], matrix: np.ndarray, names: list[str]) -> dict[str, pd.DataFrame]:
+def class_report(
+    metrics: dict[str, Any], matrix: np.ndarray, scheme: ClassScheme
+) -> tuple[dict[str, pd.DataFrame], dict[str, Callable[[Path], None]]]:
+    """The tables and pictures of what `evaluate` gives. Says which scored class has no frame in the truth."""
+    absent = [name for name, scores in metrics["per_class"].items() if not scores["support"]]
+    if absent:
+        print(f"no validation frame of {', '.join(absent)}: f1_macro leaves out what is not predicted either")
+    shown = list(scheme.scored)
+    matrix, names = matrix[np.ix_(shown, shown)], [scheme.names[c] for c in shown]
     share = matrix / np.maximum(matrix.sum(1, keepdims=True), 1)
     confusions = {
         "truth": np.repeat(names, len(names)),
@@ -97,11 +98,23 @@ def _tables(metrics: dict[str, Any], matrix: np.ndarray, names: list[str]) -> di
     }
     per_class = pd.DataFrame.from_dict(metrics["per_class"], orient="index")
     per_laboratory = pd.DataFrame.from_dict(metrics["labs"], orient="index")
-    return {
+    tables = {
         "confusion.csv": pd.DataFrame(confusions),
         "per_class.csv": per_class.rename_axis("class").reset_index(),
         "per_laboratory.csv": per_laboratory.rename_axis("laboratory").reset_index(),
     }
+    values = {name: scores["f1"] for name, scores in metrics["per_class"].items()}
+    colours = [plots.class_colour(c) for c in shown]
+    return tables, {
+        "confusion.png": partial(plots.confusion, matrix=matrix, names=names),
+        "per_class.png": partial(plots.bars, values=values, colours=colours, label="F1"),
+    }
+
+
+def drawn(rows: pd.DataFrame, count: int) -> list[int]:
+    """The positions of up to `count` recordings: the first of each laboratory, then the second, and so on."""
+    turn = rows.reset_index(drop=True).groupby("lab").cumcount()
+    return turn.sort_values(kind="stable").index[:count].tolist()
 
 
 def _ethograms(
@@ -111,10 +124,8 @@ def _ethograms(
     scheme: ClassScheme,
     count: int,
 ) -> dict[str, Callable[[Path], None]]:
-    """Those of up to `count` recordings: the first of each laboratory, then the second, and so on."""
-    turn = subjects.reset_index(drop=True).groupby("lab").cumcount()
     pictures: dict[str, Callable[[Path], None]] = {}
-    for i in turn.sort_values(kind="stable").index[:count]:
+    for i in drawn(subjects, count):
         row = subjects.iloc[i]
         pictures[f"ethograms/{row['lab']}_{row['video_id']}.png"] = partial(
             plots.ethogram,

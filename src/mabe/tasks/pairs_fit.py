@@ -1,0 +1,341 @@
+"""Learning the heads of a `PairsDecoder` from predictions: thresholds that maximise the competition's F, and smoothing
+where it raises F on recordings that the thresholds were not learnt from.
+
+G groups of recordings, H heads (an action of a laboratory each), B bins of probabilities.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import product
+from typing import Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+
+from mabe.data.store import Store
+from mabe.ethogram import UNKNOWN, ClassScheme
+from mabe.labels import frame_labels
+from mabe.metrics.bouts import runs
+from mabe.tasks.pairs_decoder import Head, PairsDecoder, native_track
+from mabe.tasks.scene_bouts import tidy_bouts
+
+GROUPS = 5
+BINS = 1000
+"""Of the probabilities: a threshold is the lower edge of a bin."""
+DEFAULT = 30.0
+"""The threshold (%) where nothing was annotated, and what uncertain thresholds are drawn towards."""
+PRIOR = 225.0
+"""Variance of thresholds (%²) at which the learnt one and DEFAULT count alike."""
+FEW_BOUTS = 10
+"""A head with fewer takes what was learnt of its action in all laboratories."""
+LONGEST_WINDOW_S = 1.0
+SMOOTHINGS = tuple(product((False, True), repeat=3))
+"""Whether there is a rolling mean, whether short bouts are dropped and whether gaps are filled. Of equally good ones
+the first is taken."""
+
+
+class Truth:
+    """What is annotated of subjects, at the frames of their recordings."""
+
+    def __init__(self, store: Store, scheme: ClassScheme) -> None:
+        self.scheme = scheme
+        self._of_pair = dict(list(store.bouts.groupby(["recording", "agent", "target"])))
+        self._of_recording = dict(list(store.bouts.groupby("recording")))
+        self._none = store.bouts.iloc[:0]
+
+    def scored(self, subject: pd.Series) -> np.ndarray:
+        """bool (native_frames,): the annotated frames, but for those of ignored classes, which only the competition
+        scores."""
+        first, frames = subject["first_frame"], subject["native_frames"]
+        annotated = (subject["annotated_start"], subject["annotated_stop"])
+        if self.scheme.ignored and not self.scheme.competition:
+            bouts = self._of_recording.get(subject["recording"], self._none)
+            place = {"first_frame": first, "frames": frames, "annotated": annotated}
+            return frame_labels(bouts, scheme=self.scheme, **place) != UNKNOWN
+        at = np.arange(first, first + frames)
+        return (at >= annotated[0]) & (at < annotated[1])
+
+    def states(self, subject: pd.Series, actions: Sequence[str]) -> np.ndarray:
+        """int8 (native_frames, actions): 1 where an action happens, 0 where not, UNKNOWN on frames not scored."""
+        scored = self.scored(subject)
+        states = np.where(scored, 0, UNKNOWN).astype(np.int8)[:, None].repeat(len(actions), axis=1)
+        bouts = self.bouts(subject)
+        first = subject["first_frame"]
+        for start, stop, action in bouts[["start_frame", "stop_frame", "action"]].itertuples(index=False):
+            if action in actions:
+                rows = slice(start - first, stop - first)
+                states[rows, actions.index(action)][scored[rows]] = 1
+        return states
+
+    def bouts(self, subject: pd.Series) -> pd.DataFrame:
+        """The store's of a subject, of listed actions."""
+        bouts = self._of_pair.get((subject["recording"], subject["agent"], subject["target"]), self._none)
+        return bouts[bouts["action"].isin(subject["listed"])]
+
+
+def groups_of(recordings: pd.DataFrame, count: int = GROUPS) -> dict[str, int]:
+    """A group from 0 to count - 1 for each recording, by name: those of one pose_hash together, the recordings of each
+    laboratory spread over the groups, and the groups of about as many frames each.
+    """
+    rows = recordings.drop_duplicates("recording")
+    poses = rows.groupby("pose_hash").agg(lab=("lab", "min"), frames=("native_frames", "sum")).reset_index()
+    poses = poses.sort_values(["lab", "frames", "pose_hash"], ascending=[True, False, True])
+    group, load = {}, np.zeros(count, np.int64)
+    for _, of_lab in poses.groupby("lab"):
+        taken = np.zeros(count, np.int64)
+        for pose, frames in zip(of_lab["pose_hash"], of_lab["frames"], strict=True):
+            chosen = int(np.lexsort((load, taken))[0])
+            group[pose] = chosen
+            taken[chosen] += 1
+            load[chosen] += frames
+    return {name: group[pose] for name, pose in zip(rows["recording"], rows["pose_hash"], strict=True)}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Lengths:
+    """Of an action's training bouts (s)."""
+
+    window_s: float = 0.0
+    """The median, at most LONGEST_WINDOW_S."""
+    min_bout_s: float = 0.0
+    """Half of the 10th percentile."""
+    merge_gap_s: float = 0.0
+    """Half of the 10th percentile of the gaps between successive bouts of one agent and target."""
+
+
+def lengths_of(store: Store) -> dict[tuple[str | None, str], Lengths]:
+    """Those of each laboratory and action and, for the laboratory None, the window of each action in all of them."""
+    rows = store.recordings(split="train")[["recording", "lab", "fps"]]
+    bouts = store.bouts[store.bouts["start_frame"] < store.bouts["stop_frame"]].merge(rows, on="recording")
+    of = ["recording", "agent", "target", "action"]
+    bouts = bouts.sort_values([*of, "start_frame"])
+    bouts["seconds"] = (bouts["stop_frame"] - bouts["start_frame"]) / bouts["fps"]
+    bouts["gap"] = (bouts["start_frame"] - bouts.groupby(of)["stop_frame"].shift()) / bouts["fps"]
+    gaps = bouts[bouts["gap"] > 0].groupby(["lab", "action"])["gap"].quantile(0.1)
+    found: dict[tuple[str | None, str], Lengths] = {
+        (None, action): Lengths(window_s=min(median, LONGEST_WINDOW_S))
+        for action, median in bouts.groupby("action")["seconds"].median().items()
+    }
+    for head, seconds in bouts.groupby(["lab", "action"])["seconds"]:
+        short, median = seconds.quantile([0.1, 0.5])
+        found[head] = Lengths(
+            window_s=min(median, LONGEST_WINDOW_S),
+            min_bout_s=short / 2,
+            merge_gap_s=float(gaps.get(head, 0.0)) / 2,
+        )
+    return found
+
+
+@dataclass(frozen=True, kw_only=True)
+class Learnt:
+    """What histograms of some groups say of K heads, or of the heads that are pooled in them."""
+
+    left_out: np.ndarray
+    """int64 (2, groups, K): the threshold's bin, without and with the rolling mean, by all groups but one; BINS where
+    these have no positive frame."""
+    threshold: np.ndarray
+    """float64 (2, K): NaN where there is no positive frame."""
+
+
+def learn(histograms: np.ndarray) -> Learnt:
+    """int64 (2, groups, K, 2, B): frames without and with the rolling mean, by group, head, truth and bin."""
+    several = histograms.shape[1] > 1
+    others = histograms.sum(1, keepdims=True) - histograms if several else histograms
+    left_out = best_bin(others)
+    return Learnt(left_out=left_out, threshold=np.stack([shrunk(bins) for bins in left_out]))
+
+
+def best_bin(histograms: np.ndarray) -> np.ndarray:
+    """int64 (...): the bin from which on predicting maximises F of frames (..., 2, B), by truth and bin; the middle one
+    if neighbours are as good, never 0, and B without a positive frame.
+    """
+    reach = _reach(histograms)
+    truths = reach[..., 1, :1]
+    f = 2 * reach[..., 1, :] / np.maximum(reach.sum(-2) + truths, 1)
+    f[..., 0] = -1
+    best = f >= f.max(-1, keepdims=True) - 1e-12
+    first = best.argmax(-1)
+    bins = np.arange(f.shape[-1])
+    over = ~best & (bins > first[..., None])
+    last = np.where(over.any(-1), over.argmax(-1), len(bins)) - 1
+    return np.where(truths[..., 0] > 0, (first + last) // 2, len(bins))
+
+
+def shrunk(left_out: np.ndarray) -> np.ndarray:
+    """float64 (K,): thresholds from bins (groups, K). θ = (DEFAULT v + PRIOR m) / (v + PRIOR), in percent, where m and
+    v are mean and variance of the groups' thresholds; NaN without any."""
+    percent = np.where(left_out < BINS, left_out * (100 / BINS), np.nan)
+    count = np.maximum((left_out < BINS).sum(0), 1)
+    mean = np.where((left_out < BINS).any(0), np.nansum(percent, 0) / count, np.nan)
+    variance = np.nansum((percent - mean) ** 2, 0) / count
+    return (DEFAULT * variance + PRIOR * mean) / (variance + PRIOR) / 100
+
+
+def _reach(histograms: np.ndarray) -> np.ndarray:
+    """Frames in each bin or a higher one."""
+    return histograms[..., ::-1].cumsum(-1)[..., ::-1]
+
+
+class Track(NamedTuple):
+    """A head of a subject, at the frames of its recording."""
+
+    head: int
+    p: tuple[np.ndarray, np.ndarray]
+    """float32 (native_frames,): without and with the rolling mean."""
+    truth: np.ndarray
+    """int64 (native_frames,), see `Truth.states`."""
+
+
+class Fit:
+    """Predictions of `subjects` with their truth, from which `decoders` learns.
+
+    task: has names, rate_hz and trained. probabilities: float32 (frames, actions) of each subject; read once here and
+    once by each call of `decoders`, one subject at a time.
+    """
+
+    def __init__(
+        self,
+        task: Any,
+        subjects: pd.DataFrame,
+        probabilities: Sequence[np.ndarray],
+        store: Store,
+        scheme: ClassScheme,
+    ) -> None:
+        self.task, self.subjects, self.probabilities = task, subjects, probabilities
+        self.truth = Truth(store, scheme)
+        self.lengths = lengths_of(store)
+        self.heads = [
+            (lab, action)
+            for lab, actions in sorted(task.trained.items())
+            for action in sorted(actions)
+            if scheme.competition or scheme.class_id(action) not in scheme.ignored
+        ]
+        self.number: dict[tuple[str | None, str], int] = {head: i for i, head in enumerate(self.heads)}
+        self.actions = sorted({action for _, action in self.heads})
+        of_action = np.array([self.actions.index(action) for _, action in self.heads], np.int64)
+        self.levels = (np.arange(len(self.heads)), of_action, np.zeros(len(self.heads), np.int64))
+        """What each head is pooled with: itself, its action, all."""
+        self.group = groups_of(subjects)
+        self.groups = max(self.group.values(), default=-1) + 1
+        self.histograms = np.zeros((2, self.groups, len(self.heads), 2, BINS), np.int64)
+        """Frames without and with the rolling mean, by group, head, truth and bin."""
+        self.bouts = np.zeros((self.groups, len(self.heads)), np.int64)
+        for g, _, tracks in self._tracks():
+            for i, p, truth in tracks:
+                known = truth != UNKNOWN
+                for of, values in zip(self.histograms[:, g, i], p, strict=True):
+                    bins = np.minimum((values[known] * BINS).astype(np.int64), BINS - 1)
+                    of += np.bincount(truth[known] * BINS + bins, minlength=2 * BINS).reshape(2, BINS)
+                self.bouts[g, i] += np.count_nonzero(runs(truth)[2] == 1)
+
+    def _tracks(self) -> Iterator[tuple[int, float, list[Track]]]:
+        """The group, the frame rate and the heads of each subject."""
+        columns = {action: j for j, action in enumerate(self.task.names)}
+        for (_, row), p in zip(self.subjects.iterrows(), self.probabilities, strict=True):
+            heads = [(row["lab"], action) for action in row["listed"] if (row["lab"], action) in self.number]
+            truth = self.truth.states(row, [action for _, action in heads]).astype(np.int64)
+            tracks = []
+            for head, states in zip(heads, truth.T, strict=True):
+                window_s = self.lengths_of(*head).window_s
+                plain, rolling = (
+                    native_track(p[:, columns[head[1]]], row, rate_hz=self.task.rate_hz, window_s=w)
+                    for w in (0.0, window_s)
+                )
+                tracks.append(Track(self.number[head], (plain, rolling), states))
+            yield self.group[row["recording"]], float(row["fps"]), tracks
+
+    def lengths_of(self, lab: str | None, action: str) -> Lengths:
+        """Those of the action elsewhere where the laboratory has no training bout of it, else 0."""
+        return self.lengths.get((lab, action), self.lengths.get((None, action), Lengths()))
+
+    def decoders(self, sets: Sequence[Sequence[int]], *, smoothing: bool) -> list[PairsDecoder]:
+        """A decoder from each of `sets` of groups alone; smoothing: whether any may be learnt."""
+        learnt = [[learn(of) for of in self._pooled(groups)] for groups in sets]
+        chosen = self._smoothings(sets, learnt) if smoothing else None
+        return [
+            self._decoder(groups, learnt[k], [of[k] for of in chosen] if chosen else None)
+            for k, groups in enumerate(sets)
+        ]
+
+    def _pooled(self, groups: Sequence[int]) -> list[np.ndarray]:
+        """int64 (2, groups, K, 2, B) of each level: its histograms of some groups."""
+        histograms = self.histograms[:, list(groups)]
+        found = []
+        for level in self.levels:
+            of = np.zeros((*histograms.shape[:2], max(level, default=-1) + 1, 2, BINS), np.int64)
+            for i, k in enumerate(level):
+                of[:, :, k] += histograms[:, :, i]
+            found.append(of)
+        return found
+
+    def _smoothings(
+        self, sets: Sequence[Sequence[int]], learnt: Sequence[Sequence[Learnt]]
+    ) -> list[np.ndarray]:
+        """int64 (sets, K) of each level: which of SMOOTHINGS has the best F on the groups that the thresholds were not
+        learnt from; -1 where these cannot tell, as in a set of one group.
+        """
+        shapes = [(len(sets), len(SMOOTHINGS), len(of.threshold[0]), 2) for of in learnt[0]]
+        counts = [np.zeros(shape) for shape in shapes]
+        for g, fps, tracks in self._tracks():
+            for k, groups in enumerate(sets):
+                if g not in groups or len(groups) < 2:
+                    continue
+                at = list(groups).index(g)
+                for track in tracks:
+                    lengths = self.lengths_of(*self.heads[track.head])
+                    for level, of, sums in zip(self.levels, learnt[k], counts, strict=True):
+                        place = level[track.head]
+                        sums[k, :, place] += _frames(track, of.left_out[:, at, place], fps, lengths)
+        happens = self.histograms[0, :, :, 1].sum(-1)  # (G, H)
+        chosen = []
+        for level, sums in zip(self.levels, counts, strict=True):
+            truths = [np.bincount(level, happens[list(groups)].sum(0), sums.shape[2]) for groups in sets]
+            f = 2 * sums[..., 0] / np.maximum(sums[..., 1] + np.stack(truths)[:, None], 1)
+            chosen.append(np.where(f.max(1) > 0, f.argmax(1), -1))
+        return chosen
+
+    def _decoder(
+        self, groups: Sequence[int], learnt: Sequence[Learnt], chosen: Sequence[np.ndarray] | None
+    ) -> PairsDecoder:
+        """From what was learnt of a set of groups at each level; chosen: (K,) at each level."""
+        enough = self.bouts[list(groups)].sum(0) >= FEW_BOUTS
+
+        def head(lab: str | None, action: str) -> Head:
+            places = [(1, self.actions.index(action)), (2, 0)]
+            own = self.number.get((lab, action))
+            if own is not None and enough[own]:
+                places = [(0, own), *places]
+            told = [chosen[level][k] for level, k in places if chosen[level][k] >= 0] if chosen else []
+            rolling, drop, fill = SMOOTHINGS[told[0] if told else 0]
+            thresholds = [learnt[level].threshold[int(rolling), k] for level, k in places]
+            lengths = self.lengths_of(lab, action)
+            return Head(
+                threshold=next((float(of) for of in thresholds if np.isfinite(of)), DEFAULT / 100),
+                window_s=lengths.window_s * rolling,
+                min_bout_s=lengths.min_bout_s * drop,
+                merge_gap_s=lengths.merge_gap_s * fill,
+            )
+
+        heads: dict[str, dict[str, Head]] = {lab: {} for lab in self.task.trained}
+        for lab, action in self.heads:
+            heads[lab][action] = head(lab, action)
+        return PairsDecoder(
+            actions=tuple(self.task.names),
+            rate_hz=float(self.task.rate_hz),
+            heads=heads,
+            pooled={action: head(None, action) for action in self.actions},
+        )
+
+
+def _frames(track: Track, bins: np.ndarray, fps: float, lengths: Lengths) -> np.ndarray:
+    """float64 (SMOOTHINGS, 2): frames that are predicted and true, and that are predicted, with thresholds from `bins`,
+    without and with the rolling mean."""
+    right, known = (np.append(0, np.cumsum(of)) for of in (track.truth == 1, track.truth != UNKNOWN))
+    over = [runs(p * BINS >= (b if b < BINS else np.inf)) for p, b in zip(track.p, bins, strict=True)]
+    counts = []
+    for rolling, drop, fill in SMOOTHINGS:
+        start, stop, on = over[rolling]
+        limits = (lengths.min_bout_s * fps * drop, lengths.merge_gap_s * fps * fill)
+        start, stop, _ = tidy_bouts(start[on], stop[on], on[on], *limits)
+        counts.append([(of[stop] - of[start]).sum() for of in (right, known)])
+    return np.array(counts, np.float64)
