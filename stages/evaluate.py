@@ -46,8 +46,8 @@ def main() -> None:
         np.save(
             temporary / "val.npy", np.concatenate(probabilities)
         )  # float32 (N, O), subjects as in val.csv
-        columns = ["recording", "lab", "video_id", "first_frame", "frames", "fps"]
-        subjects[columns].to_csv(temporary / "val.csv", index=False)
+        columns = ["recording", "lab", "video_id", "agent", "target", "first_frame", "frames", "fps"]
+        subjects.filter(columns).to_csv(temporary / "val.csv", index=False)
         found.submission.to_csv(temporary / "val_submission.csv", index=False)
         found.solution.to_csv(temporary / "val_solution.csv", index=False)
         (temporary / "decoder.json").write_text(json.dumps(decoder.card(), indent=2) + "\n")

@@ -38,12 +38,12 @@ ENVIRONMENT = {k: v for k, v in os.environ.items() if k != "PYTHONDONTWRITEBYTEC
 }
 
 
-def make(folder: Path, **changes: Any) -> Path:
-    """`folder` with conf/ and a params.yaml: V1, TINY, then `changes`."""
+def make(folder: Path, version: str = "v1", **changes: Any) -> Path:
+    """`folder` with conf/ and a params.yaml: the version, TINY, then `changes`."""
     folder.mkdir(parents=True, exist_ok=True)
     shutil.copytree(ROOT / "conf", folder / "conf")
     with initialize_config_dir(str(ROOT / "conf"), version_base=None):
-        values = OmegaConf.to_object(compose("config", overrides=["version=v1"]))
+        values = OmegaConf.to_object(compose("config", overrides=[f"version={version}"]))
     (folder / "params.yaml").write_text(yaml.safe_dump(values | TINY | changes, sort_keys=False))
     return folder
 

@@ -9,10 +9,10 @@ import pandas as pd
 
 from mabe.data.store import Store
 from mabe.params import EvaluateParams, SubmissionParams
-from mabe.tasks import scene_report
+from mabe.tasks import pairs_report, scene_report
 from mabe.tasks.task import Decoder, Report, Task
 
-DECODING: dict[str, ModuleType] = {"scene": scene_report}
+DECODING: dict[str, ModuleType] = {"scene": scene_report, "pairs": pairs_report}
 """The module of each task that has the functions below, by the name in the cards of the task and of its decoder."""
 
 
