@@ -56,34 +56,34 @@ def report(
     store: Store,
     settings: EvaluateParams,
 ) -> Report:
-    """See `mabe.tasks.decoding.report`. What is scored was decided with what the other groups of recordings taught;
-    mabe_f_optimistic, with `decoder`.
+    """See `mabe.tasks.decoding.report`. What is scored was decided by what other groups of recordings taught, but for
+    mabe_f_optimistic, which is of `decoder`.
 
     The submission and the scores named mabe_f have one action per agent, target and frame whatever the label_mode, as
     the competition asks; all others follow it.
     """
     scheme, multi = settings.scheme(store.ethogram), settings.label_mode == "multi"
     fit = Fit(task, subjects, probabilities, store, scheme)
-    rows = pd.concat([store.recordings(split=split) for split in sorted(set(subjects["split"]))])
+    rows = store.manifest[store.manifest["split"].isin(subjects["split"])].reset_index(drop=True)
     listed, bouts = scene_report.without_ignored(rows, store.bouts, scheme)
     solution = solution_of(listed, bouts)
     variants = _variants(fit, decoder, settings.smoothing)
     decided = {name: _decide(fit, of, multi=False) for name, of in variants.items()}
-    decided["swapped"] = [_swapped(table) for table in decided["crossed"]]
+    decided["swapped"] = [_swapped(table) for table in decided["cross_fitted"]]
     shown = {name: _decide(fit, of, multi=True) for name, of in variants.items()} if multi else decided
     if multi:
         print("label_mode multi: the submission has the action with the largest p / threshold of each frame")
 
     submissions = {name: _submission(tables, subjects) for name, tables in decided.items()}
-    names = {name: f"mabe_f_{name}" for name in submissions} | {"crossed": "mabe_f"}
     scores = {
-        names[name]: competition_score(listed, bouts, submission) for name, submission in submissions.items()
+        "mabe_f" if name == "cross_fitted" else f"mabe_f_{name}": competition_score(listed, bouts, submission)
+        for name, submission in submissions.items()
     }
-    predicted = shown["crossed"]
+    predicted = shown["cross_fitted"]
     truth, classes = classes_of(rows, store, subjects, predicted, scheme)
     metrics, matrix = scene_report.evaluate(rows, truth, classes, scheme, settings.eval_metrics)
     f = {name: f_by_action(solution, _submission(shown[name], subjects)) for name in variants}
-    per_action = _per_action(fit, decoder, predicted, solution, f)
+    per_action = _per_action(fit, decoder, predicted, f)
     metrics |= scores | {
         "label_mode": settings.label_mode,
         "groups": fit.groups,
@@ -98,7 +98,7 @@ def report(
         metrics=metrics,
         headline=scene_report.headline(metrics)
         | {name: scores[name] for name in ("mabe_f_optimistic", "mabe_f_swapped")},
-        submission=submissions["crossed"],
+        submission=submissions["cross_fitted"],
         solution=solution,
         tables=tables | more_tables | {"per_action.csv": per_action},
         pictures=pictures
@@ -111,13 +111,13 @@ def report(
 def _variants(fit: Fit, decoder: PairsDecoder, smoothing: bool) -> dict[str, list[PairsDecoder]]:
     """The decoders, one for each group of recordings, whose scores are compared."""
     others = [[h for h in range(fit.groups) if h != g] for g in range(fit.groups)]
-    crossed = fit.decoders(others, smoothing=smoothing)
+    cross_fitted = fit.decoders(others, smoothing=smoothing)
     without_rules = partial(dataclasses.replace, min_bout_s=0.0, merge_gap_s=0.0)
     return {
-        "crossed": crossed,
-        "rolling": [of.changed(without_rules) for of in crossed],
+        "cross_fitted": cross_fitted,
+        "rolling": [of.changed(without_rules) for of in cross_fitted],
         "thresholds": fit.decoders(others, smoothing=False),
-        "fixed": [of.changed(lambda _: Head(threshold=0.5)) for of in crossed],
+        "fixed": [of.changed(lambda _: Head(threshold=0.5)) for of in cross_fitted],
         "optimistic": [decoder] * fit.groups,
     }
 
@@ -138,13 +138,9 @@ def _swapped(bouts: pd.DataFrame) -> pd.DataFrame:
 
 def _submission(tables: Sequence[pd.DataFrame], subjects: pd.DataFrame) -> pd.DataFrame:
     """As `mabe.submission.submission_of`, the bouts of all recordings of one clock at a time."""
-    columns = subjects[["video_id", "fps", "label_fps"]].reset_index(drop=True)
-    bouts = pd.concat([table for table in tables if len(table)] or tables, ignore_index=True)
-    bouts = bouts.join(
-        columns.loc[np.repeat(np.arange(len(tables)), [len(table) for table in tables])].reset_index(
-            drop=True
-        )
-    )
+    of = np.repeat(np.arange(len(tables)), [len(table) for table in tables])
+    clocks = subjects[["video_id", "fps", "label_fps"]].iloc[of].reset_index(drop=True)
+    bouts = pd.concat([table for table in tables if len(table)] or tables, ignore_index=True).join(clocks)
     return build(
         submission_rows(of, of.iloc[0]).assign(video_id=of["video_id"])
         for _, of in bouts.groupby(["fps", "label_fps"])
@@ -200,7 +196,6 @@ def _per_action(
     fit: Fit,
     decoder: PairsDecoder,
     predicted: Sequence[pd.DataFrame],
-    solution: pd.DataFrame,
     f: Mapping[str, pd.Series],
 ) -> pd.DataFrame:
     """A row for each laboratory and action that counts in mabe_f.
@@ -208,8 +203,10 @@ def _per_action(
     f: F of each of the variants; those that leave out what was learnt tell what it gained.
     """
     names = ["laboratory", "action"]
-    table = pd.DataFrame({"f": f["crossed"]} | {f"f_{name}": f[name] for name in f if name != "crossed"})
-    table = table.loc[f["crossed"].index].rename_axis(names)
+    table = pd.DataFrame(
+        {"f": f["cross_fitted"]} | {f"f_{name}": f[name] for name in f if name != "cross_fitted"}
+    )
+    table = table.loc[f["cross_fitted"].index].rename_axis(names)
     learnt = {
         (lab, action): {"laboratory": lab, "action": action} | dataclasses.asdict(head)
         for lab, of in decoder.heads.items()
@@ -239,17 +236,13 @@ def _measured(fit: Fit, decoder: PairsDecoder, predicted: Sequence[pd.DataFrame]
         for action, of_action in parts.items():
             probabilities, truth, tracks = zip(*of_action, strict=True)
             known = np.concatenate(truth) != UNKNOWN
-            happens = np.concatenate(truth)[known] == 1
+            happens, p = np.concatenate(truth)[known] == 1, np.concatenate(probabilities)[known]
             score = segment_f1(truth, tracks, iou=IOU)
             found.append(
                 {
                     "laboratory": lab,
                     "action": action,
-                    "average_precision": average_precision_score(
-                        happens, np.concatenate(probabilities)[known]
-                    )
-                    if happens.any()
-                    else np.nan,
+                    "average_precision": average_precision_score(happens, p) if happens.any() else np.nan,
                     "frames": int(happens.sum()),
                     "bouts": sum(_bouts(track) for track in truth),
                     "predicted_bouts": sum(_bouts(track) for track in tracks),
