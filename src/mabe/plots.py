@@ -8,14 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import matplotlib
-
-matplotlib.use("Agg")  # no screen on a cluster
-
-import matplotlib.pyplot as plt
 import numpy as np
-from matplotlib.colors import ListedColormap
-from matplotlib.patches import Patch
 
 COLOURS = ("#d9d9d9", "#0072b2", "#e69f00", "#d55e00", "#009e73", "#cc79a7", "#56b4e9", "#f0e442")
 UNKNOWN_COLOUR = "#ffffff"
@@ -34,9 +27,12 @@ def ethogram(
 
     truth, predicted: int (T,).
     """
+    from matplotlib.colors import ListedColormap
+    from matplotlib.patches import Patch
+
     colours = ListedColormap([UNKNOWN_COLOUR, *(COLOURS[i % len(COLOURS)] for i in range(len(names)))])
     seconds = len(truth) / fps
-    figure, axes = plt.subplots(2, 1, figsize=(11, 2.3), sharex=True, layout="constrained")
+    figure, axes = _figure((11, 2.3), 2, 1, sharex=True)
     for ax, labels, row in zip(axes, (truth, predicted), ("truth", "prediction"), strict=True):
         ax.imshow(
             labels[None, :] + 1,
@@ -64,7 +60,7 @@ def curves(path: Path, history: Sequence[dict[str, Any]], best_epoch: int) -> No
     epochs = [record["epoch"] for record in history]
     names = list(history[0]["val"])
     marker = "o" if len(epochs) == 1 else None  # a line through one point cannot be seen
-    figure, axes = plt.subplots(1, len(names), figsize=(4 * len(names), 3.2), layout="constrained")
+    figure, axes = _figure((4 * len(names), 3.2), 1, len(names))
     for ax, name in zip(axes, names, strict=True):
         for part, colour in (("train", COLOURS[1]), ("val", COLOURS[3])):
             values = [record[part][name] for record in history]
@@ -82,7 +78,7 @@ def curves(path: Path, history: Sequence[dict[str, Any]], best_epoch: int) -> No
 def confusion(path: Path, matrix: np.ndarray, names: Sequence[str]) -> None:
     """Confusion matrix (C, C), rows truth, as shares of the true class with the frame counts beneath."""
     share = matrix / np.maximum(matrix.sum(1, keepdims=True), 1)
-    figure, ax = plt.subplots(figsize=(1.1 * len(names) + 1.6, 1.0 * len(names) + 1.2), layout="constrained")
+    figure, ax = _figure((1.1 * len(names) + 1.6, 1.0 * len(names) + 1.2))
     ax.imshow(share, cmap="Blues", vmin=0, vmax=1)
     for i in range(len(names)):
         for j in range(len(names)):
@@ -99,7 +95,7 @@ def confusion(path: Path, matrix: np.ndarray, names: Sequence[str]) -> None:
 
 def bars(path: Path, values: dict[str, float], colours: Sequence[str], label: str) -> None:
     """Horizontal bars with their values, e.g. F1 per class."""
-    figure, ax = plt.subplots(figsize=(6, 0.45 * len(values) + 0.9), layout="constrained")
+    figure, ax = _figure((6, 0.45 * len(values) + 0.9))
     drawn = ax.barh(list(values), list(values.values()), color=list(colours))
     ax.bar_label(drawn, fmt="%.3f", padding=3, fontsize=9)
     ax.invert_yaxis()
@@ -114,7 +110,14 @@ def class_colour(class_id: int) -> str:
     return COLOURS[class_id % len(COLOURS)]
 
 
+def _figure(size: tuple[float, float], *shape: int, **options: Any) -> tuple[Any, Any]:
+    """A figure of `size` in inches and its axes. It needs no screen; matplotlib is imported where one is drawn."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=size, layout="constrained")
+    return figure, figure.subplots(*shape, **options)
+
+
 def _save(figure: Any, path: Path) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path, dpi=110)
-    plt.close(figure)

@@ -66,7 +66,7 @@ def test_curves_of_one_epoch_can_be_seen(tmp_path):
     """A line through one point has no length: it needs a marker. The legend is in the right half."""
     train, val = ({"loss": loss, "f1_macro": 0.5} for loss in (0.2, 0.8))
     plots.curves(tmp_path / "c.png", [{"epoch": 1, "train": train, "val": val}], best_epoch=1)
-    picture = plots.plt.imread(tmp_path / "c.png")[..., :3]
+    picture = matplotlib.image.imread(tmp_path / "c.png")[..., :3]
     left = picture[:, : picture.shape[1] // 2]
     for colour in (plots.COLOURS[1], plots.COLOURS[3]):
         rgb = [int(colour[i : i + 2], 16) / 255 for i in (1, 3, 5)]
