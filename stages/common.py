@@ -1,5 +1,7 @@
 """What every stage shares: where things are, and how it ends when the input is wrong."""
 
+import atexit
+import gc
 import json
 import os
 import subprocess
@@ -48,6 +50,9 @@ def run(main: Callable[[], None], less_memory: str | None = None) -> None:
     Of a stage under `dvc exp run` params.yaml is by then the experiment's, so the line names the way back.
     """
     terminated_as_interrupted()
+    atexit.register(
+        gc.freeze
+    )  # or Python looks through all that torch imported before it ends: half a second
     try:
         with reader_may_leave():
             main()

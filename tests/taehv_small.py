@@ -1,5 +1,6 @@
 """Training runs of seconds for the tests of the video pipeline: few frames of 32x32, and if need be a tiny network."""
 
+import atexit
 import os
 import sys
 from functools import cache
@@ -9,6 +10,7 @@ from typing import Any
 
 import pytest
 import torch
+from forks import Command, Forks
 
 from runs.parameters import keys, parse
 from taehv import annotate, model, params
@@ -127,8 +129,18 @@ def settings(**changes: Any) -> list[str]:
     return found
 
 
-def command(*arguments: str) -> list[str]:
-    return [sys.executable, "-m", "taehv", *arguments]
+@cache
+def forks() -> Forks:
+    """A process of this test session's that has imported what training needs."""
+    modules = ("taehv.cli", "taehv_small", "torch._dynamo", "torch.distributed.run")
+    found = Forks(modules, ENVIRONMENT)
+    atexit.register(found.close)
+    return found
+
+
+def start(*arguments: str, shrunk: bool = False, folder: Path = ROOT) -> Command:
+    """Starts `taehv`; shrunk: with the small network, in this process alone."""
+    return forks().start(folder, ENVIRONMENT, "taehv_small" if shrunk else "taehv", *arguments)
 
 
 if __name__ == "__main__":  # `taehv` with the small network

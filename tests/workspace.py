@@ -1,14 +1,16 @@
 """A small copy of the workspace for tests that run stages: conf/ and a params.yaml of seconds."""
 
+import atexit
 import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import yaml
+from forks import Command, Forks
 from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
@@ -54,24 +56,22 @@ def change(folder: Path, **changes: Any) -> None:
     path.write_text(yaml.safe_dump(yaml.safe_load(path.read_text()) | changes, sort_keys=False))
 
 
-def command(name: str) -> list[str]:
-    return [sys.executable, "-m", f"stages.{name}"]
+@cache
+def forks() -> Forks:
+    """A process of this test session's that has imported what the stages need."""
+    found = Forks([f"stages.{name}" for name in STAGES], ENVIRONMENT)
+    atexit.register(found.close)
+    return found
 
 
-def stage(
-    folder: Path, name: str, before: Callable[[], None] | None = None
-) -> subprocess.CompletedProcess[str]:
-    """Runs one stage in `folder`, as dvc.yaml does; `before` runs in the child first."""
-    return subprocess.run(
-        command(name),
-        cwd=folder,
-        env=ENVIRONMENT,
-        preexec_fn=before,
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=120,
-    )
+def start(folder: Path, name: str, file_size: int | None = None) -> Command:
+    """Starts one stage in `folder`. file_size: bytes that a file may have, if there is a limit."""
+    return forks().start(folder, ENVIRONMENT, f"stages.{name}", file_size=file_size)
+
+
+def stage(folder: Path, name: str, file_size: int | None = None) -> subprocess.CompletedProcess[str]:
+    """Runs one stage in `folder`, see `start`."""
+    return start(folder, name, file_size).ended(timeout=120)
 
 
 def stages(folder: Path, *names: str) -> None:

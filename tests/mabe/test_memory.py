@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from workspace import ENVIRONMENT, FEW_FILES, make, stage, stages, unfinished
+from workspace import ENVIRONMENT, FEW_FILES, make, stages, unfinished
 
 from mabe.data import table_files
 from mabe.data.tables import reading
@@ -42,12 +42,26 @@ def test_a_file_is_not_called_damaged_for_lack_of_memory(tmp_path):
         raise OSError(5, "Input/output error")
 
 
+def limited(folder, name, limit):
+    """A stage in a process of its own with so many bytes of address space, its imports included."""
+    return subprocess.run(
+        [sys.executable, "-m", f"stages.{name}"],
+        cwd=folder,
+        env=ENVIRONMENT,
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_AS, (limit, limit)),
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
+    )
+
+
 @pytest.mark.integration
 def test_a_stage_with_too_little_memory_ends_in_one_sentence(tmp_path):
     folder = make(tmp_path / "w", **FEW_FILES)
     stages(folder, "check", "simulate", "ingest", "label_expand", "motion_features")
     limit = 500_000 * 1024  # less than torch itself needs
-    done = stage(folder, "train", lambda: resource.setrlimit(resource.RLIMIT_AS, (limit, limit)))
+    done = limited(folder, "train", limit)
     assert done.returncode == 1
     assert "Traceback" not in done.stderr
     assert done.stderr.strip().splitlines()[-1].startswith("error: the memory does not suffice (")
@@ -69,9 +83,7 @@ def test_a_stage_with_little_memory_ends(prepared, monkeypatch, name, megabytes)
     """Arrow's own threads, of which the system starts some only, wait for ever, so no table is read with them."""
     monkeypatch.setitem(ENVIRONMENT, "OMP_NUM_THREADS", "2")  # their stacks take what is left
     limit = megabytes * 1000 * 1024
-    done = stage(
-        prepared, name, lambda: resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
-    )  # or times out
+    done = limited(prepared, name, limit)  # or times out
     last = (done.stderr.strip().splitlines() or [""])[-1]
     if done.returncode == 1 and last.startswith("error: "):
         assert last.startswith("error: the memory does not suffice (")  # and no file is wrong

@@ -5,7 +5,7 @@ import matplotlib.image
 import numpy as np
 import pytest
 
-from mabe import plots
+from mabe import plots, plots_pairs
 
 
 def pixels(path):
@@ -70,7 +70,7 @@ def test_curves_of_one_epoch_can_be_seen(tmp_path):
     """A line through one point has no length: it needs a marker. The legend is in the right half."""
     train, val = ({"loss": loss, "f1_macro": 0.5} for loss in (0.2, 0.8))
     plots.curves(tmp_path / "c.png", [{"epoch": 1, "train": train, "val": val}], best_epoch=1)
-    picture = plots.plt.imread(tmp_path / "c.png")[..., :3]
+    picture = matplotlib.image.imread(tmp_path / "c.png")[..., :3]
     left = picture[:, : picture.shape[1] // 2]
     for colour in (plots.COLOURS[1], plots.COLOURS[3]):
         rgb = [int(colour[i : i + 2], 16) / 255 for i in (1, 3, 5)]
@@ -79,20 +79,20 @@ def test_curves_of_one_epoch_can_be_seen(tmp_path):
 
 def test_the_ethogram_of_pairs_shows_truth_above_prediction(tmp_path):
     pairs = {"mouse1 → mouse2": ([("b", 0.0, 10.0)], [("a", 0.0, 10.0)])}
-    plots.pair_ethogram(tmp_path / "e.png", pairs, seconds=10.0, names=("a", "b"), title="lab/1")
+    plots_pairs.pair_ethogram(tmp_path / "e.png", pairs, seconds=10.0, names=("a", "b"), title="lab/1")
     image = pixels(tmp_path / "e.png")[:, :800]  # the legend is to the right
-    colours = [matplotlib.colors.to_hex(plots.action_colour(number)) for number in (0, 1)]
+    colours = [matplotlib.colors.to_hex(plots_pairs.action_colour(number)) for number in (0, 1)]
     a, b = ((np.abs(image - pixel(colour)).max(-1) <= 2).any(1).nonzero()[0] for colour in colours)
     assert b.max() < a.min()
 
 
 def test_forty_actions_have_forty_colours():
-    assert len({plots.action_colour(number) for number in range(40)}) == 40
+    assert len({plots_pairs.action_colour(number) for number in range(40)}) == 40
 
 
 def test_a_score_has_a_bar_for_its_mean_and_a_dot_for_each_laboratory(tmp_path):
-    plots.scores_by_action(tmp_path / "one.png", {"a": [0.5]}, "F")
-    plots.scores_by_action(tmp_path / "three.png", {"a": [0.1, 0.5, 0.9]}, "F")
+    plots_pairs.scores_by_action(tmp_path / "one.png", {"a": [0.5]}, "F")
+    plots_pairs.scores_by_action(tmp_path / "three.png", {"a": [0.1, 0.5, 0.9]}, "F")
     one, three = (pixels(tmp_path / name) for name in ("one.png", "three.png"))
     assert share_of(three, plots.COLOURS[1]) > 2 * share_of(one, plots.COLOURS[1]) > 0
     assert share_of(three, plots.COLOURS[6]) == pytest.approx(share_of(one, plots.COLOURS[6]), rel=0.1)

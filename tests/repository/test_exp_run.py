@@ -10,7 +10,7 @@ from importlib.util import find_spec
 
 import pytest
 import torch
-from dvc_forks import Forks
+from forks import Forks
 from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 from repository import Clone, copied, ran, scratch, settings
@@ -34,11 +34,36 @@ def clone(tmp_path_factory):
     return copied(tmp_path_factory.mktemp("refused") / "clone")
 
 
+IMPORTED = (
+    "dvc.cli",
+    "dvc.cli.parser",
+    "dvc.commands.experiments.run",
+    "dvc.output",
+    "dvc.repo.experiments.queue.celery",
+    "dvc.repo.experiments.queue.tempdir",
+    "dvc.repo.experiments.queue.workspace",
+    "dvc.repo.reproduce",
+    "dvc.utils.hydra",
+    "mabe.data.ingest",
+    "runs.hardware",
+    "stages.check",
+    "stages.composition",
+    "stages.video.check",
+)
+
+
 @pytest.fixture(scope="module")
 def dvc(clone):
-    """`dvc` in forks of one process; a run of each kind goes through the command itself."""
-    forks = Forks(clone)
-    yield forks
+    """`dvc` in forks of one process, called as `command`; a run of each kind goes through the command itself."""
+    forks = Forks(IMPORTED, clone.environment)
+
+    def run(project, *arguments, fails=False):
+        started = forks.start(project.folder, project.environment, "dvc", *arguments, together=True)
+        done = started.ended(timeout=300)
+        assert (done.returncode != 0) == fails, done.stdout
+        return done.stdout
+
+    yield run
     forks.close()
 
 

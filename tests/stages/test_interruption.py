@@ -5,12 +5,11 @@ The video pipeline's are in tests/taehv.
 
 import shutil
 import signal
-import subprocess
 
 import psutil
 import pytest
 import torch
-from workspace import ENVIRONMENT, change, command, files, make, stage, stages, unfinished
+from workspace import change, files, make, stage, stages, start, unfinished
 
 ASK = [(signal.SIGINT, 130), (signal.SIGTERM, 143)]
 MODELS = ("models/train/best.pt", "models/train/last.pt")
@@ -20,6 +19,8 @@ MODELS = ("models/train/best.pt", "models/train/last.pt")
 def prepared(tmp_path_factory):
     folder = make(tmp_path_factory.mktemp("prepared") / "workspace", save_freq=100_000, batch_size=8)
     stages(folder, "simulate", "ingest", "label_expand", "motion_features")
+    (folder / "models/train").mkdir(parents=True)
+    (folder / MODELS[0]).write_text("of an earlier run")
     return folder
 
 
@@ -29,14 +30,7 @@ def saved(folder) -> list[str]:
 
 def interrupted(folder, asked: list[int]) -> tuple[int, str]:
     """The status and the last words of a training that gets these signals after its third epoch."""
-    process = subprocess.Popen(
-        command("train"),
-        cwd=folder,
-        env=ENVIRONMENT,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
+    process = start(folder, "train")
     try:
         for line in process.stdout:
             if line.startswith("epoch 3/"):
@@ -58,14 +52,14 @@ def interrupted(folder, asked: list[int]) -> tuple[int, str]:
 def test_training_saves_and_ends_with_the_signals_status(prepared, number, status, processes):
     shutil.rmtree(prepared / ".runs", ignore_errors=True)  # or it would go on from the run before
     change(prepared, processes=processes, epochs=100_000)
-    before = files(prepared / "metrics")
+    before = [files(prepared / name) for name in ("data", "metrics", "models")]
     ended, error = interrupted(prepared, [number])
     assert ended == status, error
     assert error.splitlines()[-1] == "interrupted"
     assert "Traceback" not in error
     (name,) = saved(prepared)
     assert int(name.removeprefix("epoch-").removesuffix(".pt")) >= 3
-    assert files(prepared / "metrics") == before
+    assert [files(prepared / name) for name in ("data", "metrics", "models")] == before
     assert unfinished(prepared) == []
 
 

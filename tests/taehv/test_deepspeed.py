@@ -3,7 +3,6 @@
 import json
 import os
 import pickle
-import subprocess
 from pathlib import Path
 
 import pytest
@@ -20,10 +19,7 @@ RUN = {"max_steps": 4, "validate_every": 2, "save_freq": 2, "accumulation_steps"
 
 def train(output: Path, *more: str, **changes) -> str:
     data = ["--data", str(small.videos()), "--output", str(output)]
-    done = subprocess.run(
-        small.command("train", "1", "test", *small.settings(**RUN | changes), *data, *more),
-        cwd=small.ROOT, env=small.ENVIRONMENT, capture_output=True, text=True, timeout=240,
-    )  # fmt: skip
+    done = small.start("train", "1", "test", *small.settings(**RUN | changes), *data, *more).ended(240)
     assert done.returncode == 0, done.stderr
     return done.stdout
 

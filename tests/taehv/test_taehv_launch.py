@@ -327,7 +327,7 @@ def test_other_errors_keep_their_traceback(monkeypatch):
 @pytest.mark.integration
 def test_the_command_ends_with_status_1_and_nothing_else(folder):
     done = subprocess.run(
-        small.command("train", "1", "nothing"),
+        [sys.executable, "-m", "taehv", "train", "1", "nothing"],
         cwd=folder, env=small.ENVIRONMENT, capture_output=True, text=True, timeout=60,
     )  # fmt: skip
     assert done.returncode == 1

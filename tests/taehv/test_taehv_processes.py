@@ -2,13 +2,13 @@
 
 import json
 import signal
-import subprocess
 import time
 from pathlib import Path
 
 import pytest
 import taehv_small as small
 import torch
+from forks import Command
 from safetensors.torch import load_file
 
 from runs import RunError, processes
@@ -21,19 +21,12 @@ pytestmark = pytest.mark.integration
 STEPS = {"max_steps": 3, "validate_every": 3, "save_freq": 100}
 
 
-def arguments(count: int, output: Path, *more: str, **changes) -> list[str]:
+def start(count: int, output: Path, *more: str, **changes) -> Command:
     options = ["--data", str(small.videos()), "--output", str(output)]
-    return small.command("train", str(count), "test", *small.settings(**STEPS | changes), *options, *more)
+    return small.start("train", str(count), "test", *small.settings(**STEPS | changes), *options, *more)
 
 
-def start(count: int, output: Path, *more: str, **changes) -> subprocess.Popen[str]:
-    return subprocess.Popen(
-        arguments(count, output, *more, **changes),
-        cwd=small.ROOT, env=small.ENVIRONMENT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-    )  # fmt: skip
-
-
-def finish(*processes: subprocess.Popen[str]) -> list[tuple[str, str]]:
+def finish(*processes: Command) -> list[tuple[str, str]]:
     try:
         said = [process.communicate(timeout=200) for process in processes]
     finally:

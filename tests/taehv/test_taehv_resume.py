@@ -5,14 +5,13 @@ import json
 import os
 import shutil
 import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
 
 import pytest
 import taehv_small as small
 import torch
+from forks import Command
 
 from runs import RunError, folders
 from runs.folders import Folders, damaged, series
@@ -149,25 +148,13 @@ def test_two_processes_may_go_on_where_one_stopped(tmp_path):
 # Kills
 
 
-def arguments(output: Path, *more: str) -> list[str]:
+def start(output: Path, *more: str) -> Command:
     changes = small.settings(**RUN | {"max_steps": 40, "save_freq": 5, "validate_every": 20})
     data = ["--data", str(small.videos()), "--output", str(output)]
-    script = str(Path(small.__file__))
-    return [sys.executable, script, "train", "1", "test", *changes, *data, *more]
+    return small.start("train", "1", "test", *changes, *data, *more, shrunk=True)
 
 
-def start(output: Path, *more: str) -> subprocess.Popen[str]:
-    return subprocess.Popen(
-        arguments(output, *more),
-        cwd=small.ROOT,
-        env=small.ENVIRONMENT,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-
-
-def wait_for(process: subprocess.Popen[str], output: Path, step: int) -> None:
+def wait_for(process: Command, output: Path, step: int) -> None:
     end = time.monotonic() + 300  # a busy machine
     while not (output / f"checkpoint-{step}").exists():
         assert process.poll() is None, process.communicate()

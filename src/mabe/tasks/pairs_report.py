@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 from sklearn.metrics import average_precision_score
 
-from mabe import plots
+from mabe import plots_pairs
 from mabe.data.store import Store
 from mabe.ethogram import UNKNOWN, ClassScheme
 from mabe.labels import frame_labels
@@ -103,7 +103,7 @@ def report(
         tables=tables | more_tables | {"per_action.csv": per_action},
         pictures=pictures
         | more_pictures
-        | {"per_action.png": partial(plots.scores_by_action, scores=by_action, label="F")}
+        | {"per_action.png": partial(plots_pairs.scores_by_action, scores=by_action, label="F")}
         | _ethograms(fit, predicted, settings.ethograms),
     )
 
@@ -292,8 +292,8 @@ def _curves(fit: Fit) -> tuple[dict[str, pd.DataFrame], dict[str, Callable[[Path
         for table, first in zip(tables.values(), (1, 2), strict=True)
     )
     return tables, {
-        "reliability.png": partial(plots.reliability, curves=trust, overall=ALL),
-        "precision_recall.png": partial(plots.precision_recall, curves=find),
+        "reliability.png": partial(plots_pairs.reliability, curves=trust, overall=ALL),
+        "precision_recall.png": partial(plots_pairs.precision_recall, curves=find),
     }
 
 
@@ -310,7 +310,7 @@ def _ethograms(fit: Fit, predicted: Sequence[pd.DataFrame], count: int) -> dict[
             truth = fit.truth.bouts(subjects.loc[i])
             pairs[f"{agents[i]} → {targets[i]}"] = _in_seconds(truth, row), _in_seconds(predicted[i], row)
         pictures[f"ethograms/{row.lab}_{row.video_id}.png"] = partial(
-            plots.pair_ethogram,
+            plots_pairs.pair_ethogram,
             pairs=pairs,
             seconds=row.native_frames / row.fps,
             names=actions,

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from mabe.params import TrainParams
+from mabe.training.optimiser import without_compiler
 from mabe.training.schedule import Schedule
 from runs.checkpoints import Checkpoints, Each, unlike, unlike_optimiser
 from runs.ema import Average
@@ -154,7 +155,7 @@ class TrainResult:
 def make_optimiser(params: TrainParams, model: nn.Module, device: torch.device) -> torch.optim.Optimizer:
     """Adam (weight decay as L2) or AdamW (decoupled), in one kernel per step where there is one."""
     kind = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}[params.optimizer]
-    return kind(
+    return without_compiler(kind)(
         model.parameters(),
         lr=params.learning_rate,
         weight_decay=params.weight_decay,
