@@ -60,7 +60,7 @@ def test_the_committed_parameters_are_valid():
         ({"class_scheme": "mabe5"}, "unknown class_scheme 'mabe5': did you mean mabe4?"),
         ({"skeleton": "conf/skeleton/rat.yaml"}, "there is no file conf/skeleton/rat.yaml: correct skeleton"),
         ({"on_error": "ignore"}, "must be one of stop, quarantine"),
-        ({"num_keypoints": 9}, "num_keypoints is 9, but the skeleton has choices of [7, 18] keypoints"),
+        ({"num_keypoints": 9}, "num_keypoints is 9, but the skeleton has choices of [7, 8, 18] keypoints"),
         ({"val_fraction": 1.0}, "must be between 0 and 1"),
         ({"dropout": 1.0}, "at least 0 and below 1"),
         ({"accumulation_steps": 7}, "is not a multiple of accumulation_steps"),

@@ -39,9 +39,9 @@ def test_a_smaller_choice_has_stand_ins_sides_and_ends_of_its_own(tmp_path):
     seven = MOUSE.keypoints(7)
     assert seven.sources[3] == ("neck", "body_center", "spine_1")
     assert seven.mirror == (0, 2, 1, 3, 5, 4, 6)
-    assert (seven.front, seven.back) == ((0, 1, 2), (6,))
+    assert (seven.front, seven.centre, seven.back) == ((0, 1, 2), (3,), (6,))
     two = read(tmp_path / "s.yaml").keypoints(2)
-    assert two == Keypoints(sources=(("tail", "left"), ("nose",)), mirror=(0, 1), front=(1,), back=(0,))
+    assert two == Keypoints(sources=(("tail", "left"), ("nose",)), mirror=(0, 1), front=(1,), centre=(), back=(0,))
 
 
 def test_a_store_holds_what_the_file_holds():

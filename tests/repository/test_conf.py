@@ -50,7 +50,7 @@ def test_a_version_names_what_it_changes_and_nothing_else():
 
 
 PUBLISHED = {
-    # key: V1 ... V6, from the published configurations
+    # key: V1 ... V6, from the published configurations; later versions are of this repository
     "version": ("v1", "v2", "v3", "v4", "v5", "v6"),
     "platform": ("local", "local", "modal", "modal", "modal", "modal"),
     "gpu": (None, None, "T4", "A10", "A10", "H100"),
@@ -90,12 +90,15 @@ SAME = {
     "motion_fps": None,
     "conv_pool": 1,
     "hybrid_temporal": "bilstm",
+    "pair_preset": "small",
+    "pair_rate_hz": 30.0,
     "frame_gap": 1,
     "train_stride": None,
     "val_stride": None,
     "accumulation_steps": 1,
     "plateau_patience": 5,
     "plateau_factor": 0.5,
+    "ema_decay": None,
     "loss": "cross_entropy",
     "label_smoothing": 0.0,
     "mixup_alpha": 0.0,
