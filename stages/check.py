@@ -38,8 +38,9 @@ def check_data(settings: params.IngestParams, simulated: bool) -> None:
     check_path("data_dir", settings.data_dir)
     if not simulated or Path(settings.data_dir) != SAMPLE:  # which the simulate stage is about to make
         from mabe.data.readers import open_source  # a second that the sample does not cost
+        from mabe.data.source import entries_of
 
-        open_source(settings).entries()  # says how to get it
+        entries_of(open_source(settings))  # says how to get it
     if settings.split_file is None:
         return
     check_path("split_file", settings.split_file)
