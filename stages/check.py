@@ -11,7 +11,7 @@ from mabe.errors import InputError
 from runs import cost
 from runs.parameters import check_path
 from runs.remote import faults
-from stages.common import PRICES, SAMPLE, run
+from stages.common import PRICES, SAMPLE, check_listed, run
 
 SPLITS = Path("conf/split")
 
@@ -26,6 +26,7 @@ def check(values: dict[str, Any]) -> None:
     The stage calls it with params.yaml, and `dvc exp run` with what it is about to write there.
     """
     params.check(values)
+    check_listed(params.STAGES)
     simulated = params.parse(params.OptionalStagesParams, values).simulated
     check_data(params.parse(params.IngestParams, values), simulated=bool(simulated))
     check_machine(

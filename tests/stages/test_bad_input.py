@@ -1,5 +1,6 @@
 """Stages on wrong input, full disks and interruptions: one line and a status, and no output half made."""
 
+import dataclasses
 import importlib
 import json
 import resource
@@ -13,7 +14,11 @@ import pytest
 import torch
 from workspace import ENVIRONMENT, ROOT, STAGES, change, command, files, make, stage, stages, unfinished
 
+import taehv.params
+from mabe import params
 from mabe.data.store import Store
+from mabe.errors import InputError
+from stages import common
 from stages.common import BACK, way_on
 
 OUTPUTS = ("data", "metrics", "models")
@@ -95,6 +100,18 @@ def test_check_refuses_parameters(tmp_path, failure, changes, says):
     assert says in said
     assert len(said) < 300
     assert not (folder / "data").exists()
+
+
+@pytest.mark.parametrize(("pipeline", "classes"), [("", params.STAGES), ("video", taehv.params.STAGES)])
+def test_a_parameter_that_dvc_yaml_does_not_list_is_refused(pipeline, classes):
+    common.check_listed(classes, pipeline)
+    more = dataclasses.make_dataclass(
+        "More", ["gru_layers"], bases=(classes["train"],), frozen=True, kw_only=True
+    )
+    with pytest.raises(
+        InputError, match=r"dvc\.yaml does not list the parameter gru_layers, which the stage train reads"
+    ):
+        common.check_listed(classes | {"train": more}, pipeline)
 
 
 @pytest.mark.parametrize(
