@@ -96,11 +96,13 @@ def faults_of(what: str) -> Iterator[None]:
         yield
     except InputError:
         raise
-    except FileNotFoundError as error:
-        raise InputError(f"{what}: {error.filename} is missing; restore it or remove its recording") from None
     except (LookupError, ValueError, OSError) as error:
         if memory.refused(error) or os.environ.get("MABE_TRACEBACK"):
             raise
+        if isinstance(error, FileNotFoundError):
+            raise InputError(
+                f"{what}: {error.filename} is missing; restore it or remove its recording"
+            ) from None
         reason = f"there is no {error}" if isinstance(error, KeyError) else one_line(error)[:200]
         raise InputError(
             f"{what} cannot be read ({type(error).__name__}: {reason}); correct the file, or the reader "

@@ -16,8 +16,9 @@ from omegaconf import OmegaConf
 from workspace import ENVIRONMENT
 
 from mabe import ethogram, params, skeleton
+from mabe.data.formats.long_table import tracks_of
 from mabe.data.ingest import ingest
-from mabe.data.recording import Entry
+from mabe.data.recording import Entry, Recording
 from mabe.data.source import Source, entries_of
 from mabe.data.store import Store
 from mabe.errors import InputError
@@ -112,6 +113,7 @@ def copy(tmp_path) -> Path:
     )
     shutil.copytree(ROOT / "stages", tmp_path / "stages", ignore=shutil.ignore_patterns("__pycache__"))
     shutil.copytree(ROOT / "conf", tmp_path / "conf")
+    shutil.copy(ROOT / "dvc.yaml", tmp_path)
     (tmp_path / "src/mabe/data/readers/flies.py").write_text(READER)
     (tmp_path / "src/mabe/features/sets/spread.py").write_text(SPREAD)
     values = yaml.safe_load((ROOT / "conf/data/sample.yaml").read_text()) | CONF
@@ -280,3 +282,28 @@ def test_a_video_id_that_is_no_int_is_refused(copy):
     source = Texts(copy, Skeleton.from_dict(SKELETON, ""), Ethogram.from_dict(ETHOGRAM, ""))
     with pytest.raises(InputError, match="recording flies/7: video_id is a str but must be an int"):
         entries_of(source)
+
+
+def test_a_long_table_may_begin_late_and_have_holes():
+    table = pd.DataFrame(
+        [(7, 2, "body", 3.0, 4.0), (5, 2, "thorax", 1.0, 2.0), (6, 2, "thorax", 9.0, float("nan"))],
+        columns=["frame", "individual", "part", "x", "y"],
+    )
+    entry = Entry(lab="flies", video_id=7, path=Path("tracks.csv"), fps=20.0)
+    of = Skeleton.from_dict(SKELETON, "")
+    first, keypoints, tracks = tracks_of(table.drop(index=2), entry, of)
+    assert (first, keypoints.tolist()) == (5, [[1, 1]])  # individual 2, the thorax
+    np.testing.assert_array_equal(tracks, np.float32([[[1, 2], [np.nan, np.nan], [3, 4]]]))
+    assert np.isnan(tracks_of(table, entry, of)[2][0, 1]).any()
+    recording = Recording(entry=entry, first_frame=first, keypoints=keypoints, tracks=tracks)
+    assert (recording.annotated_frames, recording.label_clock) == ((0, 0), 20.0)
+    assert dataclasses.replace(recording, bouts=table).annotated_frames == (5, 8)
+    with pytest.raises(InputError, match=r"tracks\.csv has no rows of recording flies/7"):
+        tracks_of(table[:0], entry, of)
+
+
+def test_everything_that_may_happen():
+    assert Ethogram.from_dict(ETHOGRAM, "").behaviors(2) == (
+        *("mouse1,mouse2,extend_wing", "mouse2,mouse1,extend_wing"),
+        *("mouse1,self,clean", "mouse1,self,stand", "mouse2,self,clean", "mouse2,self,stand"),
+    )
