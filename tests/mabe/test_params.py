@@ -48,7 +48,7 @@ def test_the_committed_parameters_are_valid():
         ({"class_weights": [1.0, "a", 1.0, 1.0]}, "class_weights[1] is 'a' but must be a number"),
         ({"class_weights": [1.0, 1.0]}, "class_weights has 2 numbers but num_classes is 4"),
         ({"num_classes": 3, "class_weights": [1.0] * 3}, "num_classes is 3 but class_scheme mabe4 has 4"),
-        ({"model_type": "resnet"}, "must be one of basic, conv_bilstm"),
+        ({"model_type": "resnet"}, f"must be one of {', '.join(MODELS)}"),
         ({"model_type": "conv_lstm"}, f"{', '.join(MODELS)}; did you mean conv_bilstm?"),
         ({"conv_pool": True}, "conv_pool is True but must be a whole number"),
         ({"conv_pool": 3}, "conv_pool is 3 but must be one of 1, 2"),

@@ -18,6 +18,7 @@ import taehv.params
 from mabe import params
 from mabe.data.store import Store
 from mabe.errors import InputError
+from mabe.models import MODELS
 from stages import common
 from stages.common import BACK, way_on
 
@@ -83,7 +84,7 @@ def last_line(stderr):
         ({"batch_size": 2.5}, "batch_size is 2.5 but must be a whole number"),
         ({"batch_size": None}, "batch_size is None but must be a whole number"),
         ({"use_augmentation": "yes"}, "use_augmentation is 'yes' but must be true or false"),
-        ({"model_type": "bert"}, "model_type is 'bert' but must be one of basic, conv_bilstm"),
+        ({"model_type": "bert"}, f"model_type is 'bert' but must be one of {', '.join(MODELS)}"),
         ({"class_weights": [1.0, 2.0]}, "class_weights has 2 numbers but num_classes is 4"),
         ({"learning_rate": float("nan")}, "learning_rate is nan but must be a finite number"),
         ({"device": "tpu"}, "device is 'tpu'"),
