@@ -1,7 +1,7 @@
 """Every parameter of the pipeline: one frozen dataclass per stage, checked once, before any stage runs.
 
 `params.yaml` is flat. A stage's dataclass names the keys that the stage reads, and dvc.yaml lists the same
-keys for that stage (a test compares them). A key may belong to several stages.
+keys for that stage (`stages.check` and a test compare them). A key may belong to several stages.
 """
 
 from collections.abc import Iterator
