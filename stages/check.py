@@ -11,7 +11,7 @@ from mabe.errors import InputError
 from runs import cost
 from runs.parameters import check_path
 from runs.remote import faults
-from stages.common import PRICES, SAMPLE, run
+from stages.common import PRICES, SAMPLE, check_listed, run
 
 SPLITS = Path("conf/split")
 
@@ -26,6 +26,7 @@ def check(values: dict[str, Any]) -> None:
     The stage calls it with params.yaml, and `dvc exp run` with what it is about to write there.
     """
     params.check(values)
+    check_listed(params.STAGES)
     simulated = params.parse(params.OptionalStagesParams, values).simulated
     check_data(params.parse(params.IngestParams, values), simulated=bool(simulated))
     check_machine(
@@ -38,8 +39,9 @@ def check_data(settings: params.IngestParams, simulated: bool) -> None:
     check_path("data_dir", settings.data_dir)
     if not simulated or Path(settings.data_dir) != SAMPLE:  # which the simulate stage is about to make
         from mabe.data.readers import open_source  # a second that the sample does not cost
+        from mabe.data.source import entries_of
 
-        open_source(settings).entries()  # says how to get it
+        entries_of(open_source(settings))  # says how to get it
     if settings.split_file is None:
         return
     check_path("split_file", settings.split_file)

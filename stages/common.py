@@ -6,15 +6,17 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+import yaml
 from safetensors import SafetensorError
 
 from mabe import params
 from runs import InputError, RunError, memory
 from runs.atomic import atomic_file
+from runs.parameters import keys
 from runs.signals import reader_may_leave, status_of, terminated_as_interrupted
 from runs.text import one_line, shown
 
@@ -104,6 +106,23 @@ def fault_of_files(error: Exception) -> str | None:
     if isinstance(error, written) and any(sign in text for sign in WRITE_REFUSED):
         return f"a file could not be written, is the disk full? {text}"
     return text if isinstance(error, OSError) else None
+
+
+def check_listed(classes: Mapping[str, type], pipeline: str = "") -> None:
+    """InputError for a parameter that a stage reads and dvc.yaml does not list: a change of it would run nothing.
+
+    classes: the dataclass of the parameters of each stage. pipeline: the folder of the dvc.yaml.
+    """
+    path = Path(__file__).parents[1] / pipeline / "dvc.yaml"
+    stages = yaml.safe_load(path.read_text())["stages"]
+    for name in stages.keys() & classes.keys():
+        listed = stages[name].get("do", stages[name]).get("params", [])
+        for key in keys(classes[name]):
+            if key not in listed:
+                raise InputError(
+                    f"dvc.yaml does not list the parameter {key}, which the stage {name} reads: add it to the params "
+                    "of that stage, or DVC would skip it when the parameter changes"
+                )
 
 
 def write_json(path: Path, values: dict[str, Any]) -> None:

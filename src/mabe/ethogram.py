@@ -63,6 +63,12 @@ class Ethogram:
         """InputError, with the nearest action, for one that the ethogram lacks."""
         check_action(action, self.actions)
 
+    def behaviors(self, individuals: int) -> tuple[str, ...]:
+        """All that so many individuals may do, as `Recording.behaviors_labeled`: "mouse1,mouse2,chase", ..."""
+        mice = [f"mouse{number}" for number in range(1, individuals + 1)]
+        of_another = [f"{a},{b},{action}" for a in mice for b in mice if a != b for action in self.of_another]
+        return (*of_another, *(f"{mouse},self,{action}" for mouse in mice for action in self.of_oneself))
+
     def scheme(self, name: str, ignore_classes: tuple[str, ...] = ()) -> ClassScheme:
         """The class scheme `name` with `ignore_classes` (class names) taken out of loss and metrics."""
         if name not in self.schemes:

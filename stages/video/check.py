@@ -6,7 +6,7 @@ from typing import Any
 
 from runs import RunError
 from runs.parameters import check_path, parse, read_yaml
-from stages.common import run
+from stages.common import check_listed, run
 from taehv import params
 from taehv.variants import STRIDE, VARIANTS
 
@@ -20,6 +20,7 @@ def main() -> None:
 def check(values: dict[str, Any]) -> None:
     """InputError or RunError on the first fault of `values` that is known before anything is computed."""
     params.check(values)
+    check_listed(params.STAGES, "video")
     train = parse(params.TrainParams, values)
     check_data(values["data_dir"])
     compute = parse(params.ComputeParams, values)

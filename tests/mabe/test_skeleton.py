@@ -41,7 +41,9 @@ def test_a_smaller_choice_has_stand_ins_sides_and_ends_of_its_own(tmp_path):
     assert seven.mirror == (0, 2, 1, 3, 5, 4, 6)
     assert (seven.front, seven.centre, seven.back) == ((0, 1, 2), (3,), (6,))
     two = read(tmp_path / "s.yaml").keypoints(2)
-    assert two == Keypoints(sources=(("tail", "left"), ("nose",)), mirror=(0, 1), front=(1,), centre=(), back=(0,))
+    assert two == Keypoints(
+        sources=(("tail", "left"), ("nose",)), mirror=(0, 1), front=(1,), centre=(), back=(0,)
+    )
 
 
 def test_a_store_holds_what_the_file_holds():
@@ -76,7 +78,7 @@ def test_a_name_or_a_number_that_the_skeleton_lacks():
     with pytest.raises(InputError, match=r"unknown body part 'Noze': did you mean nose\?"):
         MOUSE.part("Noze")
     with pytest.raises(
-        InputError, match=r"num_keypoints is 9, but the skeleton has choices of \[7, 18\] keypoints"
+        InputError, match=r"num_keypoints is 9, but the skeleton has choices of \[7, 8, 18\] keypoints"
     ):
         MOUSE.keypoints(9)
     with pytest.raises(InputError, match=r"there is no file nowhere\.yaml: correct skeleton"):

@@ -1,5 +1,6 @@
 """Stages on wrong input, full disks and interruptions: one line and a status, and no output half made."""
 
+import dataclasses
 import importlib
 import json
 import shutil
@@ -12,7 +13,12 @@ import pytest
 import torch
 from workspace import ROOT, STAGES, change, files, make, stage, stages, start, unfinished
 
+import taehv.params
+from mabe import params
 from mabe.data.store import Store
+from mabe.errors import InputError
+from mabe.models import MODELS
+from stages import common
 from stages.common import BACK, way_on
 
 OUTPUTS = ("data", "metrics", "models")
@@ -77,7 +83,7 @@ def last_line(stderr):
         ({"batch_size": 2.5}, "batch_size is 2.5 but must be a whole number"),
         ({"batch_size": None}, "batch_size is None but must be a whole number"),
         ({"use_augmentation": "yes"}, "use_augmentation is 'yes' but must be true or false"),
-        ({"model_type": "bert"}, "model_type is 'bert' but must be one of basic, conv_bilstm"),
+        ({"model_type": "bert"}, f"model_type is 'bert' but must be one of {', '.join(MODELS)}"),
         ({"class_weights": [1.0, 2.0]}, "class_weights has 2 numbers but num_classes is 4"),
         ({"learning_rate": float("nan")}, "learning_rate is nan but must be a finite number"),
         ({"device": "tpu"}, "device is 'tpu'"),
@@ -94,6 +100,18 @@ def test_check_refuses_parameters(tmp_path, failure, changes, says):
     assert says in said
     assert len(said) < 300
     assert not (folder / "data").exists()
+
+
+@pytest.mark.parametrize(("pipeline", "classes"), [("", params.STAGES), ("video", taehv.params.STAGES)])
+def test_a_parameter_that_dvc_yaml_does_not_list_is_refused(pipeline, classes):
+    common.check_listed(classes, pipeline)
+    more = dataclasses.make_dataclass(
+        "More", ["gru_layers"], bases=(classes["train"],), frozen=True, kw_only=True
+    )
+    with pytest.raises(
+        InputError, match=r"dvc\.yaml does not list the parameter gru_layers, which the stage train reads"
+    ):
+        common.check_listed(classes | {"train": more}, pipeline)
 
 
 @pytest.mark.parametrize(

@@ -12,6 +12,8 @@ pytest.importorskip("modal", reason="the package modal is not installed (extra `
 import workspace
 from modal_site import Site, same
 
+from mabe.tasks.scene import Scene
+
 pytestmark = pytest.mark.integration
 
 # A container's CPU stands for its GPU: the server runs containers on this machine.
@@ -73,7 +75,7 @@ def test_outputs_and_metrics_are_those_of_a_local_run(site, prepared):
     client = site.start("stages.train", folder=folder)
     code, log = client.wait()
     assert code == 0, log
-    assert log.count("val f1_macro") == 30  # a line an epoch, from the container
+    assert log.count(f"val {Scene.monitor}") == 30  # a line an epoch, from the container
     assert_same(folder, prepared)
     assert metrics(folder)["cost_usd"] == round(metrics(folder)["seconds"] / 3600 * 0.59, 4)
     (call,) = site.calls

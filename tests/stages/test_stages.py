@@ -19,6 +19,7 @@ from mabe.data.store import Store, behaviors
 from mabe.features import features_of
 from mabe.predict import predict
 from mabe.submission import solution_of, validate
+from mabe.tasks.scene import Scene
 
 pytestmark = pytest.mark.integration
 
@@ -146,9 +147,10 @@ def test_train_details(done):
     assert train["precision"] == "float32"
     assert train["peak_memory_mb"] > 50
     # The curve's point of the best epoch is the score that is reported.
-    curve = pd.read_csv(done / "metrics/live/plots/metrics/val/f1_macro.tsv", sep="\t")
-    assert curve["f1_macro"].idxmax() == train["best_epoch"] - 1
-    assert curve["f1_macro"].max() == train["val_f1_macro"]
+    monitor = Scene.monitor
+    curve = pd.read_csv(done / f"metrics/live/plots/metrics/val/{monitor}.tsv", sep="\t")
+    assert curve[monitor].idxmax() == train["best_epoch"] - 1
+    assert curve[monitor].max() == train[f"val_{monitor}"]
 
 
 def test_curves_have_a_row_per_epoch(done):

@@ -1,6 +1,7 @@
 """Annotated bouts: from the frames of an annotation file to the store's table."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -8,8 +9,39 @@ import pandas as pd
 
 from mabe.data.recording import Recording
 from mabe.data.store import BOUT_COLUMNS, to_video_frames
-from mabe.data.tables import BOUTS
+from mabe.data.tables import BOUTS, FILED, MOST_INDIVIDUALS, checked
 from mabe.errors import InputError
+from mabe.ethogram import Ethogram
+
+
+def checked_bouts(recording: Recording, ethogram: Ethogram) -> Recording:
+    """The recording; InputError for bouts that the store cannot hold, or of an action that the ethogram lacks."""
+    bouts, path = recording.bouts, recording.entry.annotation or recording.entry.path
+    if bouts is None:
+        return recording
+    if not _is_filed(bouts):  # the schema takes long, and says what is wrong
+        bouts = checked(FILED, bouts, path)
+    for action in sorted(bouts["action"].unique()):
+        try:
+            ethogram.check(action)
+        except InputError as error:
+            raise InputError(f"{path}: {error}") from None
+    return replace(recording, bouts=bouts)
+
+
+def _is_filed(bouts: pd.DataFrame) -> bool:
+    """Whether `bouts` surely are what FILED asks for but for the actions being text."""
+    whole = ["agent", "target", "start_frame", "stop_frame"]
+    if not {*whole, "action"} <= set(bouts.columns) or any(
+        bouts[name].dtype.kind not in "iu" for name in whole
+    ):
+        return False
+    agent, target, start, stop = (bouts[name].to_numpy() for name in whole)
+    individuals = np.concatenate([agent, target])
+    return bool(
+        ((individuals >= 1) & (individuals <= MOST_INDIVIDUALS)).all()
+        and ((start >= 0) & (start <= stop)).all()
+    )
 
 
 def bouts_of(recording: Recording) -> pd.DataFrame | None:
@@ -19,7 +51,7 @@ def bouts_of(recording: Recording) -> pd.DataFrame | None:
     ends = {}
     for end in ("start", "stop"):
         filed = recording.bouts[f"{end}_frame"].to_numpy()
-        ends[f"{end}_frame"] = to_video_frames(filed, recording.label_fps, recording.fps)
+        ends[f"{end}_frame"] = to_video_frames(filed, recording.label_clock, recording.entry.fps)
         ends[f"filed_{end}"] = filed
     return recording.bouts.assign(**ends)
 

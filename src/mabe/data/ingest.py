@@ -26,11 +26,11 @@ from tqdm import tqdm
 
 from mabe.data import arrays, report
 from mabe.data.axes import Axes
-from mabe.data.bouts import bouts_of, bouts_table
+from mabe.data.bouts import bouts_of, bouts_table, checked_bouts
 from mabe.data.gaps import interpolate_gaps
 from mabe.data.readers import open_source
-from mabe.data.recording import Recording
-from mabe.data.source import Entry, Extent, Source
+from mabe.data.recording import Entry, Recording
+from mabe.data.source import Extent, Source, check_scale, entries_of, faults_of
 from mabe.data.splits import assign
 from mabe.data.store import INTERPOLATED, MANIFEST_COLUMNS, MISSING, SETS, write_names
 from mabe.data.table_files import write_table
@@ -94,7 +94,7 @@ def ingest(
     20 of each, in the order of the manifest. bouts_clipped counts bouts, bouts_clipped_in names recordings.
     """
     source = open_source(params)
-    listed = source.entries()
+    listed = entries_of(source)
     entries = [e for e in listed if e.set == "test" or e.labelled or params.include_unlabelled]
     if not any(e.labelled for e in entries):
         raise InputError(
@@ -182,13 +182,21 @@ def _places(source: Source, entries: list[Entry], fail: Callable[[Entry, str], N
     rows = dict.fromkeys(SETS, 0)
     for entry in tqdm(entries, desc="list recordings", unit="recording", delay=2, disable=None):
         try:
-            extent = source.extent(entry)
+            check_scale(entry)
+            with faults_of(_named(entry)):
+                extent = source.extent(entry)
         except InputError as error:
             fail(entry, str(error))
             continue
         places.append(Place(entry=entry, extent=extent, start=rows[entry.set]))
         rows[entry.set] += extent.frames
     return places
+
+
+def _named(entry: Entry) -> str:
+    """A recording and its files, for a message."""
+    files = [str(path) for path in (entry.path, entry.annotation) if path is not None]
+    return f"recording {entry.id} ({' and '.join(files)})"
 
 
 @contextmanager
@@ -227,7 +235,9 @@ def _write_all(
 def _ingest_one(source: Source, place: Place, axes: Axes, writers: Arrays, max_gap_s: float) -> Written | str:
     """Reads one recording and writes its rows; the reason if it cannot be read. Runs in a worker."""
     try:
-        recording = source.read(place.entry)
+        with faults_of(_named(place.entry)):
+            recording = source.read(place.entry)
+        recording = checked_bouts(recording, source.ethogram)
     except InputError as error:
         return str(error)
     if (recording.first_frame, recording.frames) != (place.first_frame, place.frames):
@@ -236,19 +246,19 @@ def _ingest_one(source: Source, place: Place, axes: Axes, writers: Arrays, max_g
         highest = int(recording.bouts[["agent", "target"]].max(axis=None))
         if highest > axes.individuals:
             return (
-                f"{place.entry.annotation}: a bout is of mouse {highest}, but the recordings track {axes.individuals} "
-                "individuals; correct the annotation"
+                f"{place.entry.annotation}: a bout is of mouse {highest}, but {place.entry.path} and the other files "
+                f"track {axes.individuals} individuals at most; correct the annotation or the tracking"
             )
     pose_hash = hash_of_pose(recording)
-    status = interpolate_gaps(recording.tracks, int(max_gap_s * recording.fps + 1e-9))
-    in_cm = recording.px_per_cm > 0
+    status = interpolate_gaps(recording.tracks, int(max_gap_s * recording.entry.fps + 1e-9))
+    in_cm = recording.entry.px_per_cm > 0
     if in_cm:
-        np.divide(recording.tracks, np.float32(recording.px_per_cm), out=recording.tracks)
+        np.divide(recording.tracks, np.float32(recording.entry.px_per_cm), out=recording.tracks)
     start = place.start
     for rows in axes.rows(recording.keypoints, recording.tracks):
-        writers[f"{recording.set}_xy"](start, rows)
+        writers[f"{recording.entry.set}_xy"](start, rows)
         start += len(rows)
-    writers[f"{recording.set}_status"](place.start, axes.status_rows(recording.keypoints, status))
+    writers[f"{recording.entry.set}_status"](place.start, axes.status_rows(recording.keypoints, status))
     return _summary(
         place, recording, axes.skeleton, status, unit="cm" if in_cm else "px", pose_hash=pose_hash
     )
@@ -283,20 +293,20 @@ def _summary(
     values, missing = int(tracked.sum()) * place.frames, int(absent[tracked].sum())
     row = {
         "recording": recording.id,
-        "set": recording.set,
-        "lab": recording.lab,
-        "video_id": recording.video_id,
+        "set": recording.entry.set,
+        "lab": recording.entry.lab,
+        "video_id": recording.entry.video_id,
         "start": place.start,
         "frames": place.frames,
         "first_frame": place.first_frame,
-        "fps": recording.fps,
-        "label_fps": recording.label_fps,
-        "px_per_cm": recording.px_per_cm,
+        "fps": recording.entry.fps,
+        "label_fps": recording.label_clock,
+        "px_per_cm": recording.entry.px_per_cm,
         "unit": unit,
         "individuals": len(np.unique(individuals)),
         "missing_share": missing / values if values else 1.0,
-        "annotated_start": recording.annotated[0],
-        "annotated_stop": recording.annotated[1],
+        "annotated_start": recording.annotated_frames[0],
+        "annotated_stop": recording.annotated_frames[1],
         "behaviors_labeled": json.dumps(recording.behaviors_labeled),
         "body_parts": json.dumps([skeleton.parts[part] for part in np.unique(parts)]),
         "pose_hash": pose_hash,

@@ -17,7 +17,7 @@ Findings = dict[str, dict[str, str]]
 FINDINGS: dict[str, str] = {
     "quarantined": "quarantined",
     "unlabelled": "without labels",
-    "labels_end_early": "labels end early, are they on another clock",
+    "labels_end_early": "labels end early: are they on another clock? (ignore it where nothing happens later)",
     "bouts_clipped_in": "bouts reach outside the recording and are cut",
     "annotation_without_tracking": "annotations without tracking, not used",
     "unused_files": "other files, not used",

@@ -1,46 +1,26 @@
 """What every data source offers: a list of its recordings, the extent of one, and the recording itself."""
 
+import os
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 import numpy as np
 
-from mabe.data.recording import Recording
+from mabe.data.recording import Entry, Recording
 from mabe.data.tables import LAST_FRAME, MOST_INDIVIDUALS
 from mabe.errors import InputError
 from mabe.ethogram import Ethogram
 from mabe.skeleton import Skeleton
+from runs import memory
+from runs.text import one_line
 
 _LONGEST_HOURS = 48  # a longer recording means a corrupt frame number, which would claim all memory
 # Hz and px/cm (a picture of 1,000 px would show 100 m, or 1 mm): beyond them one recording drowns all others' features
 _RATES, _SCALES = (0.001, 10_000.0), (0.1, 10_000.0)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Entry:
-    """A recording as the source lists it: nothing of it has been read or checked yet."""
-
-    lab: str
-    video_id: int
-    set: str
-    """"train" or "test"."""
-    path: Path
-    """The tracking file."""
-    annotation: Path | None
-    """The annotation file; None if nobody annotated the recording."""
-    fps: float
-    px_per_cm: float
-    behaviors: str | None
-    """behaviors_labeled as the source writes it."""
-
-    @property
-    def id(self) -> str:
-        return f"{self.lab}/{self.video_id}"
-
-    @property
-    def labelled(self) -> bool:
-        return self.annotation is not None
 
 
 class Extent(NamedTuple):
@@ -55,41 +35,92 @@ class Extent(NamedTuple):
     """The parts that it tracks, as positions in the skeleton."""
 
 
-class Source(Protocol):
+@dataclass(frozen=True)
+class Source(ABC):
     """A data source. Several workers (threads) read from it at a time."""
 
-    @property
-    def skeleton(self) -> Skeleton:
-        """The parts that its recordings' keypoints are of."""
+    root: Path
+    """The folder of its files."""
+    skeleton: Skeleton
+    """The parts that its recordings' keypoints are of."""
+    ethogram: Ethogram
+    """The actions that its annotations may name."""
 
-    @property
-    def ethogram(self) -> Ethogram:
-        """The actions that its annotations may name."""
+    @abstractmethod
+    def entries(self) -> list[Entry]:
+        """Every recording, in an order that only depends on the data; InputError if the files are not there."""
+
+    @abstractmethod
+    def read(self, entry: Entry) -> Recording:
+        """The recording. Its bouts are as filed: they may be empty or reach past its ends."""
+
+    def extent(self, entry: Entry) -> Extent:
+        """The recording's extent; InputError if that shows a fault.
+
+        It is read twice, unless a source overrides this with something quicker.
+        """
+        recording = self.read(entry)
+        individuals, parts = recording.keypoints.T
+        check_extent(entry, recording.first_frame, recording.frames)
+        highest = check_individuals(entry.path, int(individuals.max(initial=-1)) + 1)
+        return Extent(recording.first_frame, recording.frames, highest, frozenset(parts.tolist()))
 
     @property
     def labelled_without_annotation(self) -> tuple[str, ...]:
         """Recordings that ought to have labels, but whose annotation file is missing: they count as unlabelled."""
+        return ()
 
     @property
     def annotated_without_behaviors(self) -> tuple[str, ...]:
         """Recordings that have an annotation file, but no behaviors_labeled: they count as unlabelled."""
+        return ()
 
     @property
     def annotation_without_tracking(self) -> tuple[str, ...]:
         """Recordings of which there is an annotation file alone: they are left out."""
+        return ()
 
     @property
     def unused_files(self) -> tuple[str, ...]:
         """What else lies beside the source's files, relative to its folder: a misspelt name, perhaps."""
+        return ()
 
-    def entries(self) -> list[Entry]:
-        """Every recording, in an order that only depends on the data."""
 
-    def extent(self, entry: Entry) -> Extent:
-        """The recording's extent, without reading the pose; InputError if that shows a fault."""
+@contextmanager
+def faults_of(what: str) -> Iterator[None]:
+    """What a reader lets through on wrong files, a missing column for example, becomes an InputError on `what`.
 
-    def read(self, entry: Entry) -> Recording:
-        """The recording. Its bouts are as filed: they may be empty or reach past its ends."""
+    One that says that memory was refused stays as it is, and with MABE_TRACEBACK in the environment every one.
+    """
+    try:
+        yield
+    except InputError:
+        raise
+    except (LookupError, ValueError, OSError) as error:
+        if memory.refused(error) or os.environ.get("MABE_TRACEBACK"):
+            raise
+        if isinstance(error, FileNotFoundError):
+            raise InputError(
+                f"{what}: {error.filename} is missing; restore it or remove its recording"
+            ) from None
+        reason = f"there is no {error}" if isinstance(error, KeyError) else one_line(error)[:200]
+        raise InputError(
+            f"{what} cannot be read ({type(error).__name__}: {reason}); correct the file, or the reader "
+            "(MABE_TRACEBACK=1 shows where)"
+        ) from None
+
+
+def entries_of(source: Source) -> list[Entry]:
+    """What the source lists; InputError for whatever goes wrong there."""
+    with faults_of(str(source.root)):
+        entries = source.entries()
+    for entry in entries:
+        if not isinstance(entry.video_id, int):
+            kind = type(entry.video_id).__name__
+            raise InputError(
+                f"recording {entry.id}: video_id is a {kind} but must be an int, as in submissions; correct the reader"
+            )
+    return entries
 
 
 def visible(folder: Path) -> list[Path]:

@@ -51,6 +51,27 @@ ANNOTATION = pandera.DataFrameSchema(
     },
     checks=_ordered,
 )
+_coordinate = pandera.Column("float64", nullable=True, coerce=True)
+TRACKING = pandera.DataFrameSchema(
+    {
+        "frame": pandera.Column("int64", _frame),
+        "individual": pandera.Column("int64", _individual),
+        "part": pandera.Column(str),
+        "x": _coordinate,
+        "y": _coordinate,
+    }
+)
+"""A long table of tracking in memory."""
+FILED = pandera.DataFrameSchema(
+    {
+        "agent": pandera.Column("int64", _individual),
+        "target": pandera.Column("int64", _individual),
+        **_bout_columns,
+    },
+    checks=_ordered,
+    coerce=True,
+)
+"""`Recording.bouts`, beside which others may stand."""
 BOUTS = pandera.DataFrameSchema(
     {
         "recording": pandera.Column(str),
@@ -110,7 +131,11 @@ def is_annotation(table: pa.Table) -> bool:
     )
 
 
-_TYPES = {"dtype('int64')": "a whole number", "dtype('float64')": "a number"}
+_TYPES = {
+    f"{check}('{dtype}')": words
+    for check in ("dtype", "coerce_dtype")
+    for dtype, words in (("int64", "a whole number"), ("float64", "a number"))
+}
 
 
 def checked(schema: pandera.DataFrameSchema, table: pd.DataFrame, path: Path) -> pd.DataFrame:
@@ -118,7 +143,11 @@ def checked(schema: pandera.DataFrameSchema, table: pd.DataFrame, path: Path) ->
     try:
         return schema.validate(table, lazy=True)
     except pandera.errors.SchemaErrors as error:
-        fault = error.failure_cases.iloc[0]
+        faults = error.failure_cases
+        of_all = (faults["schema_context"] == "DataFrameSchema") & (faults["check"] != "column_in_dataframe")
+        fault = faults.loc[
+            of_all.sort_values(kind="stable").index[0]
+        ]  # a rule may break for a column's fault
     if fault["check"] == "column_in_dataframe":
         what = f"has no column {fault['failure_case']}"
     elif fault["schema_context"] == "DataFrameSchema":

@@ -2,6 +2,7 @@
 
 A network is one module of this folder and one line of MODELS. It maps windows of features (B, T, D) to logits (B, T,
 outputs), for any T. Its constructor takes `Sizes`, the dropout, and its own parameters, which are keys of params.yaml.
+A key belongs to one model.
 
 B windows, T frames, D features of a frame, C channels.
 """

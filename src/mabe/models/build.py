@@ -1,5 +1,6 @@
 """Networks from parameters."""
 
+from inspect import signature
 from pkgutil import resolve_name
 
 from torch import nn
@@ -13,7 +14,8 @@ from mabe.params import COORDINATE_SETS, TrainParams
 def build_model(params: TrainParams, input_dim: int) -> nn.Module:
     """The network that `params` describes, for `input_dim` features a frame, with random weights.
 
-    InputError if the features are not those of `params`, or not what the network reads.
+    InputError if the features are not those of `params`, or not what the network reads, and for a network that does
+    not take the parameters of its line in MODELS.
     """
     model = MODELS[params.model_type]
     expected = feature_dim(params.features, params.num_mice, params.num_keypoints)
@@ -39,7 +41,15 @@ def network_of(params: TrainParams, input_dim: int, *, outputs: int, groups: int
         groups=groups,
     )
     own = {name: getattr(params, name) for name in model.parameters}
-    return resolve_name(f"mabe.models.{model.network}")(sizes, params.dropout, **own)
+    network = resolve_name(f"mabe.models.{model.network}")
+    try:
+        signature(network).bind(sizes, params.dropout, **own)
+    except TypeError as error:
+        raise InputError(
+            f"the constructor of {model.network} does not take what the line of {params.model_type} in MODELS names "
+            f"({error}): it takes sizes, dropout, and each parameter of that line by its name"
+        ) from None
+    return network(sizes, params.dropout, **own)
 
 
 def count_parameters(model: nn.Module) -> int:

@@ -6,7 +6,7 @@ epoch, so a run that was killed and started again ends with the same weights as 
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from mabe.errors import InputError
 from mabe.models.build import count_parameters
+from mabe.names import unknown
 from mabe.params import TrainParams
 from mabe.tasks.task import Task
 from mabe.training.augmentation import Augmentation
@@ -69,11 +70,12 @@ def train(
     on_epoch: called with the record of every epoch, those of an earlier session included, so that a log that
         starts anew is complete. on_checkpoint: called with the path of each checkpoint after it is written. Both
         in the first process alone.
-    InputError for data without training or validation windows, RunError for a device that cannot do what is
-    asked or a loss that is not finite.
+    InputError for data without training or validation windows and for a score that the task does not compute,
+    RunError for a device that cannot do what is asked, a network that changes T, or a loss that is not finite.
     """
     run = Run(params, data, device, feed, processes or Processes(device))
     first, monitor = run.processes.first, data.task.monitor
+    check_scores(data.task, params.eval_metrics)
     state = RunState(
         params, run.average, checkpoints, device=device, writes=first, on_checkpoint=on_checkpoint
     )
@@ -175,6 +177,7 @@ class Run:
                 with self.processes.local_gradients(self.network, last=i + 1 == len(x_parts)):
                     with self.autocast():
                         logits = self.network(x_part)
+                    check_logits(logits, x_part, self.task.outputs, params.model_type)
                     loss_sum = targets_part.loss(self.task, logits)
                     (loss_sum / batch_weight).backward()
                 sums.add(loss_sum, targets_part.weight(), logits, targets_part.dominant())
@@ -228,6 +231,31 @@ class Run:
             f"{self.parts} x {params.batch_size // self.parts}"
             f"{f' in {self.processes.count} processes' if self.processes.count > 1 else ''}, "
             f"{len(self.validation):,} for validation; epochs {done + 1} to {epochs_at_most(params)}"
+        )
+
+
+def check_scores(task: Task, eval_metrics: Sequence[str]) -> None:
+    """InputError for a score that the task's tally does not compute: of counts of 1 it gives all that there are."""
+    tally = task.tally(torch.device("cpu"))
+    known = [
+        name
+        for name, score in tally.scores(torch.ones_like(tally.counts)).items()
+        if isinstance(score, float)
+    ]
+    for key, name in [
+        ("monitor of the task", task.monitor),
+        *(("eval_metrics", name) for name in eval_metrics),
+    ]:
+        if name not in known:
+            raise unknown(key, name, known)
+
+
+def check_logits(logits: Tensor, x: Tensor, outputs: int, model_type: str) -> None:
+    """RunError unless logits are (B, T, outputs) of windows x (B, T, ...)."""
+    if logits.shape != (*x.shape[:2], outputs):
+        raise RunError(
+            f"model_type {model_type} turned {x.shape[0]} windows of {x.shape[1]} frames into {tuple(logits.shape)}, "
+            f"but logits are (windows, frames, outputs), here {(*x.shape[:2], outputs)}: correct its forward"
         )
 
 

@@ -1,5 +1,6 @@
 """A data set with body parts, actions and a file format of its own goes through the pipeline: no code is edited."""
 
+import dataclasses
 import os
 import shutil
 import subprocess
@@ -14,64 +15,43 @@ from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 from workspace import ENVIRONMENT
 
+from mabe import ethogram, params, skeleton
+from mabe.data.formats.long_table import tracks_of
+from mabe.data.ingest import ingest
+from mabe.data.recording import Entry, Recording
+from mabe.data.source import Source, entries_of
 from mabe.data.store import Store
+from mabe.errors import InputError
+from mabe.ethogram import Ethogram
 from mabe.features import MISSING_VALUE, Normalisation
+from mabe.skeleton import Skeleton
 
 ROOT = Path(__file__).parents[3]
 READER = '''
 """One CSV for all: recording, frame, fly, part, x, y; bouts.csv beside it."""
 
-from dataclasses import dataclass
-from pathlib import Path
-
-import numpy as np
 import pandas as pd
 
-from mabe.data.recording import Recording
-from mabe.data.source import Entry, Extent
-from mabe.ethogram import Ethogram
-from mabe.skeleton import Skeleton
+from mabe.data.formats.long_table import tracks_of
+from mabe.data.recording import Entry, Recording
+from mabe.data.source import Source
 
 
-@dataclass(frozen=True)
-class FlySource:
-    root: Path
-    skeleton: Skeleton
-    ethogram: Ethogram
-    labelled_without_annotation = annotated_without_behaviors = annotation_without_tracking = unused_files = ()
-
-    def table(self, number):
-        table = pd.read_csv(self.root / "tracks.csv")
-        return table[table["recording"] == number]
-
+class FlySource(Source):
     def entries(self):
-        bouts, numbers = self.root / "bouts.csv", sorted(pd.read_csv(self.root / "tracks.csv")["recording"].unique())
-        return [
-            Entry(lab="flies", video_id=int(n), set="train", path=self.root / "tracks.csv", annotation=bouts, fps=20.0,
-                  px_per_cm=float("nan"), behaviors=None)
-            for n in numbers
-        ]
-
-    def extent(self, entry):
-        table = self.table(entry.video_id)
-        parts = frozenset(self.skeleton.part(name) for name in table["part"].unique())
-        return Extent(0, int(table["frame"].max()) + 1, int(table["fly"].max()), parts)
+        path, bouts = self.root / "tracks.csv", self.root / "bouts.csv"
+        numbers = sorted(pd.read_csv(path)["recording"].unique())
+        return [Entry(lab="flies", video_id=int(n), path=path, annotation=bouts, fps=20.0) for n in numbers]
 
     def read(self, entry):
-        table = self.table(entry.video_id)
-        frames = int(table["frame"].max()) + 1
-        keys = sorted({(fly - 1, self.skeleton.part(part)) for fly, part in zip(table["fly"], table["part"])})
-        tracks = np.full((len(keys), frames, 2), np.nan, np.float32)
-        for row in table.itertuples():
-            tracks[keys.index((row.fly - 1, self.skeleton.part(row.part))), row.frame] = row.x, row.y
-        bouts = pd.read_csv(entry.annotation)
-        bouts = bouts[bouts["recording"] == entry.video_id].drop(columns="recording").reset_index(drop=True)
-        for action in bouts["action"]:
-            self.ethogram.check(action)
+        both = [pd.read_csv(path) for path in (entry.path, entry.annotation)]
+        table, bouts = (table[table["recording"] == entry.video_id] for table in both)
+        table = table.rename(columns={"fly": "individual"})
+        first, keypoints, tracks = tracks_of(table, entry, self.skeleton)
+        looked_for = ("mouse1,mouse2,extend_wing", "mouse1,self,clean")
         return Recording(
-            lab="flies", video_id=entry.video_id, set="train", fps=20.0, label_fps=20.0, px_per_cm=float("nan"),
-            first_frame=0, keypoints=np.array(keys), tracks=tracks, bouts=bouts, annotated=(0, frames),
-            behaviors_labeled=("mouse1,mouse2,extend_wing", "mouse1,self,clean"),
+            entry=entry, first_frame=first, keypoints=keypoints, tracks=tracks, bouts=bouts,
+            behaviors_labeled=looked_for,
         )
 
 
@@ -133,6 +113,7 @@ def copy(tmp_path) -> Path:
     )
     shutil.copytree(ROOT / "stages", tmp_path / "stages", ignore=shutil.ignore_patterns("__pycache__"))
     shutil.copytree(ROOT / "conf", tmp_path / "conf")
+    shutil.copy(ROOT / "dvc.yaml", tmp_path)
     (tmp_path / "src/mabe/data/readers/flies.py").write_text(READER)
     (tmp_path / "src/mabe/features/sets/spread.py").write_text(SPREAD)
     values = yaml.safe_load((ROOT / "conf/data/sample.yaml").read_text()) | CONF
@@ -203,9 +184,126 @@ def test_own_reader_parts_actions_and_features(copy):
 
 
 def test_a_name_that_is_in_no_file_is_one_sentence(copy):
-    tracks = copy / "data/raw/flies/tracks.csv"
     refused = run(copy, "check", data_source="flie").stderr
     assert "error: unknown data_source 'flie': did you mean flies?" in refused
-    tracks.write_text(tracks.read_text().replace("antenna", "antena"))
-    assert "unknown body part 'antena': did you mean antenna?" in run(copy, "ingest").stderr
-    assert not (copy / "data/store").exists()
+
+
+@pytest.mark.parametrize(
+    ("file", "old", "new", "says"),
+    [
+        ("tracks.csv", "antenna", "antena", "unknown body part 'antena': did you mean antenna?"),
+        ("tracks.csv", "1,7,1,antenna", "1,6,1,antenna", "antenna of individual 1 of recording flies/1 occurs twice"),
+        ("tracks.csv", "1,7,1,antenna", "1,7,0,antenna", "column individual holds 0 in row"),
+        ("tracks.csv", "1,7,1,antenna", "1,999999999,1,antenna", "video_frame spans 1000000000 frames"),
+        ("tracks.csv", "1,7,1,antenna,", "1,7,1,antenna,far", "must be a number"),
+        ("tracks.csv", ",x,", ",X,", "has no column x"),
+        ("tracks.csv", "part", "bodypart", "has no column part"),
+        ("bouts.csv", "recording", "video", "cannot be read (KeyError: there is no 'recording')"),
+        ("bouts.csv", "agent", "Agent", "bouts.csv: has no column agent"),
+        ("bouts.csv", "1,1,2,", "1,0,2,", "bouts.csv: column agent holds 0 in row 0"),
+        ("bouts.csv", "extend_wing", "extend", "bouts.csv: unknown action 'extend'"),
+        ("bouts.csv", ",5,15", ",15,5", "start_frame is after stop_frame"),
+        ("bouts.csv", "1,3,3,", "1,4,4,", "of mouse 4, but data/raw/flies/tracks.csv and the other files track 3"),
+    ],
+)  # fmt: skip
+def test_a_fault_in_a_file_of_any_reader_is_one_sentence_or_quarantined(refused, copy, file, old, new, says):
+    path = copy / "data/raw/flies" / file
+    text = path.read_text()
+    assert old in text
+    path.write_text(text.replace(old, new, 1))
+    line = refused()
+    assert says in line
+    assert file in line
+    assert "\n" not in line
+
+
+@pytest.fixture
+def refused(copy, monkeypatch):
+    """What ingest refuses of the copy's data, in this process."""
+    names: dict = {}
+    exec(READER, names)
+    values = yaml.safe_load((copy / "conf/data/flies.yaml").read_text())
+    others = {
+        "split_file": None,
+        "seed": 0,
+        "on_error": "stop",
+        "max_gap_s": 0.1,
+        "include_unlabelled": False,
+    }
+    settings = params.parse(params.IngestParams, values | others)
+    monkeypatch.setattr(
+        "mabe.data.ingest.open_source",
+        lambda of: names["open_source"](
+            Path(of.data_dir), skeleton.read(of.skeleton), ethogram.read(of.ethogram)
+        ),
+    )
+    monkeypatch.chdir(copy)
+
+    def run(**changes: object) -> str:
+        with pytest.raises(InputError) as error:
+            ingest(dataclasses.replace(settings, **changes), copy / "data/store", workers=1)
+        return str(error.value)
+
+    return run
+
+
+def test_what_a_reader_lets_through_is_quarantined_or_traced(refused, copy, monkeypatch):
+    path = copy / "data/raw/flies/bouts.csv"
+    path.write_text(path.read_text().replace("1,1,2,extend_wing,5", "1,1,2,extend_wing,five", 1))
+    assert "bouts.csv: column start_frame holds 'five' in row 0 but must be a whole number" in refused()
+    assert "of 1 labelled recordings no laboratory has two" in refused(on_error="quarantine")
+    path.write_text(path.read_text().replace("recording", "video", 1))
+    assert "every labelled recording of data/raw/flies was quarantined" in refused(on_error="quarantine")
+    monkeypatch.setenv("MABE_TRACEBACK", "1")
+    with pytest.raises(KeyError):
+        refused()
+
+
+def test_a_file_of_any_reader_that_is_missing_is_named(refused, copy):
+    bouts, tracks = (copy / f"data/raw/flies/{name}.csv" for name in ("bouts", "tracks"))
+    bouts.unlink()
+    line = refused()
+    assert line.startswith("recording flies/1 (data/raw/flies/tracks.csv and data/raw/flies/bouts.csv): ")
+    assert "): data/raw/flies/bouts.csv is missing" in line
+    tracks.unlink()
+    says = "data/raw/flies: data/raw/flies/tracks.csv is missing"
+    assert refused().startswith(says)
+    assert f"error: {says}" in run(copy, "check").stderr
+
+
+def test_a_video_id_that_is_no_int_is_refused(copy):
+    class Texts(Source):
+        def entries(self):
+            return [Entry(lab="flies", video_id="7", path=self.root, fps=20.0)]
+
+        def read(self, entry):
+            raise NotImplementedError
+
+    source = Texts(copy, Skeleton.from_dict(SKELETON, ""), Ethogram.from_dict(ETHOGRAM, ""))
+    with pytest.raises(InputError, match="recording flies/7: video_id is a str but must be an int"):
+        entries_of(source)
+
+
+def test_a_long_table_may_begin_late_and_have_holes():
+    table = pd.DataFrame(
+        [(7, 2, "body", 3.0, 4.0), (5, 2, "thorax", 1.0, 2.0), (6, 2, "thorax", 9.0, float("nan"))],
+        columns=["frame", "individual", "part", "x", "y"],
+    )
+    entry = Entry(lab="flies", video_id=7, path=Path("tracks.csv"), fps=20.0)
+    of = Skeleton.from_dict(SKELETON, "")
+    first, keypoints, tracks = tracks_of(table.drop(index=2), entry, of)
+    assert (first, keypoints.tolist()) == (5, [[1, 1]])  # individual 2, the thorax
+    np.testing.assert_array_equal(tracks, np.float32([[[1, 2], [np.nan, np.nan], [3, 4]]]))
+    assert np.isnan(tracks_of(table, entry, of)[2][0, 1]).any()
+    recording = Recording(entry=entry, first_frame=first, keypoints=keypoints, tracks=tracks)
+    assert (recording.annotated_frames, recording.label_clock) == ((0, 0), 20.0)
+    assert dataclasses.replace(recording, bouts=table).annotated_frames == (5, 8)
+    with pytest.raises(InputError, match=r"tracks\.csv has no rows of recording flies/7"):
+        tracks_of(table[:0], entry, of)
+
+
+def test_everything_that_may_happen():
+    assert Ethogram.from_dict(ETHOGRAM, "").behaviors(2) == (
+        *("mouse1,mouse2,extend_wing", "mouse2,mouse1,extend_wing"),
+        *("mouse1,self,clean", "mouse1,self,stand", "mouse2,self,clean", "mouse2,self,stand"),
+    )

@@ -109,13 +109,13 @@ def test_a_rats_recording_joins_pose_and_labels(tmp_path):
     source = rats_source(tmp_path)
     (entry,) = source.entries()
     recording = source.read(entry)
-    assert (recording.id, recording.fps, recording.set) == ("rats/7", 30.0, "train")
-    assert np.isnan(recording.px_per_cm)
+    assert (recording.id, recording.entry.fps, recording.entry.set) == ("rats/7", 30.0, "train")
+    assert np.isnan(recording.entry.px_per_cm)
     np.testing.assert_array_equal(every_keypoint(recording)[1, 0, PART["head"]], [10.5, 20.5])
     np.testing.assert_array_equal(every_keypoint(recording)[1, 1, PART["tail_base"]], [13, 23])
     assert np.isfinite(every_keypoint(recording)).all(-1).sum() == 5
     assert recording.bouts.to_numpy().tolist() == [[1, 2, "base", 0, 2], [1, 2, "social", 2, 3]]
-    assert recording.annotated == (0, 3)
+    assert recording.annotated_frames == (0, 3)
     assert recording.behaviors_labeled[0] == "mouse1,mouse2,base"
 
 
@@ -123,7 +123,7 @@ def test_labels_past_the_last_pose_are_kept_for_ingest_but_not_counted_as_annota
     write_rats(tmp_path, bouts="1 9 base")
     source = rats_source(tmp_path)
     recording = source.read(source.entries()[0])
-    assert recording.annotated == (0, 4)
+    assert recording.annotated_frames == (0, 4)
     assert recording.bouts["stop_frame"].tolist() == [9]
 
 
@@ -165,7 +165,7 @@ def test_real_recordings():
     assert np.isnan(every_keypoint(ten)[0]).all()  # frame 0 is an empty row, and it is there
     first = ten.bouts.iloc[0]
     assert (first["start_frame"], first["stop_frame"], first["action"]) == (0, 594, "base")
-    assert ten.annotated == (0, 14957)
+    assert ten.annotated_frames == (0, 14957)
     # the last row: 14956,...,763.465,515.882 -> top of the second rat is empty, its body is not
     np.testing.assert_allclose(every_keypoint(ten)[-1, 1, PART["body_center"]], [763.465, 515.877], atol=1e-3)
 
@@ -178,7 +178,7 @@ def test_real_recordings():
 
     thirteen = source.read(entries[13])  # labelled 9 frames past its last pose
     assert len(every_keypoint(thirteen)) == 13186
-    assert thirteen.annotated == (0, 13186)
+    assert thirteen.annotated_frames == (0, 13186)
     assert thirteen.bouts["stop_frame"].max() == 13195
     starts, stops = (thirteen.bouts[c].to_numpy() for c in ("start_frame", "stop_frame"))
     assert (starts[1:] == stops[:-1]).all()  # S1 has no holes
@@ -360,4 +360,4 @@ def test_two_annotations_of_one_number_are_refused(tmp_path):
 def test_labels_begin_with_the_first_bout(tmp_path):
     write_rats(tmp_path, bouts="3 3 social")
     source = rats_source(tmp_path)
-    assert source.read(source.entries()[0]).annotated == (2, 3)
+    assert source.read(source.entries()[0]).annotated_frames == (2, 3)

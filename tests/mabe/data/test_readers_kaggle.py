@@ -15,6 +15,7 @@ from mouse import COMPETITION, PART, every_keypoint, kaggle_source
 
 from mabe.data.bouts import bouts_of
 from mabe.data.readers.kaggle import parse_behaviors, read_annotation
+from mabe.data.source import check_scale
 from mabe.data.tables import ANNOTATION, is_annotation
 from mabe.errors import InputError
 from mabe.metrics.competition import ignored
@@ -25,6 +26,7 @@ NO_BOUTS: list[tuple] = []
 def read_only(root: Path):
     source = kaggle_source(root, get_it="get it")
     (entry,) = source.entries()
+    check_scale(entry)  # as ingest does before
     return source.read(entry)
 
 
@@ -55,7 +57,7 @@ def test_a_gap_in_video_frame_is_a_stretch_of_missing_rows(tmp_path):
     recording = read_only(tmp_path)
     x = every_keypoint(recording)[:, 0, PART["nose"], 0]
     np.testing.assert_array_equal(x, [10, 11, np.nan, np.nan, np.nan, 15, 16])
-    assert recording.annotated == (10, 17)
+    assert recording.annotated_frames == (10, 17)
     assert recording.bouts["start_frame"].tolist() == [15]
 
 
@@ -124,10 +126,10 @@ def test_entries_tell_labelled_unlabelled_and_test_recordings_apart(tmp_path):
     assert source.annotated_without_behaviors == ()
     nobody_looked = source.read(source.entries()[1])
     assert nobody_looked.bouts is None
-    assert nobody_looked.annotated == (0, 0)
+    assert nobody_looked.annotated_frames == (0, 0)
     looked_and_found_nothing = source.read(source.entries()[0])
     assert looked_and_found_nothing.bouts.empty
-    assert looked_and_found_nothing.annotated == (0, 1)
+    assert looked_and_found_nothing.annotated_frames == (0, 1)
 
 
 def test_an_annotation_without_behaviors_is_not_read_but_listed(tmp_path):
@@ -185,10 +187,10 @@ def test_adaptable_snail_at_25_fps_is_labelled_at_30(tmp_path):
     for i, (lab, fps) in enumerate([("AdaptableSnail", 25.0), ("AdaptableSnail", 30.0), ("LabA", 25.0)]):
         write_video(tmp_path / str(i), lab=lab, fps=fps, bouts=bouts)
     recordings = [read_only(tmp_path / str(i)) for i in range(3)]
-    assert [recording.label_fps for recording in recordings] == [30.0, 30.0, 25.0]
+    assert [recording.label_clock for recording in recordings] == [30.0, 30.0, 25.0]
     write_video(tmp_path / "0", lab="AdaptableSnail", fps=25.0, table="test")
     *_, entry = kaggle_source(tmp_path / "0", get_it="").entries()
-    assert (entry.set, kaggle_source(tmp_path / "0", get_it="").read(entry).label_fps) == ("test", 30.0)
+    assert (entry.set, kaggle_source(tmp_path / "0", get_it="").read(entry).label_clock) == ("test", 30.0)
     columns = ["start_frame", "stop_frame", "filed_start", "filed_stop"]
     filed = [[0, 30], [30, 63], [63, 120]]
     scaled, same, other = (bouts_of(recording)[columns].to_numpy().tolist() for recording in recordings)
@@ -257,7 +259,7 @@ def test_frames_outside_the_extent_are_not_written_over_another_track(tmp_path, 
 
 def test_unknown_scale_is_nan(tmp_path):
     write_video(tmp_path, px_per_cm=None)
-    assert np.isnan(read_only(tmp_path).px_per_cm)
+    assert np.isnan(read_only(tmp_path).entry.px_per_cm)
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,7 @@ import torch
 from networks import KEYPOINTS, MICE, PARAMS, D, network, reference, with_
 
 from mabe.errors import InputError
-from mabe.models import MODELS
+from mabe.models import MODELS, Model
 from mabe.models.build import build_model, count_parameters
 from mabe.models.tcn import RECEPTIVE_FIELD
 
@@ -151,6 +151,16 @@ def test_hybrid_ignores_the_order_of_keypoints_and_the_columns_after_them():
     shuffled[:, :, D:] = 0
     with torch.no_grad():
         torch.testing.assert_close(model(shuffled), model(x))
+
+
+def test_a_network_that_does_not_take_the_parameters_of_its_line_is_refused(monkeypatch):
+    for line in (Model("basic:Basic", conv_pool=int), Model("hybrid:Hybrid", reads_keypoints=True)):
+        monkeypatch.setitem(MODELS, "basic", line)
+        name = "conv_pool" if line.parameters else "hybrid_temporal"
+        with pytest.raises(
+            InputError, match=f"of {line.network} does not take what the line of basic .*{name}"
+        ):
+            build_model(PARAMS, D)
 
 
 def test_features_of_another_width_are_refused():

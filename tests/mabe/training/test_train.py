@@ -2,6 +2,7 @@
 
 import dataclasses
 from pathlib import Path
+from typing import get_args
 
 import numpy as np
 import pytest
@@ -10,7 +11,10 @@ from small_training import CPU, SMALL, D, same_weights, small_data, small_run, w
 
 from mabe.errors import InputError
 from mabe.ethogram import UNKNOWN
+from mabe.models import MODELS
+from mabe.models.basic import Basic
 from mabe.params import TrainParams, keys
+from mabe.tasks.scene import Scene
 from mabe.training.loop import train
 from runs import RunError
 from runs.checkpoints import Checkpoints
@@ -35,8 +39,6 @@ TWICE: dict[str, tuple[dict, dict]] = {
     "num_keypoints": ({}, {"num_keypoints": 18}),
     "num_classes": ({}, {"num_classes": 5, "class_weights": (1.0,) * 5}),
     "dropout": ({}, {"dropout": 0.1}),
-    "conv_pool": ({"model_type": "conv_bilstm", "epochs": 1}, {"conv_pool": 2}),
-    "hybrid_temporal": ({"model_type": "hybrid", "epochs": 1}, {"hybrid_temporal": "transformer"}),
     "sequence_length": ({}, {"sequence_length": 20}),
     "frame_gap": ({}, {"frame_gap": 2}),
     "train_stride": ({}, {"train_stride": 3}),
@@ -73,6 +75,14 @@ TWICE: dict[str, tuple[dict, dict]] = {
 }
 
 
+for _model in MODELS:  # a parameter of a model's own whose values are one_of several needs no line above
+    for _key, _annotation in MODELS[_model].parameters.items():
+        _choices = [choice for rule in get_args(_annotation)[1:] for choice in rule.choices]
+        if _choices:
+            _shared = {"model_type": _model, "epochs": 1, _key: _choices[0]}
+            TWICE.setdefault(_key, (_shared, {_key: _choices[1]}))
+
+
 def outcome(folder: Path, changes: dict) -> tuple:
     """All that a run leaves: weights, history, checkpoints; or why it was refused."""
     try:
@@ -86,6 +96,7 @@ def outcome(folder: Path, changes: dict) -> tuple:
 
 @pytest.mark.parametrize("key", keys(TrainParams))
 def test_every_parameter_takes_effect(key, tmp_path):
+    assert key in TWICE, f"add a line for {key} to TWICE in {Path(__file__).name}: two runs that differ in it"
     shared, change = TWICE[key]
     assert key in change
     if key == "amp" and not bf16_supported(CPU):
@@ -166,10 +177,10 @@ def test_accumulation_without_batch_statistics_is_the_whole_batch(tmp_path):
         torch.testing.assert_close(parts.last_state[name], value, rtol=1e-4, atol=1e-5)
 
 
-def test_best_is_the_earliest_epoch_of_highest_f1(tmp_path):
-    result = small_run(tmp_path / "a", epochs=6)
-    f1 = [r["val"]["f1_macro"] for r in result.history]
-    assert result.best_epoch == f1.index(max(f1)) + 1
+def test_best_is_the_earliest_epoch_of_the_highest_monitored_score(tmp_path):
+    result = small_run(tmp_path / "a", epochs=6, eval_metrics=(Scene.monitor,))
+    scores = [r["val"][Scene.monitor] for r in result.history]
+    assert result.best_epoch == scores.index(max(scores)) + 1
     prefix = small_run(tmp_path / "b", epochs=result.best_epoch)
     assert same_weights(prefix.last_state, result.best_state)
 
@@ -221,4 +232,24 @@ def test_log_has_a_line_for_the_run_and_one_for_each_epoch(tmp_path, capsys):
     assert "basic: 4,228 parameters" in lines[0]
     assert "steps of 2 x 4" in lines[0]
     assert lines[1].startswith("epoch 1/2 ")
-    assert "val f1_macro" in lines[2]
+    assert f"val {Scene.monitor} 0." in lines[2]
+
+
+@pytest.mark.parametrize("monitor", ["acuracy", "per_class"])
+def test_a_score_that_the_task_does_not_compute_is_refused_before_the_first_step(
+    tmp_path, monkeypatch, monitor
+):
+    monkeypatch.setattr(Scene, "monitor", monitor)
+    with pytest.raises(InputError, match=f"unknown monitor of the task '{monitor}': .*accuracy"):
+        small_run(tmp_path)
+    monkeypatch.undo()
+    with pytest.raises(InputError, match="unknown eval_metrics 'mabe_f'"):
+        small_run(tmp_path, eval_metrics=("mabe_f",))
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_network_that_changes_the_number_of_frames_is_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr(Basic, "forward", lambda self, x: self.layers(x)[:, 2:])
+    says = r"model_type basic turned 8 windows of 16 frames into \(8, 14, 4\).* here \(8, 16, 4\)"
+    with pytest.raises(RunError, match=says):
+        small_run(tmp_path)

@@ -1,15 +1,21 @@
-"""Tracking as a long Parquet table: a row per frame, animal and body part, scattered to a track per keypoint."""
+"""Tracking as a long table: a row per frame, animal and body part, scattered to a track per keypoint.
+
+A Parquet file is read in parts, as it may be large; a table that is in memory already is `tracks_of`.
+"""
 
 from collections import defaultdict
 from functools import partial
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from mabe.data.formats.points import PointCheck
-from mabe.data.tables import MOST_INDIVIDUALS
+from mabe.data.recording import Entry
+from mabe.data.source import check_extent
+from mabe.data.tables import MOST_INDIVIDUALS, TRACKING, checked
 from mabe.errors import InputError
 from mabe.skeleton import Skeleton
 
@@ -89,6 +95,41 @@ def read_tracks(
             np.divide(x_total[track], rows, out=tracks[i, :, 0])
             np.divide(y_total[track], rows, out=tracks[i, :, 1])
     return np.stack(np.divmod(used, width), axis=1), tracks, points.notes()
+
+
+def tracks_of(table: pd.DataFrame, entry: Entry, skeleton: Skeleton) -> tuple[int, np.ndarray, np.ndarray]:
+    """first_frame, keypoints (K, 2) and tracks (K, T, 2) of a Recording.
+
+    table: of one recording, with columns frame, individual (from 1, as in the bouts), part (a name or an alias of the
+    skeleton), x and y (pixels, NaN where missing); a missing row is a missing keypoint.
+    InputError for a fault in it, and for a part that occurs twice on a frame of an individual.
+    """
+    table = checked(TRACKING, table, entry.path)
+    places = {name: _part(name, entry.path, skeleton) for name in table["part"].unique()}
+    key = ["individual", "part", "frame"]
+    table = table.assign(individual=table["individual"] - 1, part=table["part"].map(places))
+    twice = table[table.duplicated(key)]
+    if len(twice):
+        individual, part, frame = twice[key].iloc[0]
+        raise InputError(
+            f"{entry.path}: {skeleton.parts[part]} of individual {individual + 1} of recording {entry.id} occurs twice "
+            f"on frame {frame}; correct the file"
+        )
+    first, frames = check_extent(entry, *_span(table["frame"], entry))
+    groups = list(table.groupby(["individual", "part"]))  # ascending
+    tracks = np.full((len(groups), frames, 2), np.nan, np.float32)
+    for track, (_, rows) in zip(tracks, groups, strict=True):
+        track[rows["frame"] - first] = rows[["x", "y"]]
+    return first, np.array([keypoint for keypoint, _ in groups]), tracks
+
+
+def _span(frame: pd.Series, entry: Entry) -> tuple[int, int]:
+    """The first frame, and how many there are from there to the last."""
+    if frame.empty:
+        raise InputError(
+            f"{entry.path} has no rows of recording {entry.id}; restore the file or remove its recording"
+        )
+    return int(frame.min()), int(frame.max() - frame.min()) + 1
 
 
 def _highest(file: pq.ParquetFile, path: Path) -> int:

@@ -1,7 +1,7 @@
 """Readers: one module per data source, whose name is the value of data_source. Nothing lists them.
 
 A module has `open_source(root, skeleton, ethogram)`, which returns a `mabe.data.source.Source` of the files in the
-folder `root`, and raises InputError with what to do if they are not there.
+folder `root`: the class itself, if it needs nothing else.
 """
 
 from pathlib import Path
@@ -12,7 +12,7 @@ from mabe.params import IngestParams
 
 
 def open_source(params: IngestParams) -> Source:
-    """The source `params.data_source` in `params.data_dir`; InputError if its files are not there."""
+    """The source `params.data_source` in `params.data_dir`."""
     reader = registry.load(registry.READERS, "data_source", params.data_source)
     return reader.open_source(
         Path(params.data_dir), skeleton.read(params.skeleton), ethogram.read(params.ethogram)

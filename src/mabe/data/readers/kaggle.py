@@ -19,8 +19,8 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from mabe.data.formats.long_table import read_tracks, tracked
-from mabe.data.recording import Recording
-from mabe.data.source import Entry, Extent, check_extent, check_individuals, check_scale, visible
+from mabe.data.recording import Entry, Recording
+from mabe.data.source import Extent, Source, check_extent, check_individuals, visible
 from mabe.data.table_files import read_csv
 from mabe.data.tables import ANNOTATION, VIDEOS, checked, is_annotation, reading
 from mabe.errors import InputError
@@ -35,10 +35,7 @@ _RELABELLED_LAB, _VIDEO_FPS, _LABEL_FPS = "AdaptableSnail", 25, 30
 
 
 @dataclass(frozen=True)
-class KaggleSource:
-    root: Path
-    skeleton: Skeleton
-    ethogram: Ethogram
+class KaggleSource(Source):
     get_it: str
     """How to obtain the files, for the message when there are none."""
 
@@ -82,7 +79,6 @@ class KaggleSource:
         return [path for path in found if path not in used]
 
     def extent(self, entry: Entry) -> Extent:
-        check_scale(entry)
         behaviors = parse_behaviors(entry.behaviors, entry.id, self.ethogram)
         with reading(entry.path), pq.ParquetFile(entry.path, read_dictionary=["bodypart"]) as file:
             _check_tracking_types(file.schema_arrow, entry.path)
@@ -93,28 +89,20 @@ class KaggleSource:
         return Extent(first, frames, check_individuals(entry.path, individuals), parts)
 
     def read(self, entry: Entry) -> Recording:
-        check_scale(entry)
         behaviors = parse_behaviors(entry.behaviors, entry.id, self.ethogram)
         with reading(entry.path), pq.ParquetFile(entry.path, read_dictionary=["bodypart"]) as file:
             _check_tracking_types(file.schema_arrow, entry.path)
             first, frames = _extent(file, entry)
             keypoints, tracks, notes = read_tracks(file, first, frames, entry.path, self.skeleton)
         bouts = read_annotation(entry.annotation, self.ethogram) if entry.annotation else None
-        label_fps = entry.fps
-        if entry.lab == _RELABELLED_LAB and round(entry.fps) == _VIDEO_FPS:
-            label_fps = entry.fps * _LABEL_FPS / _VIDEO_FPS
+        relabelled = entry.lab == _RELABELLED_LAB and round(entry.fps) == _VIDEO_FPS
         return Recording(
-            lab=entry.lab,
-            video_id=entry.video_id,
-            set=entry.set,
-            fps=entry.fps,
-            label_fps=label_fps,
-            px_per_cm=entry.px_per_cm,
+            entry=entry,
+            label_fps=entry.fps * _LABEL_FPS / _VIDEO_FPS if relabelled else None,
             first_frame=first,
             keypoints=keypoints,
             tracks=tracks,
             bouts=bouts,
-            annotated=(0, 0) if bouts is None else (first, first + frames),
             behaviors_labeled=behaviors,
             notes=notes,
         )

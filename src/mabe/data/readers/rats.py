@@ -21,8 +21,8 @@ import pandas as pd
 
 from mabe.data.animals import places, same_name
 from mabe.data.formats import caltech, dlc
-from mabe.data.recording import Recording
-from mabe.data.source import Entry, Extent, check_extent, check_individuals, visible
+from mabe.data.recording import Entry, Recording
+from mabe.data.source import Extent, Source, check_extent, check_individuals, visible
 from mabe.data.tables import reading
 from mabe.errors import InputError
 from mabe.ethogram import Ethogram
@@ -36,11 +36,7 @@ _TABLE = re.compile(r".*\.csv(\.gz)?", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
-class RatsSource:
-    root: Path
-    skeleton: Skeleton
-    ethogram: Ethogram
-
+class RatsSource(Source):
     def entries(self) -> list[Entry]:
         """A recording per tracking file, by number."""
         files = self._tracking()
@@ -51,26 +47,13 @@ class RatsSource:
             )
         annotations = self._annotations()
         return [
-            Entry(
-                lab=LAB,
-                video_id=number,
-                set="train",
-                path=path,
-                annotation=annotations.get(number),
-                fps=FPS,
-                px_per_cm=float("nan"),
-                behaviors=None,
-            )
+            Entry(lab=LAB, video_id=number, path=path, annotation=annotations.get(number), fps=FPS)
             for number, path in sorted(files.items())
         ]
 
     @cached_property
     def labelled_without_annotation(self) -> tuple[str, ...]:
         return tuple(entry.id for entry in self.entries() if not entry.labelled)
-
-    @property
-    def annotated_without_behaviors(self) -> tuple[str, ...]:
-        return ()  # an annotation file names its own behaviours
 
     @cached_property
     def annotation_without_tracking(self) -> tuple[str, ...]:
@@ -117,18 +100,13 @@ class RatsSource:
             pose = dlc.read(entry.path)
         keypoints, tracks = self._tracks(pose, entry.path)
         bouts = read_bouts(entry.annotation, self.ethogram) if entry.annotation else None
-        annotated = (0, 0)
+        annotated = None
         if bouts is not None:
             ends = (pose.first_frame, pose.first_frame + len(pose.xy))
             start, stop = np.clip([bouts["start_frame"].min(), bouts["stop_frame"].max()], *ends)
             annotated = (int(start), int(stop))
         return Recording(
-            lab=entry.lab,
-            video_id=entry.video_id,
-            set=entry.set,
-            fps=entry.fps,
-            label_fps=entry.fps,
-            px_per_cm=entry.px_per_cm,
+            entry=entry,
             first_frame=pose.first_frame,
             keypoints=keypoints,
             tracks=tracks,

@@ -1,0 +1,88 @@
+"""The rules between parameters, and those of files that parameters name."""
+
+from collections.abc import Iterator
+from typing import Any
+
+from mabe import ethogram, registry, skeleton
+from mabe.models import MODELS
+from mabe.params import COORDINATE_SETS, ComputeParams, LabelParams, TrainParams
+
+
+def faults_of_task(train: TrainParams) -> Iterator[str]:
+    """What the kind of model refuses: keys that it does not read must stay at what they are without effect."""
+    if MODELS[train.model_type].task != "pairs":
+        if train.features == "pairs":
+            yield f"features pairs are for model_type pair_cnn, not {train.model_type}: choose others"
+        if train.loss != "cross_entropy":
+            yield f"loss {train.loss} is for pairs: set it to cross_entropy for model_type {train.model_type}"
+        if train.class_weights is None:
+            yield "class_weights is null, which is for pairs: give a number for each class"
+        elif len(train.class_weights) != train.num_classes:
+            yield f"class_weights has {len(train.class_weights)} numbers but num_classes is {train.num_classes}"
+        return
+    needed = {"features": "pairs", "loss": "binary_cross_entropy", "class_weights": None, "frame_gap": 1}
+    unread = {
+        "label_smoothing": 0.0,
+        "mixup_alpha": 0.0,
+        "noise_std": 0.0,
+        "temporal_jitter": 0,
+        "rotation_deg": 0.0,
+    }
+    for name, value in {**needed, **unread, "flip_vertical": False}.items():
+        if getattr(train, name) != value:
+            found, wanted = ("null" if v is None else v for v in (getattr(train, name), value))
+            yield f"{name} {found} does not go with model_type {train.model_type}: set it to {wanted}"
+
+
+def faults_together(
+    train: TrainParams, labels: LabelParams, compute: ComputeParams, values: dict[str, Any]
+) -> Iterator[str]:
+    """What the rules between parameters refuse. InputError for what the files that they name refuse."""
+    registry.check(registry.READERS, "data_source", values["data_source"])
+    registry.check(registry.FEATURE_SETS, "features", train.features)
+    skeleton.read(values["skeleton"]).keypoints(train.num_keypoints)
+    scheme, batch = labels.scheme(ethogram.read(values["ethogram"])), train.batch_size
+    if train.num_classes != len(scheme.names):
+        yield f"num_classes is {train.num_classes} but class_scheme {labels.class_scheme} has {len(scheme.names)}"
+    if len(scheme.scored) < 2:
+        yield "ignore_classes leaves fewer than two classes to tell apart"
+    yield from faults_of_task(train)
+    for name in ("predict_stride", "val_stride"):
+        if (values[name] or 0) > train.sequence_length:
+            yield f"{name} {values[name]} skips frames: set it to at most sequence_length {train.sequence_length}"
+    for name, bound in (("max_epochs", train.max_epochs), ("epochs", train.epochs)):
+        if bound is not None and train.warmup_epochs >= bound and train.warmup_epochs > 0:
+            yield (
+                f"warmup_epochs {train.warmup_epochs} must be below {name} {bound}: raise {name}, or lower "
+                "warmup_epochs"
+            )
+    if train.min_lr > train.learning_rate:
+        yield f"min_lr {train.min_lr} is above learning_rate {train.learning_rate}"
+    if batch % train.accumulation_steps:
+        yield f"batch_size {batch} is not a multiple of accumulation_steps {train.accumulation_steps}"
+    parts = compute.processes * train.accumulation_steps
+    if batch % parts:
+        yield (
+            f"batch_size {batch} cannot be shared by {compute.processes} processes in "
+            f"{train.accumulation_steps} parts: set it to a multiple of {parts}"
+        )
+    if compute.compute == "modal" and compute.processes > 1:
+        yield f"processes {compute.processes} are for this machine's GPUs: set it to 1 with compute=modal"
+    if compute.compute == "modal" and compute.feed == "coordinates":
+        yield "feed coordinates reads the store, which stays on this machine: set it to auto for Modal"
+    if train.amp == "bf16" and compute.device == "mps":
+        yield "amp bf16 is not supported on mps: set amp to auto or off"
+    if train.features in COORDINATE_SETS:
+        return
+    if MODELS[train.model_type].reads_keypoints:
+        yield f"model_type {train.model_type} reads keypoints: set features to coords or motion"
+    if compute.feed == "coordinates":
+        yield f"feed coordinates computes coords or motion, not {train.features}: set it to auto"
+    if train.features == "engineered" and train.num_mice < 2:
+        yield "features engineered describes two mice: set num_mice to 2 or more"
+    if (
+        train.features != "pairs"
+        and train.use_augmentation
+        and (train.flip_horizontal or train.flip_vertical or train.rotation_deg > 0)
+    ):
+        yield "flips and rotation turn keypoints: set features to coords or motion, or switch them off"
