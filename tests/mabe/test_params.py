@@ -83,6 +83,8 @@ def test_the_committed_parameters_are_valid():
             {"ignore_classes": ["sozial"]},
             "ignore_classes: unknown class of mabe4 'sozial': did you mean social?",
         ),
+        ({"label_mode": "multy"}, "must be one of exclusive, multi; did you mean multi?"),
+        ({"smoothing": "yes"}, "smoothing is 'yes' but must be true or false"),
         ({"eval_metrics": []}, "must be one or more of accuracy, f1_macro, precision, recall"),
     ],
 )

@@ -277,20 +277,20 @@ class Fit:
         shapes = [(len(sets), len(SMOOTHINGS), len(of.threshold[0]), 2) for of in learnt[0]]
         counts = [np.zeros(shape) for shape in shapes]
         for g, fps, tracks in self._tracks():
-            for k, groups in enumerate(sets):
-                if g not in groups or len(groups) < 2:
-                    continue
-                at = list(groups).index(g)
-                for track in tracks:
-                    lengths = self.lengths_of(*self.heads[track.head])
-                    for level, of, sums in zip(self.levels, learnt[k], counts, strict=True):
-                        place = level[track.head]
-                        sums[k, :, place] += _frames(track, of.left_out[:, at, place], fps, lengths)
+            for track in tracks:
+                lengths = self.lengths_of(*self.heads[track.head])
+                sums = [np.append(0, np.cumsum(of)) for of in (track.truth == 1, track.truth != UNKNOWN)]
+                for k, groups in enumerate(sets):
+                    if g not in groups or len(groups) < 2:
+                        continue
+                    for level, of, count in zip(self.levels, learnt[k], counts, strict=True):
+                        bins = of.left_out[:, list(groups).index(g), level[track.head]]
+                        count[k, :, level[track.head]] += _frames(track.p, sums, bins, fps, lengths)
         happens = self.histograms[0, :, :, 1].sum(-1)  # (G, H)
         chosen = []
-        for level, sums in zip(self.levels, counts, strict=True):
-            truths = [np.bincount(level, happens[list(groups)].sum(0), sums.shape[2]) for groups in sets]
-            f = 2 * sums[..., 0] / np.maximum(sums[..., 1] + np.stack(truths)[:, None], 1)
+        for level, count in zip(self.levels, counts, strict=True):
+            truths = [np.bincount(level, happens[list(groups)].sum(0), count.shape[2]) for groups in sets]
+            f = 2 * count[..., 0] / np.maximum(count[..., 1] + np.stack(truths)[:, None], 1)
             chosen.append(np.where(f.max(1) > 0, f.argmax(1), -1))
         return chosen
 
@@ -327,15 +327,18 @@ class Fit:
         )
 
 
-def _frames(track: Track, bins: np.ndarray, fps: float, lengths: Lengths) -> np.ndarray:
-    """float64 (SMOOTHINGS, 2): frames that are predicted and true, and that are predicted, with thresholds from `bins`,
-    without and with the rolling mean."""
-    right, known = (np.append(0, np.cumsum(of)) for of in (track.truth == 1, track.truth != UNKNOWN))
-    over = [runs(p * BINS >= (b if b < BINS else np.inf)) for p, b in zip(track.p, bins, strict=True)]
+def _frames(
+    tracks: Sequence[np.ndarray], sums: Sequence[np.ndarray], bins: np.ndarray, fps: float, lengths: Lengths
+) -> np.ndarray:
+    """float64 (SMOOTHINGS, 2): frames that are predicted and true, and that are predicted, with thresholds from `bins`.
+
+    tracks, bins: without and with the rolling mean. sums: of the true and of the scored frames before each frame.
+    """
+    over = [runs(p * BINS >= (b if b < BINS else np.inf)) for p, b in zip(tracks, bins, strict=True)]
     counts = []
     for rolling, drop, fill in SMOOTHINGS:
         start, stop, on = over[rolling]
         limits = (lengths.min_bout_s * fps * drop, lengths.merge_gap_s * fps * fill)
         start, stop, _ = tidy_bouts(start[on], stop[on], on[on], *limits)
-        counts.append([(of[stop] - of[start]).sum() for of in (right, known)])
+        counts.append([(of[stop] - of[start]).sum() for of in sums])
     return np.array(counts, np.float64)

@@ -21,7 +21,7 @@ from mabe.params import EvaluateParams, SubmissionParams
 from mabe.submission import build, competition_score, pair_names, solution_of, submission_rows
 from mabe.tasks import scene_report
 from mabe.tasks.pairs_decoder import Head, PairsDecoder
-from mabe.tasks.pairs_fit import BINS, Fit
+from mabe.tasks.pairs_fit import BINS, DEFAULT, Fit
 from mabe.tasks.task import BOUT_COLUMNS, Report
 
 IOU = (0.25, 0.5)
@@ -73,6 +73,10 @@ def report(
     shown = {name: _decide(fit, of, multi=True) for name, of in variants.items()} if multi else decided
     if multi:
         print("label_mode multi: the submission has the action with the largest p / threshold of each frame")
+    if fit.groups < 2:
+        print(
+            f"the validation recordings have one pose, so none teaches thresholds for others: {DEFAULT:g} %"
+        )
 
     submissions = {name: _submission(tables, subjects) for name, tables in decided.items()}
     scores = {

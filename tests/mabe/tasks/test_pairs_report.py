@@ -112,7 +112,8 @@ def test_every_picture_shows_something(of_perfect, tmp_path):
     assert sum(name.startswith("ethograms/") for name in of_perfect.pictures) == SETTINGS.ethograms
     for name, draw in of_perfect.pictures.items():
         draw(tmp_path / name)
-        assert len(np.unique(matplotlib.image.imread(tmp_path / name).reshape(-1, 4), axis=0)) > 20, name
+        pixels = (matplotlib.image.imread(tmp_path / name) * 255).astype(np.uint8).view(np.uint32)
+        assert len(np.unique(pixels)) > 20, name
 
 
 def test_a_decoder_comes_back_from_its_card(sample):
@@ -243,3 +244,15 @@ def test_predictions_without_a_bout_score_nothing(tmp_path):
     assert found.submission.empty
     for name, draw in found.pictures.items():
         draw(tmp_path / name)
+
+
+def test_a_single_recording_is_decided_with_the_default_threshold(tmp_path, capsys):
+    store, subjects, task = overlapping(tmp_path / "s")
+    p = [np.where(track == 1, 0.32, 0.28).astype(np.float32) for track in perfect(store, subjects, task)]
+    store.manifest["split"] = ["val"] + ["train"] * 7
+    one = reported(store, subjects.iloc[:1], task, p[:1], SETTINGS)
+    assert "the validation recordings have one pose" in capsys.readouterr().out
+    found = one.tables["per_action.csv"].set_index("action")
+    assert one.metrics["mabe_f"] == 0.5  # all of chase, and of attack nothing that chase does not overlap
+    assert one.metrics["mabe_f_fixed"] == 0.0
+    assert found.loc["chase", "threshold"] == pytest.approx(0.3, abs=0.01)
