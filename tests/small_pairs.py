@@ -2,6 +2,8 @@
 
 import dataclasses
 import json
+import tempfile
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -95,7 +97,13 @@ def movement(rng: np.random.Generator, frames: int, fps: float) -> tuple[np.ndar
     return xy, dict(zip(LISTED, happens, strict=True))
 
 
-def small_store(folder: Path, recordings: int = 10, seconds: float = 16.0) -> Store:
+@cache
+def small_store(rate_hz: float = 30.0) -> Store:
+    """That of `made`, of this process alone; read only."""
+    return made(Path(tempfile.mkdtemp(prefix="pairs-")), rate_hz)
+
+
+def made(folder: Path, rate_hz: float, recordings: int = 10, seconds: float = 16.0) -> Store:
     """Two laboratories at 25 and 60 Hz; the second does not look for running. Labels and features lie beside it."""
     rng = np.random.default_rng(0)
     manifest, bouts, arrays, start = [], [], [], 0
@@ -141,7 +149,7 @@ def small_store(folder: Path, recordings: int = 10, seconds: float = 16.0) -> St
     store = Store(folder)
     write_actions(store, folder)
     settings = FeatureParams(
-        features="pairs", num_mice=2, num_keypoints=len(PARTS), motion_fps=None, pair_rate_hz=30.0
+        features="pairs", num_mice=2, num_keypoints=len(PARTS), motion_fps=None, pair_rate_hz=rate_hz
     )
     features.build(settings, store, folder)
     return store
@@ -160,6 +168,8 @@ def pairs_data(store: Store, params: TrainParams = PAIRS) -> TrainData:
     return open_data(params, {name: store.path / name for name in files}, None)
 
 
-def pairs_run(store: Store, folder: Path, **changes) -> TrainResult:
+def pairs_run(folder: Path, **changes) -> TrainResult:
+    """A run on `small_store` in a directory `folder`."""
     params = dataclasses.replace(PAIRS, **changes)
-    return train(params, pairs_data(store, params), Checkpoints(folder, "k"), device=torch.device("cpu"))
+    data = pairs_data(small_store(params.pair_rate_hz), params)
+    return train(params, data, Checkpoints(folder / "run", "k"), device=torch.device("cpu"))

@@ -183,13 +183,10 @@ class TrainParams(InputParams, MetricParams, ModelParams):  # type: ignore[misc,
     """Of the average of the weights over the steps, which is what is evaluated and kept; null means no average."""
     loss: Annotated[str, one_of("cross_entropy", "binary_cross_entropy")]
     """Of a frame's class, or of each action of a pair by itself."""
-    class_weights: (
-        Annotated[
-            tuple[float, ...],
-            Rule(lambda v: all(1e-6 <= w <= 1e6 for w in v), "numbers from 0.000001 to 1,000,000"),
-        ]
-        | None
-    )
+    class_weights: Annotated[
+        tuple[float, ...] | None,
+        Rule(lambda v: all(1e-6 <= w <= 1e6 for w in v or ()), "numbers from 0.000001 to 1,000,000"),
+    ]
     """Of each class of class_scheme; null for pairs, whose weights follow from how rare an action is."""
     label_smoothing: Share
     mixup_alpha: Annotated[float, Rule(lambda v: v == 0 or 0.001 <= v <= 1000, "0, or from 0.001 to 1,000")]

@@ -109,7 +109,7 @@ def test_01_labels_follow_from_motion(tmp_path):
             recording = source.read(entry)
             first, frames = recording.first_frame, recording.frames
             span = (first, first + frames)
-            values.append(motion_statistics(every_keypoint(recording) / recording.px_per_cm, recording.fps))
+            values.append(motion_statistics(every_keypoint(recording) / entry.px_per_cm, entry.fps))
             labels.append(
                 frame_labels(recording.bouts, first_frame=first, frames=frames, annotated=span, scheme=SCHEME)
             )

@@ -85,7 +85,11 @@ def test_pooled_size_is_that_of_the_published_checkpoint():
 # ---- behaviour
 
 
-@pytest.mark.parametrize("changes", [*VARIANTS.values(), *({"model_type": name} for name in MODELS)], ids=str)
+@pytest.mark.parametrize(
+    "changes",
+    [*VARIANTS.values(), *({"model_type": name} for name, model in MODELS.items() if model.task == "scene")],
+    ids=str,
+)
 def test_any_length(changes):
     model = network(**changes)
     with torch.no_grad():

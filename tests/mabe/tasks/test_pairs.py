@@ -20,8 +20,8 @@ CPU = torch.device("cpu")
 
 
 @pytest.fixture(scope="module")
-def store(tmp_path_factory):
-    return small_store(tmp_path_factory.mktemp("pairs") / "store")
+def store():
+    return small_store()
 
 
 @pytest.fixture(scope="module")
@@ -113,7 +113,7 @@ def test_the_tally_takes_the_best_threshold_of_each_head():
 @pytest.fixture(scope="module")
 def trained(store, tmp_path_factory):
     folder = tmp_path_factory.mktemp("trained")
-    return folder, pairs_run(store, folder, epochs=8)
+    return folder, pairs_run(folder, epochs=8)
 
 
 def test_who_does_what_to_whom_is_learnt(store, trained):
@@ -140,16 +140,16 @@ def test_who_does_what_to_whom_is_learnt(store, trained):
 
 def test_a_killed_run_ends_as_one_that_was_not(store, trained, tmp_path):
     whole = trained[1]
-    pairs_run(store, tmp_path, epochs=8, max_epochs=5)
-    again = pairs_run(store, tmp_path, epochs=8)
+    pairs_run(tmp_path, epochs=8, max_epochs=5)
+    again = pairs_run(tmp_path, epochs=8)
     assert without_times(again.history) == without_times(whole.history)
     assert same_weights(again.last_state, whole.last_state)
     assert same_weights(again.best_state, whole.best_state)
 
 
 def test_parts_of_a_batch_add_up(store, tmp_path):
-    one = pairs_run(store, tmp_path / "a", epochs=1, ema_decay=None)
-    average = pairs_run(store, tmp_path / "b", epochs=1)
+    one = pairs_run(tmp_path / "a", epochs=1, ema_decay=None)
+    average = pairs_run(tmp_path / "b", epochs=1)
     assert one.history[0]["train"] == average.history[0]["train"]  # the average does not lead
     assert not same_weights(one.last_state, average.last_state)
 

@@ -26,6 +26,8 @@ PARAMS: dict[str, object] = {
     "num_classes": 4,
     "dropout": 0.1,
     **OWN,
+    "pair_rate_hz": 30.0,
+    "ema_decay": None,
     "sequence_length": 10,
     "frame_gap": 1,
     "train_stride": None,

@@ -7,6 +7,7 @@ from typing import get_args
 import numpy as np
 import pytest
 import torch
+from small_pairs import pairs_run
 from small_training import CPU, SMALL, D, same_weights, small_data, small_run, without_times
 
 from mabe.errors import InputError
@@ -71,6 +72,8 @@ TWICE: dict[str, tuple[dict, dict]] = {
     "flip_horizontal": (AUGMENTED, {"flip_horizontal": True}),
     "flip_vertical": (AUGMENTED, {"flip_vertical": True}),
     "rotation_deg": (AUGMENTED, {"rotation_deg": 30.0}),
+    "ema_decay": ({}, {"ema_decay": 0.5}),
+    "pair_rate_hz": ({"model_type": "pair_cnn", "epochs": 1}, {"pair_rate_hz": 20.0}),
     "eval_metrics": ({}, {"eval_metrics": ("accuracy", "recall")}),
 }
 
@@ -86,7 +89,10 @@ for _model in MODELS:  # a parameter of a model's own whose values are one_of se
 def outcome(folder: Path, changes: dict) -> tuple:
     """All that a run leaves: weights, history, checkpoints; or why it was refused."""
     try:
-        result = small_run(folder, **changes)
+        if changes.get("model_type") == "pair_cnn":
+            result = pairs_run(folder, **{**changes, "windows_per_epoch": 16})
+        else:
+            result = small_run(folder, **changes)
     except InputError as error:
         return ("refused", str(error))
     weights = {name: value.numpy().tobytes() for name, value in result.last_state.items()}
