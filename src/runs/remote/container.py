@@ -21,18 +21,15 @@ from typing import Any
 
 from runs import RunError
 from runs.atomic import atomic_dir, atomic_file
-from runs.content import PIECE, sha256
+from runs.content import content, sha256
 from runs.job import Job, call
-from runs.remote import CLAIMS, MOUNT, PIECES, VOLUME, run_path
-from runs.remote.calls import outcome_of
+from runs.remote import CLAIMS, INPUTS, MOUNT, VOLUME, run_path
+from runs.remote.calls import END, EVENT, outcome_of
 from runs.remote.faults import sentence
-from runs.remote.records import CALL_ID, Done, File, Note
+from runs.remote.records import CALL_ID, Done, Note
 from runs.signals import deferred, interruptible
+from runs.text import CHECKPOINT
 
-EVENT = "::epoch:: "
-"""Begins a log line that carries an epoch's record as JSON."""
-END = "::end::"
-"""The last log line of a call that returns."""
 INTERRUPTED = "interrupted; "
 """Begins the last log line of a call that is interrupted, printed when all is saved."""
 WRITE_REFUSED = ("PytorchStreamWriter", "unexpected pos")
@@ -166,15 +163,16 @@ def announce(order: dict[str, Any], volume: Any, root: Path) -> None:
 
 def work(order: dict[str, Any], volume: Any, root: Path) -> None:
     """Inputs, the job's function, outputs, done.json."""
-    key = order["key"]
-    run = root / run_path(key)
+    run = root / run_path(order["key"])
     checkpoints, listing = run / "checkpoints", run / "checkpoints.json"
     with tempfile.TemporaryDirectory() as folder:
-        inputs, output = Path(folder) / "inputs", Path(folder) / "output"
+        output = Path(folder) / "output"
         output.mkdir()
-        files = gather(order["inputs"], root, inputs)
+        inputs = gather(order["inputs"], root, Path(folder) / "inputs")
+        names = ("key", "label", "function", "params", "options", "processes")
+        job = Job(inputs=inputs, **{name: order[name] for name in names})
 
-        def on_epoch(record: dict[str, Any]) -> None:
+        def on_record(record: dict[str, Any]) -> None:
             with deferred():  # the client reads whole lines: one write, with its end
                 print(f"{EVENT}{json.dumps(record)}\n", end="", flush=True)
 
@@ -183,64 +181,46 @@ def work(order: dict[str, Any], volume: Any, root: Path) -> None:
                 enlist(checkpoints, listing)
                 volume.commit()
 
-        job = Job(
-            key=key,
-            label=order["label"],
-            target=order["target"],
-            params=order["params"],
-            inputs=files,
-            options=order["options"],
-        )
         try:
-            result = call(
-                job,
-                checkpoints,
-                output,
-                on_epoch=on_epoch,
-                on_checkpoint=on_checkpoint,
-            )
+            result = call(job, checkpoints, output, on_record=on_record, on_checkpoint=on_checkpoint)
         except KeyboardInterrupt:  # maybe between a checkpoint and its entry
             enlist(checkpoints, listing)
             raise
         with atomic_dir(run / "output") as temporary:
             shutil.copytree(output, temporary, dirs_exist_ok=True)
-        left = sorted(p for p in output.rglob("*") if p.is_file())
-        facts = {p.relative_to(output).as_posix(): file_of(p) for p in left}
+        files = {path.relative_to(output).as_posix(): content(path) for path in files_below(output)}
     volume.commit()
-    done = Done(label=order["label"], gpu=order["gpu"], result=result, files=facts)
+    done = Done(label=order["label"], gpu=order["gpu"], result=result, files=files)
     write_json(run / "done.json", asdict(done))
     volume.commit()
 
 
+def files_below(folder: Path) -> list[Path]:
+    return sorted(path for path in folder.rglob("*") if path.is_file())
+
+
 def enlist(checkpoints: Path, listing: Path) -> None:
-    """Writes size and SHA-256 of every checkpoint that there is."""
-    found = sorted(checkpoints.glob("epoch-*.pt"))
-    write_json(listing, {path.name: asdict(file_of(path)) for path in found})
-
-
-def file_of(path: Path) -> File:
-    return File(size=path.stat().st_size, sha256=sha256(path))
+    """Writes size and SHA-256 of the files of every checkpoint that there is."""
+    names = {path.relative_to(checkpoints).as_posix(): path for path in files_below(checkpoints)}
+    write_json(listing, {n: asdict(content(path)) for n, path in names.items() if CHECKPOINT.fullmatch(n)})
 
 
 def gather(inputs: Mapping[str, Any], root: Path, folder: Path) -> dict[str, Path]:
-    """Puts the input files together from their pieces, on the container's own disk, and checks them."""
-    folder.mkdir()
+    """Copies the input files to the container's own disk, under their names, and checks them."""
     print(
         f"inputs: {sum(facts['size'] for facts in inputs.values()) / 1e6:,.1f} MB from the Volume", flush=True
     )
     files = {}
     for name, facts in inputs.items():
-        files[name] = folder / name
-        with files[name].open("wb") as stream:
-            for piece in facts["pieces"]:
-                path = root / PIECES / piece
-                data = path.read_bytes() if path.exists() and path.stat().st_size <= PIECE else b""
-                if hashlib.sha256(data).hexdigest() != piece:
-                    raise RunError(
-                        f"piece {piece} of {name} is missing from the Volume or damaged: `python -m runs clean "
-                        "--inputs` removes all pieces, then run the command again"
-                    )
-                stream.write(data)
+        stored, files[name] = root / INPUTS / facts["sha256"], folder / name
+        files[name].parent.mkdir(parents=True, exist_ok=True)
+        if stored.is_file() and stored.stat().st_size == facts["size"]:
+            shutil.copyfile(stored, files[name])
+        if not files[name].exists() or sha256(files[name]) != facts["sha256"]:
+            raise RunError(
+                f"the input {name} is missing from the Volume or damaged: `python -m runs clean --inputs` removes all "
+                "inputs, then run the command again"
+            )
     return files
 
 
