@@ -37,7 +37,7 @@ SMALL = {
     "ema_decay": 0.999,
     "learning_rate": 0.0003,
     "validate_every": 100,
-    "save_every": 100,
+    "save_freq": 100,
     "val_clips": 2,
     "amp": "off",
     "device": "cpu",
@@ -70,7 +70,7 @@ def videos() -> Path:
 
 @cache
 def annotation(**changes: Any) -> Annotation:
-    return annotate.annotate(pick(AnnotateParams, data_root=str(videos()), **changes))
+    return annotate.annotate(pick(AnnotateParams, data_dir=str(videos()), **changes))
 
 
 def shrink(monkeypatch: pytest.MonkeyPatch | None = None) -> None:

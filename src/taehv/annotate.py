@@ -25,8 +25,8 @@ SUFFIXES = {".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".mpg", ".mpeg"}
 
 
 def annotate(params: AnnotateParams) -> Annotation:
-    """Probes and splits the videos of data_root; InputError if it is not there or too few can be used."""
-    root = Path(params.data_root)
+    """Probes and splits the videos of data_dir; InputError if it is not there or too few can be used."""
+    root = Path(params.data_dir)
     paths = videos(root)
     given = _given_parts(root)
     usable: list[Clip] = []
@@ -61,7 +61,7 @@ def fingerprint(params: AnnotateParams) -> str:
 
     Files are known by path, size and time of change (of their mode, too), so this takes no decoding.
     """
-    root = Path(params.data_root)
+    root = Path(params.data_dir)
     files: dict[str, list[int] | None] = {}
     for path in _find(root):
         found = path.stat() if path.exists() else None
@@ -72,11 +72,11 @@ def fingerprint(params: AnnotateParams) -> str:
 
 
 def videos(root: Path) -> list[Path]:
-    """The files that data_root names, each once; InputError if it is not there or names none."""
+    """The files that data_dir names, each once; InputError if it is not there or names none."""
     paths = _find(root)
     if not paths:
         raise InputError(
-            f"{root} holds no videos ({', '.join(sorted(SUFFIXES))}): set data_root to where they are"
+            f"{root} holds no videos ({', '.join(sorted(SUFFIXES))}): set data_dir to where they are"
         )
     return paths
 
@@ -93,12 +93,10 @@ def _find(root: Path) -> list[Path]:
     elif root.suffix == ".json":
         paths = [path_of(entry, root) for entry in entries_of(root)]
     elif root.exists():
-        raise InputError(
-            f"{root} is neither a directory of videos nor a .json: set data_root to one of these"
-        )
+        raise InputError(f"{root} is neither a directory of videos nor a .json: set data_dir to one of these")
     else:
         raise InputError(
-            f"there is no directory {root}: set data_root to a directory of videos or to a JSON of paths"
+            f"there is no directory {root}: set data_dir to a directory of videos or to a JSON of paths"
         )
     return list({_real(path): path for path in reversed(paths)}.values())[::-1]
 

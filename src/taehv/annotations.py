@@ -100,7 +100,7 @@ def read(path: Path | str) -> Annotation:
             )
         except (KeyError, TypeError, ValueError, OverflowError) as error:
             raise InputError(
-                f"{path}: entry {number} has no valid {error.args[0]!r}: set data_root to this file and run "
+                f"{path}: entry {number} has no valid {error.args[0]!r}: set data_dir to this file and run "
                 "the annotate stage, which probes the videos and splits them"
             ) from None
     try:
@@ -126,7 +126,7 @@ def _document(path: Path) -> dict[str, Any]:
         raise InputError(
             f"{path} is a pipe or a device, not a file"
             if path.exists()
-            else f"there is no {path}: run the annotate stage, or set data_root to what there is"
+            else f"there is no {path}: run the annotate stage, or set data_dir to what there is"
         )
     try:
         document = json.loads(path.read_text())

@@ -58,7 +58,7 @@ def add_train(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]")
         "--set", action="append", default=[], metavar="KEY=VALUE", help="change a value of the preset"
     )
     command.add_argument(
-        "--data", metavar="DIR|JSON", help="videos to train on (default: the preset's data_root)"
+        "--data", metavar="DIR|JSON", help="videos to train on (default: the preset's data_dir)"
     )
     command.add_argument("--output", metavar="DIR", help=f"default: video/{launch.OUTPUTS}/PRESET")
     command.set_defaults(handler=train)

@@ -10,7 +10,7 @@ from taehv.annotations import Annotation
 from taehv.params import ComputeParams, TrainParams
 
 # What may differ between a run and the checkpoint that it goes on from: no result depends on it.
-NEUTRAL = ("gradient_checkpointing", "compile", "workers", "max_bad_share", "save_every", "save_total_limit")
+NEUTRAL = ("gradient_checkpointing", "compile", "workers", "max_bad_share", "save_freq", "save_total_limit")
 
 
 def identity(

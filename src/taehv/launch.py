@@ -65,7 +65,7 @@ class Request:
 def plan(gpus: int, preset_name: str, nodes: int = 1) -> tuple[str, dict[str, Any]]:
     """The configuration file's name for a preset on `gpus` GPUs of each of `nodes` machines, and all its values.
 
-    Its data_root, which is relative to the pipeline's folder, becomes one that is relative to the working directory.
+    Its data_dir, which is relative to the pipeline's folder, becomes one that is relative to the working directory.
     Presets go by the names of the write-up (1gpu_h100, h100, a800, test) or by those of the files. Any number of GPUs
     will do; the effective batch follows it. InputError for an unknown preset.
     """
@@ -78,7 +78,7 @@ def plan(gpus: int, preset_name: str, nodes: int = 1) -> tuple[str, dict[str, An
             f"there is no preset {preset_name!r}: choose {', '.join(NAMES)}, or one of {', '.join(files)}"
         )
     values = preset(name, home())
-    return name, values | {"gpus": gpus, "data_root": str(home() / values["data_root"])}
+    return name, values | {"processes": gpus, "data_dir": str(home() / values["data_dir"])}
 
 
 def values_of(request: Request) -> tuple[str, dict[str, Any]]:
@@ -91,7 +91,7 @@ def values_of(request: Request) -> tuple[str, dict[str, Any]]:
         check_names([key], values)
         values[key] = value_of(key, text, values[key])
     if request.data is not None:
-        values["data_root"] = request.data
+        values["data_dir"] = request.data
     check(values)
     return name, values
 
@@ -158,7 +158,7 @@ def annotated(values: dict[str, Any], path: Path) -> Path:
 
     Makes the built-in clips if they are wanted and absent.
     """
-    root = Path(values["data_root"])
+    root = Path(values["data_dir"])
     if root == home() / CLIPS and not root.exists():
         lock = root.with_name(root.name + ".lock")
         lock.parent.mkdir(parents=True, exist_ok=True)
@@ -169,7 +169,7 @@ def annotated(values: dict[str, Any], path: Path) -> Path:
                     clips(pick(ClipsParams, values), temporary)
         lock.unlink(missing_ok=True)
     # absolute paths, so that the output directory can be moved
-    params = pick(AnnotateParams, values | {"data_root": os.path.abspath(values["data_root"])})
+    params = pick(AnnotateParams, values | {"data_dir": os.path.abspath(values["data_dir"])})
     source = annotate.fingerprint(params)
     if annotations.source_of(path) == source:
         print(f"no video has changed since {path} was written (remove it to decode them again)", flush=True)

@@ -31,7 +31,7 @@ CONFIG = Path("conf/config.yaml")
 """All keys; in the pipeline's folder, as PRESETS are."""
 PRESETS = Path("conf/preset")
 CLIPS = Path("data/clips")
-"""The built-in clips, there as well; the presets' data_root."""
+"""The built-in clips, there as well; the presets' data_dir."""
 
 
 Side = Annotated[int, between(STRIDE, 8192, "px")]
@@ -55,7 +55,7 @@ class ClipsParams:
 
 @dataclass(frozen=True, kw_only=True)
 class AnnotateParams:
-    data_root: Annotated[str, Rule(bool, "a path")]
+    data_dir: Annotated[str, Rule(bool, "a path")]
     """A directory of videos, or an annotation JSON whose paths are relative to its own directory."""
     val_split: Annotated[str, one_of("clips", "tail")]
     """What is held out: some of the clips, or the last part of each. A JSON whose entries have a split keeps theirs."""
@@ -126,7 +126,7 @@ class TrainParams:
     amp: Annotated[str, one_of("auto", "bf16", "off")]
     """bf16 autocast: auto takes it where the hardware computes in bf16."""
     # checkpoints
-    save_every: Steps
+    save_freq: Steps
     """Optimiser steps between checkpoints: what a crash costs at most."""
     save_total_limit: KeepCheckpoints
     """Newest checkpoints that stay, or `all`; the best one stays besides. The pose pipeline's keep_checkpoints."""
@@ -138,11 +138,11 @@ class TrainParams:
 
 @dataclass(frozen=True, kw_only=True)
 class ComputeParams:
-    """Where a run executes; no DVC stage depends on it, but train on `gpus`, which the effective batch follows."""
+    """Where a run executes; no DVC stage depends on it, but train on `processes`, which the effective batch follows."""
 
     preset: Name
     device: Annotated[str, one_of("auto", "cpu", "cuda")]
-    gpus: Annotated[int, positive(1024)]
+    processes: Annotated[int, positive(1024)]
     """Processes on this machine, a GPU each (on a CPU: processes)."""
     strategy: Annotated[str, one_of("ddp", "zero1", "zero2")]
     """DDP, or DeepSpeed's ZeRO with optimiser states (1) and gradients (2) shared out."""

@@ -104,7 +104,7 @@ def to_the_end(run: "Run", clips: Sequence[Clip], journal: Journal, profiler: Pr
 
         ends = progress.step == last_step
         validates = ends or progress.step % params.validate_every == 0
-        saves = ends or progress.step % params.save_every == 0
+        saves = ends or progress.step % params.save_freq == 0
         if validates or saves or debug or progress.step % record_every(params.max_steps) == 0:
             record: Record = {
                 "step": progress.step,

@@ -21,7 +21,7 @@ def check(values: dict[str, Any]) -> None:
     """InputError or RunError on the first fault of `values` that is known before anything is computed."""
     params.check(values)
     train = parse(params.TrainParams, values)
-    check_data(values["data_root"])
+    check_data(values["data_dir"])
     compute = parse(params.ComputeParams, values)
     check_packages(train, compute, onnx=parse(params.ExportParams, values).onnx)
     check_machine(train, compute)
@@ -33,13 +33,13 @@ def check(values: dict[str, Any]) -> None:
         teacher.check_offline(train.teacher, variant.latent_channels, STRIDE * variant.patch)
 
 
-def check_data(data_root: str) -> None:
+def check_data(data_dir: str) -> None:
     """The videos must be there."""
-    check_path("data_root", data_root)
-    if Path(data_root) != params.CLIPS:  # which the clips stage is about to make
+    check_path("data_dir", data_dir)
+    if Path(data_dir) != params.CLIPS:  # which the clips stage is about to make
         from taehv import annotate
 
-        annotate.videos(Path(data_root))
+        annotate.videos(Path(data_dir))
 
 
 def check_packages(train: params.TrainParams, compute: params.ComputeParams, onnx: bool) -> None:
@@ -63,15 +63,15 @@ def check_packages(train: params.TrainParams, compute: params.ComputeParams, onn
 
 def check_machine(train: params.TrainParams, compute: params.ComputeParams) -> None:
     """The machine must have what the run is told to use."""
-    if compute.device in ("auto", "cpu") and compute.gpus == 1 and train.amp != "bf16":
+    if compute.device in ("auto", "cpu") and compute.processes == 1 and train.amp != "bf16":
         return
     from runs import hardware  # torch and more: seconds that the other runs do not need
     from taehv import launch, parallel
 
     device = hardware.choose_device(compute.device)
     hardware.use_bf16(train.amp, device)
-    launch.check_gpus(compute.device, compute.gpus)
-    parallel.check_strategy(compute.strategy, device, several=compute.gpus > 1)
+    launch.check_gpus(compute.device, compute.processes)
+    parallel.check_strategy(compute.strategy, device, several=compute.processes > 1)
 
 
 if __name__ == "__main__":

@@ -29,14 +29,14 @@ HEADLINE = ("best_step", "steps", "seconds", "steps_per_second")
 
 def main() -> None:
     settings, compute = params.load(params.TrainParams), params.load(params.ComputeParams)
-    if compute.gpus > 1 and not launched():
-        launch.check_gpus(compute.device, compute.gpus)
-        launch.torchrun(compute.gpus, ["-m", "stages.video.train"])
+    if compute.processes > 1 and not launched():
+        launch.check_gpus(compute.device, compute.processes)
+        launch.torchrun(compute.processes, ["-m", "stages.video.train"])
         return
     annotation = annotations.read(ANNOTATION)
     values = dataclasses.asdict(settings)
     key = key_of_training(
-        {**values, "gpus": compute.gpus},
+        {**values, "processes": compute.processes},
         fingerprint(annotation),
         pipeline="video",
         strategy=compute.strategy,  # a checkpoint is of one

@@ -90,9 +90,7 @@ def small(clone: Clone) -> None:
     video = clone.folder / "video"
     edit(video / "conf/config.yaml", clips_count=6, clips_frames=16, grid_clips=1)
     sizes = {"height": 64, "width": 64, "n_frames": 8, "eval_frames": 8, "batch_size": 1, "val_clips": 1}
-    edit(
-        video / "conf/preset/test.yaml", **sizes, max_steps=4, warmup_steps=1, save_every=2, validate_every=2
-    )
+    edit(video / "conf/preset/test.yaml", **sizes, max_steps=4, warmup_steps=1, save_freq=2, validate_every=2)
     for project in (clone.folder, video):
         with initialize_config_dir(str(project / "conf"), version_base=None):
             values = OmegaConf.to_object(compose("config"))

@@ -19,7 +19,7 @@ HEADLINE = {
     "metrics/evaluate.json": {"psnr", "ssim", "temporal_psnr", "bicubic_psnr", "encode_fps", "decode_fps"},
 }
 # Words of one pipeline alone: stages, parameters, metrics, files.
-OF_VIDEO = re.compile(r"taehv|clips|annotate\b|psnr|max_steps|eval_frames|video/|data_root")
+OF_VIDEO = re.compile(r"taehv|clips|annotate\b|psnr|max_steps|eval_frames|video/|data_dir")
 OF_POSES = re.compile(r"simulate|ingest|label|motion|f1_macro|max_epochs|num_mice|mabe|class_scheme")
 FAULTS = re.compile(r"WARNING|ERROR|Traceback|fatal:")
 COMMANDS = [
@@ -122,7 +122,7 @@ def test_an_experiment_in_video_begins_without_a_word_on_poses(plain):
     output = project("dvc", "exp", "run", "check", *settings(preset="h100_8gpu", batch_size=1, device="cpu"))
     assert ran(quiet(output, OF_POSES)) == ["check"]
     values = yaml.safe_load((project.folder / "params.yaml").read_text())
-    assert (values["preset"], values["gpus"], values["batch_size"], values["width"]) == (
+    assert (values["preset"], values["processes"], values["batch_size"], values["width"]) == (
         "h100_8gpu",
         8,
         1,
@@ -130,7 +130,7 @@ def test_an_experiment_in_video_begins_without_a_word_on_poses(plain):
     )
     assert plain("git", "status", "--porcelain", "params.yaml", "dvc.lock") == ""
     differences = project.json("dvc", "params", "diff", "--json")["params.yaml"]
-    assert differences["gpus"] == {"old": 1, "new": 8, "diff": 7}
+    assert differences["processes"] == {"old": 1, "new": 8, "diff": 7}
     assert not set(differences) & {"epochs", "version"}
 
 

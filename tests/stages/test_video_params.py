@@ -85,7 +85,7 @@ OURS = {
 def test_presets_are_the_published_ones(number):
     values = params.preset(PRESETS[number], FOLDER)
     found = values | {
-        "effective_batch": values["batch_size"] * values["accumulation_steps"] * values["gpus"],
+        "effective_batch": values["batch_size"] * values["accumulation_steps"] * values["processes"],
         "seraena": values["seraena_weight"] > 0,
         "teacher": values["teacher"] is not None,
     }
@@ -130,8 +130,8 @@ def test_a_wrong_parameter_is_one_clear_sentence(changes, says):
     ("changes", "says"),
     [
         ({"batchsize": 1}, "unknown parameter 'batchsize'; did you mean batch_size?"),
-        ({"data_root": "nowhere"}, "there is no directory nowhere: set data_root to"),
-        ({"data_root": "data/clips"}, None),  # which the next stage makes
+        ({"data_dir": "nowhere"}, "there is no directory nowhere: set data_dir to"),
+        ({"data_dir": "data/clips"}, None),  # which the next stage makes
     ],
 )
 def test_the_check_stage(monkeypatch, tmp_path, changes, says):
@@ -202,11 +202,11 @@ def test_every_stage_depends_on_exactly_the_parameters_it_reads():
     for name, cls in params.STAGES.items():
         if name != "compute":
             listed = sorted(STAGES[name].get("params", []))
-            read = {*keys(cls), "gpus"} if name == "train" else keys(cls)
+            read = {*keys(cls), "processes"} if name == "train" else keys(cls)
             assert listed == sorted(read), name
 
 
 def test_where_a_run_executes_is_no_dependency_of_any_stage():
     """Except the number of GPUs, of which the effective batch is a multiple: another number is another result."""
     used = {key for stage in STAGES.values() for key in stage.get("params", [])}
-    assert used & set(keys(params.ComputeParams)) == {"gpus"}
+    assert used & set(keys(params.ComputeParams)) == {"processes"}

@@ -17,7 +17,7 @@ from stages.video import train as stage
 from stages.video.common import ANNOTATION, DETAILS, LIVE, METRICS, TRAINED
 from taehv import annotations, weights
 
-RUN = {"max_steps": 6, "validate_every": 3, "save_every": 2}
+RUN = {"max_steps": 6, "validate_every": 3, "save_freq": 2}
 
 
 @pytest.fixture
@@ -137,7 +137,7 @@ def test_without_an_annotation_it_says_what_to_run(folder):
 @pytest.mark.integration
 @pytest.mark.parametrize(("changes", "says"), [({}, None), ({"teacher": "nowhere-at-all"}, "nowhere-at-all")])
 def test_two_processes(folder, changes, says):
-    write(RUN | {"gpus": 2, "max_steps": 2, "validate_every": 2} | changes)
+    write(RUN | {"processes": 2, "max_steps": 2, "validate_every": 2} | changes)
     done = subprocess.run(
         [sys.executable, "-m", "stages.video.train"],
         env=small.ENVIRONMENT, capture_output=True, text=True, timeout=200,

@@ -42,7 +42,7 @@ def videos(tmp_path_factory):
 
 
 def test_every_file_is_used_or_listed_with_the_reason(videos):
-    found = annotate(settings(AnnotateParams, data_root=str(videos)))
+    found = annotate(settings(AnnotateParams, data_dir=str(videos)))
     assert len(found.train) == 8
     assert len(found.val) == 2
     reasons = {Path(path).name: reason for path, reason in found.rejected.items()}
@@ -71,11 +71,11 @@ def test_the_report_names_what_is_left_out():
 def test_no_clip_is_trained_on_and_held_out(videos):
     drawn = set()
     for seed in range(6):
-        found = annotate(settings(AnnotateParams, data_root=str(videos), seed=seed))
+        found = annotate(settings(AnnotateParams, data_dir=str(videos), seed=seed))
         train, val = ({one.path for one in part} for part in (found.train, found.val))
         assert not train & val
         assert len(val) == 2
-        assert found == annotate(settings(AnnotateParams, data_root=str(videos), seed=seed))
+        assert found == annotate(settings(AnnotateParams, data_dir=str(videos), seed=seed))
         drawn.add(frozenset(val))
     assert len(drawn) > 1  # the seed decides
 
@@ -85,32 +85,32 @@ def test_the_same_file_under_two_names_is_one(tmp_path):
     film(tmp_path / "a.mp4", moving(30))
     film(tmp_path / "b.mp4", moving(30, seed=1))
     (tmp_path / "also_a.mp4").symlink_to(tmp_path / "a.mp4")
-    found = annotate(settings(AnnotateParams, data_root=str(tmp_path)))
+    found = annotate(settings(AnnotateParams, data_dir=str(tmp_path)))
     assert len(found.train) == len(found.val) == 1
     assert (tmp_path / "list.json").write_text(json.dumps({"list": [{"path": "a.mp4"}, {"path": "./a.mp4"}]}))
     with pytest.raises(InputError, match="the only video that can be used: set val_split to tail"):
-        annotate(settings(AnnotateParams, data_root=str(tmp_path / "list.json")))
+        annotate(settings(AnnotateParams, data_dir=str(tmp_path / "list.json")))
 
 
 def test_a_tail_split_holds_out_the_end_of_each_clip(tmp_path):
     film(tmp_path / "long.mp4", moving(100))
     film(tmp_path / "short.mp4", moving(50))
-    found = annotate(settings(AnnotateParams, data_root=str(tmp_path), val_split="tail", val_fraction=0.3))
+    found = annotate(settings(AnnotateParams, data_dir=str(tmp_path), val_split="tail", val_fraction=0.3))
     ranges = {(c.path.name, c.first, c.stop) for c in found.train + found.val}
     assert ranges == {("long.mp4", 0, 70), ("long.mp4", 70, 100), ("short.mp4", 0, 35), ("short.mp4", 35, 50)}
-    found = annotate(settings(AnnotateParams, data_root=str(tmp_path), val_split="tail", val_fraction=0.2))
+    found = annotate(settings(AnnotateParams, data_dir=str(tmp_path), val_split="tail", val_fraction=0.2))
     reason = found.rejected[str(tmp_path / "short.mp4")]
     assert reason == "too short: 40 + 10 frames after the split, n_frames is 12"
 
 
 def test_data_without_a_usable_video_ends_with_a_sentence(tmp_path):
     with pytest.raises(InputError, match="there is no directory"):
-        annotate(settings(AnnotateParams, data_root=str(tmp_path / "missing")))
+        annotate(settings(AnnotateParams, data_dir=str(tmp_path / "missing")))
     with pytest.raises(InputError, match="holds no videos"):
-        annotate(settings(AnnotateParams, data_root=str(tmp_path)))
+        annotate(settings(AnnotateParams, data_dir=str(tmp_path)))
     film(tmp_path / "short.mp4", moving(3))
     with pytest.raises(InputError, match=r"none of the 1 videos .*short\.mp4: too short: 3 frames"):
-        annotate(settings(AnnotateParams, data_root=str(tmp_path)))
+        annotate(settings(AnnotateParams, data_dir=str(tmp_path)))
 
 
 def test_the_list_of_the_write_up_is_a_source(tmp_path):
@@ -125,7 +125,7 @@ def test_the_list_of_the_write_up_is_a_source(tmp_path):
     ]
     source = tmp_path / "videos" / "list.json"
     source.write_text(json.dumps({"total": 4, "list": entries}))
-    found = annotate(settings(AnnotateParams, data_root=str(source)))
+    found = annotate(settings(AnnotateParams, data_dir=str(source)))
     used = sorted(one.path.name for one in found.train + found.val)
     assert used == ["0.mp4", "1.mp4", "elsewhere.mp4"]  # 2.mp4 is not on the list
     assert list(found.rejected) == [str(tmp_path / "videos" / "gone.mp4")]
@@ -138,7 +138,7 @@ def test_a_split_that_the_list_gives_is_kept(tmp_path):
 
     def annotated(*entries):
         source.write_text(json.dumps({"list": entries}))
-        return annotate(settings(AnnotateParams, data_root=str(source), val_split="tail"))
+        return annotate(settings(AnnotateParams, data_dir=str(source), val_split="tail"))
 
     found = annotated(
         {"path": "0.mp4", "split": "val"},
@@ -171,9 +171,9 @@ def test_a_split_that_the_list_gives_is_kept(tmp_path):
 
 def test_an_annotation_is_a_source_and_gives_itself(videos, tmp_path):
     for split in ("clips", "tail"):
-        found = annotate(settings(AnnotateParams, data_root=str(videos), val_split=split, val_fraction=0.5))
+        found = annotate(settings(AnnotateParams, data_dir=str(videos), val_split=split, val_fraction=0.5))
         write(found, tmp_path / "first.json")
-        again = annotate(settings(AnnotateParams, data_root=str(tmp_path / "first.json"), seed=5))
+        again = annotate(settings(AnnotateParams, data_dir=str(tmp_path / "first.json"), seed=5))
         assert (again.train, again.val) == (found.train, found.val)
 
 
@@ -182,7 +182,7 @@ def test_a_fingerprint_is_of_all_that_decides(tmp_path):
     seen = []
 
     def new(**changes):
-        seen.append(fingerprint(settings(AnnotateParams, **({"data_root": str(tmp_path)} | changes))))
+        seen.append(fingerprint(settings(AnnotateParams, **({"data_dir": str(tmp_path)} | changes))))
         return seen.count(seen[-1]) == 1
 
     assert new()
@@ -202,8 +202,8 @@ def test_a_fingerprint_is_of_all_that_decides(tmp_path):
     source = tmp_path / "list.json"
     for entries in ([{"path": "1.mp4"}], [{"path": "1.mp4", "split": "val"}], [{"path": "gone.mp4"}]):
         source.write_text(json.dumps({"list": entries}))
-        assert new(data_root=str(source))
-        assert not new(data_root=str(source))
+        assert new(data_dir=str(source))
+        assert not new(data_dir=str(source))
 
 
 def test_what_is_written_is_what_is_read(tmp_path, monkeypatch):
@@ -265,7 +265,7 @@ def test_pipes_and_links_to_themselves_are_listed_with_the_reason(tmp_path):
     os.mkfifo(tmp_path / "pipe.mp4")
     (tmp_path / "folder.mp4").mkdir()
     (tmp_path / "loop.mp4").symlink_to("loop.mp4")
-    found = annotate(settings(AnnotateParams, data_root=str(tmp_path)))
+    found = annotate(settings(AnnotateParams, data_dir=str(tmp_path)))
     reasons = {Path(path).name: reason for path, reason in found.rejected.items()}
     assert reasons == {
         "pipe.mp4": "is a pipe or a device, not a file",
@@ -274,7 +274,7 @@ def test_pipes_and_links_to_themselves_are_listed_with_the_reason(tmp_path):
     }
     os.mkfifo(tmp_path / "list.json")
     with pytest.raises(InputError, match=r"list\.json is a pipe or a device, not a file"):
-        annotate(settings(AnnotateParams, data_root=str(tmp_path / "list.json")))
+        annotate(settings(AnnotateParams, data_dir=str(tmp_path / "list.json")))
 
 
 def test_files_are_decoded_in_parallel(tmp_path, monkeypatch):
@@ -292,12 +292,12 @@ def test_files_are_decoded_in_parallel(tmp_path, monkeypatch):
 
     monkeypatch.setattr(annotation_of, "_examine", together)
     monkeypatch.setattr(annotation_of, "available_cores", lambda: 2)
-    assert len(annotate(settings(AnnotateParams, data_root=str(tmp_path))).train) == 1
+    assert len(annotate(settings(AnnotateParams, data_dir=str(tmp_path))).train) == 1
 
 
 @pytest.mark.integration
 def test_the_stages(tmp_path):
-    """clips, then annotate, as DVC runs them; and one sentence if data_root is wrong."""
+    """clips, then annotate, as DVC runs them; and one sentence if data_dir is wrong."""
     changes = {"clips_count": 5, "clips_frames": 13, "height": 64, "width": 96}
     values = params.preset("test", FOLDER) | changes
 
@@ -322,7 +322,7 @@ def test_the_stages(tmp_path):
     assert np.all([one.path.exists() for one in found.train])
     assert json.loads((tmp_path / "metrics/annotate.json").read_text()) == summary(found)
 
-    values["data_root"] = "nowhere"
+    values["data_dir"] = "nowhere"
     done = stage("annotate")
     assert done.returncode == 1
     assert done.stderr.startswith("error: there is no directory nowhere")
@@ -332,7 +332,7 @@ def test_the_stages(tmp_path):
 @pytest.mark.integration
 @pytest.mark.skipif(not REAL.exists(), reason="the real clips are not at ../shared/datas")
 def test_the_tails_of_real_clips():
-    found = annotate(settings(AnnotateParams, data_root=str(REAL), val_split="tail"))
+    found = annotate(settings(AnnotateParams, data_dir=str(REAL), val_split="tail"))
     assert not found.rejected
     assert len(found.train) == len(found.val) == 5
     for train, val in zip(found.train, found.val, strict=True):

@@ -308,7 +308,7 @@ def test_validation_never_sees_what_was_trained_on(tmp_path, monkeypatch, split)
     """By the frames that are actually read from the files."""
     for number in range(5):
         film(tmp_path / f"{number}.mp4", moving(40, seed=number))
-    found = annotate(settings(AnnotateParams, data_root=str(tmp_path), val_split=split, val_fraction=0.3))
+    found = annotate(settings(AnnotateParams, data_dir=str(tmp_path), val_split=split, val_fraction=0.3))
     seen = set()
     read = video.read
 

@@ -15,7 +15,7 @@ from runs.folders import series
 from taehv.parallel import deepspeed_settings, only_values
 from taehv.params import ComputeParams, TrainParams
 
-RUN = {"max_steps": 4, "validate_every": 2, "save_every": 2, "accumulation_steps": 2}
+RUN = {"max_steps": 4, "validate_every": 2, "save_freq": 2, "accumulation_steps": 2}
 
 
 def train(output: Path, *more: str, **changes) -> str:

@@ -82,10 +82,10 @@ def usage(capsys, *arguments: str) -> str:
 def test_presets_of_the_write_up(gpus, name, nodes, file, batch):
     found, values = plan(gpus, name, nodes)
     assert found == file
-    assert values["gpus"] == gpus
+    assert values["processes"] == gpus
     assert values["batch_size"] * values["accumulation_steps"] * gpus * nodes == batch
     written = yaml.safe_load(Path(f"video/conf/preset/{file}.yaml").read_text())
-    assert all(values[key] == value for key, value in written.items() if key != "gpus")
+    assert all(values[key] == value for key, value in written.items() if key != "processes")
 
 
 @pytest.mark.parametrize("name", ["config", "h200", "../test", ""])
@@ -223,7 +223,7 @@ def test_four_processes_of_the_test_preset(started):
     assert call.nproc_per_node == "4"
     assert call.module
     assert [call.training_script, *call.training_script_args] == ["taehv.launch", "o/launch-0.json"]
-    assert json.loads(Path("o/launch-0.json").read_text())["values"]["gpus"] == 4
+    assert json.loads(Path("o/launch-0.json").read_text())["values"]["processes"] == 4
 
 
 @pytest.mark.parametrize(

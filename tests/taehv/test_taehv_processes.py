@@ -18,7 +18,7 @@ from taehv.initial import untrained
 from taehv.params import ComputeParams, TrainParams
 
 pytestmark = pytest.mark.integration
-STEPS = {"max_steps": 3, "validate_every": 3, "save_every": 100}
+STEPS = {"max_steps": 3, "validate_every": 3, "save_freq": 100}
 
 
 def arguments(count: int, output: Path, *more: str, **changes) -> list[str]:

@@ -24,7 +24,7 @@ from taehv.params import ComputeParams, TrainParams
 from taehv.state import export
 
 ALONE = Processes(torch.device("cpu"))
-RUN = {"max_steps": 9, "save_every": 3, "validate_every": 4, "accumulation_steps": 2, "save_total_limit": 10}
+RUN = {"max_steps": 9, "save_freq": 3, "validate_every": 4, "accumulation_steps": 2, "save_total_limit": 10}
 SERAENA = {"seraena_weight": 1.0, "seraena_crop": 16, "seraena_buffer_mb": 1}
 TIMES = {"samples_per_second"}
 
@@ -150,7 +150,7 @@ def test_two_processes_may_go_on_where_one_stopped(tmp_path):
 
 
 def arguments(output: Path, *more: str) -> list[str]:
-    changes = small.settings(**RUN | {"max_steps": 40, "save_every": 5, "validate_every": 20})
+    changes = small.settings(**RUN | {"max_steps": 40, "save_freq": 5, "validate_every": 20})
     data = ["--data", str(small.videos()), "--output", str(output)]
     script = str(Path(small.__file__))
     return [sys.executable, script, "train", "1", "test", *changes, *data, *more]
@@ -168,7 +168,7 @@ def start(output: Path, *more: str) -> subprocess.Popen[str]:
 
 
 def wait_for(process: subprocess.Popen[str], output: Path, step: int) -> None:
-    end = time.monotonic() + 90
+    end = time.monotonic() + 300  # a busy machine
     while not (output / f"checkpoint-{step}").exists():
         assert process.poll() is None, process.communicate()
         assert time.monotonic() < end
@@ -203,7 +203,7 @@ def test_killed_run_ends_as_an_uninterrupted_one(tmp_path):
 @pytest.mark.integration
 @pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_a_signal_ends_the_run_with_its_status_and_a_checkpoint(tmp_path, number, status):
-    process = start(tmp_path, "--set", "max_steps=100000", "--set", "save_every=100000")
+    process = start(tmp_path, "--set", "max_steps=100000", "--set", "save_freq=100000")
     try:
         for line in process.stdout:
             if line.startswith("step 20/"):
@@ -324,16 +324,16 @@ def test_checkpoint_of_other_clips_is_refused(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("name", NEUTRAL)
 def test_what_no_result_depends_on_may_change(tmp_path, name):
-    small.run(tmp_path, max_steps=2, save_every=1)
+    small.run(tmp_path, max_steps=2, save_freq=1)
     value = {
         "gradient_checkpointing": True,
         "compile": False,
         "workers": 0,
         "max_bad_share": 0.5,
-        "save_every": 2,
+        "save_freq": 2,
         "save_total_limit": 1,
     }[name]
-    small.run(tmp_path, resume=tmp_path / "checkpoint-1", max_steps=2, **{"save_every": 1} | {name: value})
+    small.run(tmp_path, resume=tmp_path / "checkpoint-1", max_steps=2, **{"save_freq": 1} | {name: value})
 
 
 def test_path_without_a_checkpoint_is_refused(tmp_path):
@@ -381,7 +381,7 @@ def test_checkpoint_says_which_run_it_is(tmp_path):
 
 
 def test_kill_while_writing_leaves_the_checkpoint_before(tmp_path, monkeypatch):
-    small.run(tmp_path, max_steps=4, save_every=2)
+    small.run(tmp_path, max_steps=4, save_freq=2)
     shutil.rmtree(tmp_path / "checkpoint-4")
 
     def killed(*arguments, **options):
@@ -389,13 +389,13 @@ def test_kill_while_writing_leaves_the_checkpoint_before(tmp_path, monkeypatch):
 
     monkeypatch.setattr(folders.torch, "save", killed)
     with pytest.raises(OSError, match="killed while writing"):
-        small.run(tmp_path, resume="auto", max_steps=4, save_every=2)
+        small.run(tmp_path, resume="auto", max_steps=4, save_freq=2)
     assert [path.name for path in series(tmp_path).paths()] == ["checkpoint-2"]
     assert not list(tmp_path.glob(".*tmp*"))
 
 
 def test_all_are_kept_and_their_mean_is_a_model_file(tmp_path):
-    small.run(tmp_path / "run", **RUN | {"save_every": 1, "save_total_limit": "all"})
+    small.run(tmp_path / "run", **RUN | {"save_freq": 1, "save_total_limit": "all"})
     found = series(tmp_path / "run").paths()
     assert len(found) == RUN["max_steps"]
     export(found[-2:], tmp_path / "mean.safetensors")

@@ -357,7 +357,7 @@ def test_loss_that_is_no_number_ends_the_run_before_it_is_saved(tmp_path, monkey
 
     monkeypatch.setattr(loop, "Loss", Exploding)
     with pytest.raises(RunError, match="the loss is nan at step 1: lower learning_rate"):
-        small.run(tmp_path, save_every=1)
+        small.run(tmp_path, save_freq=1)
     assert not list(tmp_path.glob("checkpoint-*"))
 
 
@@ -371,7 +371,7 @@ def test_gradient_that_is_no_number_ends_the_run_before_it_is_saved(tmp_path, mo
 
     monkeypatch.setattr(loop, "Loss", Rooted)
     with pytest.raises(RunError, match=r"the gradient's norm is (nan|inf) at step 1: lower learning_rate"):
-        small.run(tmp_path, save_every=1)
+        small.run(tmp_path, save_freq=1)
     assert not list(tmp_path.glob("checkpoint-*"))
 
 
@@ -475,7 +475,7 @@ def test_frames_of_a_replaced_clip_are_not_taken_for_cached_ones(tmp_path, teach
 def test_latents_are_kept_for_the_next_run_until_a_file_changes(tmp_path, teacher, monkeypatch):
     asked = small.asked(monkeypatch)
     clips = shutil.copytree(small.videos(), tmp_path / "clips")
-    found = annotate(small.pick(AnnotateParams, data_root=str(clips)))
+    found = annotate(small.pick(AnnotateParams, data_dir=str(clips)))
 
     def asks(name: str, **changes) -> int:
         asked.clear()
