@@ -46,7 +46,17 @@ EXEMPT = (
     ),
     *(
         f"runs/{name}.py"
-        for name in ("folders", "gpu", "job", "launcher", "local", "memory", "models", "parameters", "signals")
+        for name in (
+            "folders",
+            "gpu",
+            "job",
+            "launcher",
+            "local",
+            "memory",
+            "models",
+            "parameters",
+            "signals",
+        )
     ),
     "runs/text.py",
     "runs/together.py",
