@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -161,3 +162,12 @@ def test_the_task(copy):
     assert {"court", "fight"} <= set(submission["action"])
     card = json.loads((copy / "models/export/model.json").read_text())
     assert card["task"] == {"task": "pairs", "actions": ["clean", "court", "fight"]}
+
+
+def test_the_backend(copy):
+    before = history(copy)
+    follow(copy, "A backend")
+    assert composed(copy).keys() == composed(copy, "compute=nice").keys()
+    printed = run(copy, "check", "train", overrides=("compute=nice",))
+    assert re.search(r"^run \w{12} at priority 19$", printed, re.MULTILINE)
+    assert history(copy) == before

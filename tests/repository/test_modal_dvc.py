@@ -49,6 +49,8 @@ COMMANDS = {
     "dvc queue start -j 6": "not run: tried by hand, six containers at once; its workers take a minute more",
     "dvc queue status": "not run: see dvc queue start -j 6",
     "dvc exp run -S compute=modal": "not run: asks for a GPU, which the server has not; run with -S device=cpu",
+    "cd video": "not run: see the next one",
+    "dvc exp run -S preset=h100_8gpu -S compute=modal": "not run: asks for eight GPUs; test_modal_video.py has none",
     "python -m tools.versions run --compute modal -S device=cpu": "not run: make versions runs it, without -S",
 }
 
