@@ -3,14 +3,11 @@
 What is damaged on the Volume is said on stderr, refused where it is needed, and holds up no other run.
 """
 
-import time
 from collections.abc import Callable, Mapping
 from datetime import datetime
 from functools import cached_property
 from pathlib import Path
 from typing import Any, TypeVar
-
-from pydantic import TypeAdapter
 
 from runs import RunError
 from runs.atomic import atomic_file
@@ -19,8 +16,7 @@ from runs.cost import price_of_modal
 from runs.job import Job, OnRecord
 from runs.parameters import MachineParams
 from runs.remote import INPUTS, QUEUED, records, run_path
-from runs.remote.calls import END, EVENT, Followed, log_lines, outcome_of, warn
-from runs.remote.container import INTERRUPTED
+from runs.remote.calls import END, EVENT, Followed, answers, await_saved, log_lines, outcome_of, warn
 from runs.remote.faults import import_modal, sentences
 from runs.remote.launch import launch
 from runs.remote.records import CALL_ID, KEY, SENTENCE, Damaged, Done, Note, parsed
@@ -31,7 +27,6 @@ T = TypeVar("T")
 STATES = Path(".runs/modal")
 DAMAGED = "damaged"
 WIDTH = 24  # characters of a label or a GPU's name that `status` shows
-GRACE = 30  # seconds for a container to save a checkpoint when its call is cancelled
 
 
 class Modal:
@@ -56,7 +51,7 @@ class Modal:
     @sentences()
     def carry_out(self, job: Job, output: Path, on_record: OnRecord) -> tuple[dict[str, Any], float | None]:
         """KeyboardInterrupt leaves the run alive."""
-        done = self._read(job.key, "done.json", records.done)
+        done = self.volume.read(job.key, "done.json", records.done)
         if done is None:
             try:
                 done = self._train(job, on_record)
@@ -100,7 +95,7 @@ class Modal:
             outcome = followed.follow(other)
         if error := outcome.answer("error"):
             raise RunError(shown(error, SENTENCE))
-        done = self._read(job.key, "done.json", records.done)
+        done = self.volume.read(job.key, "done.json", records.done)
         if done is None:
             how = ": ".join(filter(None, (outcome.state, outcome.says)))
             raise RunError(
@@ -125,7 +120,7 @@ class Modal:
         self.volume.write(job.key, QUEUED, note(None, None))
         try:
             self.volume.upload(job.inputs, known)
-            done = self._read(job.key, "done.json", records.done)
+            done = self.volume.read(job.key, "done.json", records.done)
             if done is not None:
                 return done
             app_id, call_id = launch(job, self.machine, known, self.volume, keep)
@@ -137,9 +132,6 @@ class Modal:
         print(f"run {job.key[:12]} started on Modal ({gpu or 'CPU'})", flush=True)
         return call_id
 
-    def _read(self, key: str, name: str, shape: TypeAdapter[T]) -> T | None:
-        return self.volume.read(key, name, shape)
-
     def _notes(self, key: str, certain: bool = False) -> list[Note]:
         """What is known of the run's calls: the local note, the one of the client that queued it, the container's.
 
@@ -148,7 +140,7 @@ class Modal:
         found = []
         for name in (None, QUEUED, "call.json"):
             try:
-                found.append(state(key) if name is None else self._read(key, name, records.note))
+                found.append(state(key) if name is None else self.volume.read(key, name, records.note))
             except Damaged as error:
                 if certain:
                     raise
@@ -180,7 +172,7 @@ class Modal:
         if self._done(key):
             return "done"
         if running_call(known) is not None:
-            return "running" if self._read(key, "call.json", records.note) else "queued"
+            return "running" if self.volume.read(key, "call.json", records.note) else "queued"
         calls = calls_of(known)
         if not calls:
             return "not started"
@@ -188,7 +180,7 @@ class Modal:
         return "failed" if how == "ended" else how  # without done.json
 
     def _done(self, key: str) -> bool:
-        return self._read(key, "done.json", records.done) is not None
+        return self.volume.read(key, "done.json", records.done) is not None
 
     @sentences()
     def logs(self, key: str, follow: bool) -> None:
@@ -203,7 +195,7 @@ class Modal:
     def _checkpoints(self, key: str) -> dict[str, dict[str, Content]]:
         """The files of each of a run's checkpoints, oldest first."""
         found: dict[str, dict[str, Content]] = {}
-        for name, facts in (self._read(key, "checkpoints.json", records.checkpoints) or {}).items():
+        for name, facts in (self.volume.read(key, "checkpoints.json", records.checkpoints) or {}).items():
             found.setdefault(name.split("/")[0], {})[name] = facts
         return found
 
@@ -225,7 +217,7 @@ class Modal:
     @sentences()
     def fetch(self, key: str, name: str | None, output: bool, to: Path) -> None:
         if output:
-            done = self._read(key, "done.json", records.done)
+            done = self.volume.read(key, "done.json", records.done)
             if done is None:
                 raise RunError(
                     f"run {key[:12]} is not done: `python -m runs checkpoints {key[:12]}` lists what there is"
@@ -252,7 +244,7 @@ class Modal:
         else:
             earlier, _ = answers(call_id)  # of attempts that were preempted
             import_modal().FunctionCall.from_id(call_id).cancel()
-            container = self._read(key, "call.json", records.note)
+            container = self.volume.read(key, "call.json", records.note)
             if container is not None and container.call_id == call_id:  # it has one
                 await_saved(call_id, earlier)
         stop_apps(known)
@@ -318,24 +310,6 @@ def stop_apps(notes: list[Note]) -> None:
             modal.App.lookup(app_id).stop()
         except modal.exception.NotFoundError:
             continue  # Modal forgets apps some time after they end
-
-
-def answers(call_id: str) -> tuple[int, bool]:
-    """How often a call's log says that all is saved after an interruption, and whether it came to its end."""
-    lines = [line for _, line in log_lines(call_id, follow=False)]
-    return sum(line.startswith(INTERRUPTED) for line in lines), END in lines
-
-
-def await_saved(call_id: str, earlier: int) -> None:
-    """Until a cancelled call has answered once more, or ended: stopping its app may end it at once. GRACE at most."""
-    print("waiting for its checkpoint", flush=True)
-    deadline = time.monotonic() + GRACE
-    while time.monotonic() < deadline:
-        interruptions, ended = answers(call_id)
-        if ended or interruptions > earlier:
-            return
-        time.sleep(1)
-    print(f"it did not answer within {GRACE} s: only its checkpoints up to now are kept", flush=True)
 
 
 def state_path(key: str) -> Path:

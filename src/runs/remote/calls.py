@@ -5,6 +5,7 @@ import logging
 import queue
 import sys
 import threading
+import time
 import warnings
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
@@ -22,6 +23,9 @@ EVENT = "::record:: "
 """Begins a log line that carries a record as JSON."""
 END = "::end::"
 """The last log line of a call that returns."""
+INTERRUPTED = "interrupted; "
+"""Begins the last log line of a call that is interrupted, printed when all is saved."""
+GRACE = 30  # seconds for a container to save a checkpoint when its call is cancelled
 PATIENCE = 2  # seconds to wait for a result when the log has ended before it
 
 
@@ -126,10 +130,10 @@ class Followed:
         """Until the call has ended."""
         seen = newest = datetime.min.replace(tzinfo=UTC)
         while True:
-            for time, line in log_lines(call_id):
-                if time <= seen:
+            for at, line in log_lines(call_id):
+                if at <= seen:
                     continue
-                newest = max(newest, time)
+                newest = max(newest, at)
                 if line == END:
                     break
                 self.take(line)
@@ -151,6 +155,24 @@ class Followed:
                 self.newest = number
         except (Damaged, NoRecord) as error:
             warn(error)
+
+
+def answers(call_id: str) -> tuple[int, bool]:
+    """How often a call's log says that all is saved after an interruption, and whether it came to its end."""
+    lines = [line for _, line in log_lines(call_id, follow=False)]
+    return sum(line.startswith(INTERRUPTED) for line in lines), END in lines
+
+
+def await_saved(call_id: str, earlier: int) -> None:
+    """Until a cancelled call has answered once more, or ended: stopping its app may end it at once. GRACE at most."""
+    print("waiting for its checkpoint", flush=True)
+    deadline = time.monotonic() + GRACE
+    while time.monotonic() < deadline:
+        interruptions, ended = answers(call_id)
+        if ended or interruptions > earlier:
+            return
+        time.sleep(1)
+    print(f"it did not answer within {GRACE} s: only its checkpoints up to now are kept", flush=True)
 
 
 def warn(error: RunError) -> None:

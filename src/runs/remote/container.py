@@ -24,16 +24,16 @@ from runs.atomic import atomic_dir, atomic_file
 from runs.content import content, sha256
 from runs.job import Job, call
 from runs.remote import CLAIMS, INPUTS, MOUNT, VOLUME, run_path
-from runs.remote.calls import END, EVENT, outcome_of
+from runs.remote.calls import END, EVENT, INTERRUPTED, outcome_of
 from runs.remote.faults import sentence
 from runs.remote.records import CALL_ID, Done, Note
 from runs.signals import deferred, interruptible
 from runs.text import CHECKPOINT
 
-INTERRUPTED = "interrupted; "
-"""Begins the last log line of a call that is interrupted, printed when all is saved."""
 WRITE_REFUSED = ("PytorchStreamWriter", "unexpected pos")
 """How torch tells of a write that the system refused."""
+TOLD = ("key", "label", "function", "params", "options", "processes")
+"""Fields of a job that its order has as they are."""
 PINNED = ("torch", "numpy")
 """Packages whose versions decide a run's numbers."""
 
@@ -86,6 +86,8 @@ def full(error: Exception) -> bool:
 
 def attempt(order: dict[str, Any], volume: Any, root: Path) -> dict[str, Any]:
     """One attempt at an order; `root` is where the Volume is mounted."""
+    import modal
+
     fault = mismatch(order["versions"], versions(order["packages"]))
     if fault is not None:
         return {"error": fault}
@@ -95,7 +97,11 @@ def attempt(order: dict[str, Any], volume: Any, root: Path) -> dict[str, Any]:
     volume.reload()  # after the claim: whoever had it before has ended, and what it left is seen
     if (root / run_path(order["key"], "done.json")).exists():
         return {}
-    announce(order, volume, root)
+    mine = Note(
+        call_id=modal.current_function_call_id(), **{name: order[name] for name in ("app_id", "label", "gpu")}
+    )
+    write_json(root / run_path(order["key"], "call.json"), asdict(mine))
+    volume.commit()
     work(order, volume, root)
     return {}
 
@@ -151,16 +157,6 @@ def claim(key: str) -> str | None:
     return None
 
 
-def announce(order: dict[str, Any], volume: Any, root: Path) -> None:
-    """Writes call.json and commits it."""
-    import modal
-
-    me = modal.current_function_call_id()
-    note = Note(call_id=me, app_id=order["app_id"], label=order["label"], gpu=order["gpu"])
-    write_json(root / run_path(order["key"], "call.json"), asdict(note))
-    volume.commit()
-
-
 def work(order: dict[str, Any], volume: Any, root: Path) -> None:
     """Inputs, the job's function, outputs, done.json."""
     run = root / run_path(order["key"])
@@ -169,8 +165,7 @@ def work(order: dict[str, Any], volume: Any, root: Path) -> None:
         output = Path(folder) / "output"
         output.mkdir()
         inputs = gather(order["inputs"], root, Path(folder) / "inputs")
-        names = ("key", "label", "function", "params", "options", "processes")
-        job = Job(inputs=inputs, **{name: order[name] for name in names})
+        job = Job(inputs=inputs, **{name: order[name] for name in TOLD})
 
         def on_record(record: dict[str, Any]) -> None:
             with deferred():  # the client reads whole lines: one write, with its end

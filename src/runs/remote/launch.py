@@ -11,7 +11,7 @@ from runs.content import Content
 from runs.job import Job
 from runs.parameters import MachineParams
 from runs.remote import MOUNT
-from runs.remote.container import execute, versions
+from runs.remote.container import TOLD, execute, versions
 from runs.remote.faults import import_modal
 from runs.remote.volume import Volume
 
@@ -41,12 +41,7 @@ def order_of(job: Job, machine: MachineParams, inputs: Mapping[str, Content], ap
     """What the container is told, as plain values."""
     packages = packages_of(job)
     return {
-        "key": job.key,
-        "label": job.label,
-        "function": job.function,
-        "params": job.params,
-        "options": job.options,
-        "processes": job.processes,
+        **{name: getattr(job, name) for name in TOLD},
         "inputs": {name: asdict(content) for name, content in inputs.items()},
         "packages": packages,
         "versions": versions(packages),
