@@ -59,14 +59,18 @@ def job_of(settings: dict[str, Any], compute: params.ComputeParams) -> Job:
         pipeline="video",
         strategy=compute.strategy,  # a checkpoint is of one
     )
-    values = dataclasses.asdict(dataclasses.replace(compute, device=device_of(compute)))
+    options = {
+        "device": device_of(compute),
+        "compute": dataclasses.asdict(compute),
+        "latents": None if compute.compute == "modal" else str(LATENTS),
+    }
     return Job(
         key=key,
         label=compute.preset,
         function="taehv.job:run",
         params=settings,
         inputs={job.ANNOTATION: ANNOTATION, **clips},
-        options={"compute": values, "latents": None if compute.compute == "modal" else str(LATENTS)},
+        options=options,
         outputs=job.OUTPUTS,
         processes=compute.processes,
         packages=job.PACKAGES,

@@ -13,6 +13,7 @@ from workspace import ENVIRONMENT, ROOT
 
 from runs import RunError
 from runs.job import Job, call
+from runs.launcher import Crashed
 
 pytestmark = pytest.mark.integration
 
@@ -43,10 +44,19 @@ def test_what_the_callbacks_raise_ends_the_run_as_it_is(tmp_path, monkeypatch):
     assert caught.value.errno == errno.ENOSPC
 
 
-def test_an_error_of_the_function_is_one_sentence(tmp_path, monkeypatch):
+@pytest.mark.parametrize(
+    ("function", "kind", "says"),
+    [
+        ("toy.pair:missing", Crashed, "has no attribute 'missing'"),
+        ("toy.pair:refuse", RunError, "^it cannot be: take another$"),
+    ],
+)
+def test_an_error_of_the_function_is_one_sentence(tmp_path, monkeypatch, function, kind, says):
+    """And a container tells what another attempt may mend from what it cannot."""
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
-    with pytest.raises(RunError, match="has no attribute 'missing'"):
-        call(job(function="toy.pair:missing"), tmp_path, tmp_path, on_record=print)
+    with pytest.raises(RunError, match=says) as caught:
+        call(job(function=function), tmp_path, tmp_path, on_record=print)
+    assert type(caught.value) is kind
 
 
 def test_processes_end_when_the_one_that_started_them_is_killed(tmp_path):

@@ -4,6 +4,8 @@ import os
 import time
 from pathlib import Path
 
+from runs import RunError
+
 
 def run(params, inputs, checkpoints: Path, output: Path, *, key, on_record, on_checkpoint):
     rank = int(os.environ["RANK"])
@@ -12,3 +14,7 @@ def run(params, inputs, checkpoints: Path, output: Path, *, key, on_record, on_c
     on_checkpoint(checkpoints / "epoch-0001.pt")
     time.sleep(params["wait"])
     return {"rank": rank}
+
+
+def refuse(*arguments, **options):
+    raise RunError("it cannot be: take another")

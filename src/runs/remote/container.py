@@ -23,6 +23,7 @@ from runs import RunError
 from runs.atomic import atomic_dir, atomic_file
 from runs.content import content, sha256
 from runs.job import Job, call
+from runs.launcher import Crashed
 from runs.remote import CLAIMS, INPUTS, MOUNT, VOLUME, run_path
 from runs.remote.calls import END, EVENT, INTERRUPTED, outcome_of
 from runs.remote.faults import sentence
@@ -64,7 +65,7 @@ def execute(order: dict[str, Any]) -> dict[str, Any]:
         except Exception as error:
             if full(error):
                 answer = {"error": sentence(modal.exception.ResourceExhaustedError(str(error)))}
-            elif type(error).__module__.split(".")[0] in order["packages"]:
+            elif type(error).__module__.split(".")[0] in order["packages"] and not isinstance(error, Crashed):
                 answer = {"error": str(error)}  # one of our own, whose message is a sentence
             else:
                 traceback.print_exc()
@@ -81,6 +82,7 @@ def full(error: Exception) -> bool:
         isinstance(error, modal.exception.ResourceExhaustedError)
         or getattr(error, "errno", None) == errno.ENOSPC
         or (isinstance(error, RuntimeError) and any(sign in str(error) for sign in WRITE_REFUSED))
+        or (isinstance(error, Crashed) and os.strerror(errno.ENOSPC) in str(error))
     )
 
 

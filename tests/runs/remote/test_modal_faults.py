@@ -16,6 +16,7 @@ import pytest
 from runs import RunError, commands
 from runs.content import contents, sha256
 from runs.job import Job, call
+from runs.launcher import Crashed
 from runs.parameters import MachineParams
 from runs.remote import backend, container, faults, launch, volume
 from runs.remote.backend import Modal
@@ -185,6 +186,8 @@ def test_a_file_that_cannot_be_written_is_one_sentence(monkeypatch, tmp_path):
         (modal.exception.ResourceExhaustedError("no space"), True),
         (RuntimeError("something else"), False),
         (OSError(errno.EACCES, "Permission denied"), False),
+        (Crashed("OSError: [Errno 28] No space left on device: 'state.pt'"), True),
+        (Crashed("process 1 was killed (SIGKILL)"), False),
     ],
 )
 def test_a_write_that_the_system_refused_means_a_full_volume(error, full):
@@ -255,6 +258,22 @@ def test_that_all_is_saved_is_a_line_of_its_own(monkeypatch, capsys):
     with pytest.raises(KeyboardInterrupt):
         container.execute({"key": "k1", "packages": []})
     assert capsys.readouterr().out.splitlines() == ["epoch 13/", "interrupted; runs/k1 is kept"]
+
+
+@pytest.mark.parametrize(
+    "error", [RunError("set it to 2"), Crashed("process 1 was killed"), ValueError("odd")]
+)
+def test_what_a_retry_may_mend_is_an_exception(monkeypatch, error):
+    def fail(order, volume, root):
+        raise error
+
+    monkeypatch.setattr(modal.Volume, "from_name", lambda name: None)
+    monkeypatch.setattr(container, "attempt", fail)
+    if type(error) is RunError:
+        assert container.execute({"packages": ["runs"]}) == {"error": "set it to 2"}
+    else:
+        with pytest.raises(RuntimeError, match=f"{type(error).__name__}: {error}"):
+            container.execute({"packages": ["runs"]})
 
 
 class Table(dict):
