@@ -8,10 +8,8 @@ from typing import Any
 
 from mabe import params
 from mabe.errors import InputError
-from runs import cost
 from runs.parameters import check_path
-from runs.remote import faults
-from stages.common import PRICES, SAMPLE, check_listed, run
+from stages.common import SAMPLE, check_listed, run
 
 SPLITS = Path("conf/split")
 
@@ -60,8 +58,9 @@ def check_data(settings: params.IngestParams, simulated: bool) -> None:
 def check_machine(compute: params.ComputeParams, amp: str) -> None:
     """The machine must have what the run is told to use."""
     if compute.compute == "modal":
-        cost.price_of_modal(compute.gpu, cost.usd_per_hour(PRICES))  # an unknown GPU has none
-        faults.check_client()
+        from stages.compute import check_modal  # more than the other runs need
+
+        check_modal(compute)
     elif compute.device in ("cuda", "mps") or compute.processes > 1 or amp == "bf16":
         from runs import hardware, processes  # torch: seconds that the other runs do not need
 

@@ -34,7 +34,7 @@ DETAILS = METRICS / "details"
 LIVE = METRICS / "live"
 PLOTS = METRICS / "plots"
 RUNS = Path(".runs")
-PRICES = Path("conf/prices.yaml")
+PRICES = Path(__file__).parents[1] / "conf/prices.yaml"
 
 
 OUTPUTS = ("data/", "models/", "metrics/")

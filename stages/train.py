@@ -7,30 +7,27 @@ depends on; a finished local run removes its directory, unless keep_checkpoints 
 import dataclasses
 import json
 import shutil
-import tempfile
-from pathlib import Path
 from typing import Any
 
 from dvclive import Live
 
 from mabe import params
 from mabe.training import job
-from runs import RunError
 from runs.atomic import atomic_dir
 from runs.content import contents
-from runs.job import Job, NoRecord, OnEpoch
-from runs.launcher import launched, leads, torchrun, work
+from runs.job import Job
 from stages.common import (
     DETAILS,
     HISTORY,
     LIVE,
     METRICS,
     RUNS,
+    STORE,
     TRAINED,
     run,
     write_json,
 )
-from stages.compute import carry_out
+from stages.compute import carry_out, device_of
 from stages.inputs import inputs_of
 from stages.keys import key_of_training
 
@@ -41,35 +38,11 @@ HEADLINE = ("best_epoch", "seconds", "windows_per_second", "cost_usd")
 def main() -> None:
     settings = dataclasses.asdict(params.load(params.TrainParams))
     compute = params.load(params.ComputeParams)
-    files = inputs_of(settings["model_type"])
-    digests = {name: content.digest for name, content in contents(files).items()}
-    key = key_of_training(settings, digests)
-    training = Job(
-        key=key,
-        label=compute.version,
-        target="mabe.training.job:run",
-        params=settings,
-        inputs=files,
-        outputs=job.OUTPUTS,
-    )
-
-    if compute.processes > 1 and not launched():
-        torchrun(compute.processes, ["-m", "stages.train"])
-        return
-    if not leads():  # trains along; the first process writes
-        with tempfile.TemporaryDirectory() as nothing:
-            carry_out(training, compute, Path(nothing), on_epoch=lambda record: None)
-        return
-
-    streamed: list[job.Record] = []
+    training = job_of(settings, compute)
     with atomic_dir(TRAINED) as trained, atomic_dir(LIVE) as curves:
-        with Live(str(curves), save_dvc_exp=False, dvcyaml=None) as live:
-            result, usd_per_hour = carry_out(training, compute, trained, taker(live, streamed, settings))
-            check_result(result, settings, key)
-        if streamed != result["history"]:  # an epoch was trained twice, after a crash, or its record was lost
-            with Live(str(curves), save_dvc_exp=False, dvcyaml=None) as live:
-                for record in result["history"]:
-                    log(live, record)
+        result, usd_per_hour = carry_out(
+            training, compute, trained, curves, log, job.fault_of, job.fault_of_record
+        )
         # Without the times, which differ from run to run: the stages after this one depend on the file.
         epochs = [
             {name: record[name] for name in record if name != "seconds"} for record in result["history"]
@@ -80,29 +53,30 @@ def main() -> None:
     write_json(DETAILS / "train.json", details)
     write_json(METRICS / "train.json", {name: details[name] for name in HEADLINE if name in details})
     if compute.keep_checkpoints != "all":
-        shutil.rmtree(RUNS / key, ignore_errors=True)
+        shutil.rmtree(RUNS / training.key, ignore_errors=True)
 
 
-def check_result(result: dict[str, Any], settings: dict[str, Any], key: str) -> None:
-    """RunError if `result` is none that this run can have: from Modal comes what others may have written there."""
-    fault = job.fault_of(result, settings)
-    if fault is not None:
-        raise RunError(
-            f"the result of run {key[:12]} is none of a training ({fault}): "
-            f"`python -m runs clean {key[:12]}` removes it from Modal"
-        )
-
-
-def taker(live: Live, streamed: list[job.Record], settings: dict[str, Any]) -> OnEpoch:
-    """What takes the epochs' records, `streamed` and logged: of a run on Modal, others may have written some."""
-
-    def take(record: job.Record) -> None:
-        if fault := job.fault_of_record(record, settings):
-            raise NoRecord(f"an epoch's record in the log is none of this run's ({fault}): it is left out")
-        log(live, record)
-        streamed.append(record)
-
-    return take
+def job_of(settings: dict[str, Any], compute: params.ComputeParams) -> Job:
+    """The training as a job; on Modal a GPU, where one is asked for, is used or missed."""
+    files = inputs_of(settings["model_type"])
+    digests = {name: content.sha256 for name, content in contents(files).items()}
+    options = {
+        "device": device_of(compute),
+        "feed": compute.feed,
+        "keep_checkpoints": compute.keep_checkpoints,
+    }
+    if compute.compute != "modal":
+        options["keypoints"] = str(STORE / "train_xy.npy")
+    return Job(
+        key=key_of_training(settings, digests),
+        label=compute.version,
+        function="mabe.training.job:run",
+        params=settings,
+        inputs=files,
+        options=options,
+        outputs=job.OUTPUTS,
+        processes=compute.processes,
+    )
 
 
 def log(live: Live, record: job.Record) -> None:
@@ -138,7 +112,4 @@ def summary(result: dict[str, Any], usd_per_hour: float | None) -> dict[str, flo
 
 
 if __name__ == "__main__":
-    if launched():
-        work(main)  # the parent says why
-    else:
-        run(main, less_memory="set batch_size lower or accumulation_steps higher")
+    run(main, less_memory="set batch_size lower or accumulation_steps higher")

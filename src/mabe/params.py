@@ -14,6 +14,7 @@ from mabe.models import MODEL_PARAMETERS, MODELS
 from runs.parameters import (
     Fraction,
     KeepCheckpoints,
+    MachineParams,
     Name,
     Rule,
     Seed,
@@ -210,33 +211,19 @@ class TrainParams(InputParams, MetricParams, ModelParams):  # type: ignore[misc,
 
 
 @dataclass(frozen=True, kw_only=True)
-class ComputeParams:
-    """Where a run executes. No stage's result depends on these, so no DVC stage does.
+class ComputeParams(MachineParams):
+    """Where a run executes. Which random numbers are drawn depends on `processes`, as on a seed.
 
     platform, gpu, timeout_s and memory_mb say what a version was published with. A run on Modal gets that GPU, that
     memory and that time; a local run records them and takes the device that there is.
     """
 
-    compute: Annotated[str, one_of("local", "modal")]
-    device: Annotated[str, one_of("auto", "cpu", "cuda", "mps")]
-    processes: Annotated[int, positive(1024)]
-    """Processes that train together, a GPU each. Which random numbers are drawn depends on it, as on a seed."""
     keep_checkpoints: KeepCheckpoints
     """Newest checkpoints of a run that stay; a finished local run removes its own, with `all` it keeps every one."""
     feed: Annotated[str, one_of(*FEEDS)]
     """Where the frames are kept while training, see `mabe.training.feeds`."""
     version: Name
     platform: Name
-    gpu: str | None
-    """On Modal: its name for the GPU; null means none."""
-    timeout_s: Annotated[int, between(1, 24 * 3600, "s")] | None
-    """On Modal: of one attempt (s); null means 24 hours."""
-    memory_mb: Annotated[int, positive(4 * 2**20, "MiB")] | None
-    """On Modal: at least this much (MiB); null leaves it to Modal."""
-    cores: Annotated[float, positive(1024)] | None
-    """On Modal: processor cores; null leaves it to Modal (an eighth of one)."""
-    retries: Annotated[int, between(0, 10)]
-    """On Modal: attempts after a crash or a timeout, each from the newest checkpoint."""
 
 
 @dataclass(frozen=True, kw_only=True)

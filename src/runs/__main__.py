@@ -1,4 +1,4 @@
-from runs.remote.commands import main
+from runs.commands import main
 
 if __name__ == "__main__":
     main()

@@ -33,11 +33,11 @@ def price_of(device_name: str, device_type: str, prices: dict[str, float]) -> fl
 
 
 def price_of_modal(gpu: str | None, prices: dict[str, float]) -> float:
-    """USD per hour of a GPU by Modal's name for it, "H100!" being an H100 that is not upgraded; None is a CPU.
+    """USD per hour of a GPU by Modal's name for it, one of the eight of "H100:8"; None is a CPU.
 
-    RunError for a name that the table lacks: Modal's client checks none.
+    "H100!" is an H100 that is not upgraded. RunError for a name that the table lacks: Modal's client checks none.
     """
-    name = gpu.removesuffix("!") if gpu else "cpu"
+    name = gpu.split(":")[0].removesuffix("!") if gpu else "cpu"
     if name not in prices or name == "mps":
         near = difflib.get_close_matches(name.upper(), prices, n=1)
         raise RunError(

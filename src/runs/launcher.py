@@ -16,6 +16,10 @@ from runs.text import shown
 PORT = 29500
 
 
+class Crashed(RunError):
+    """A process ended, and not with an InputError or a RunError: another attempt may end well."""
+
+
 def launched() -> bool:
     """Whether a launcher started this process together with others."""
     return int(os.environ.get("WORLD_SIZE", "1")) > 1
@@ -32,8 +36,8 @@ def torchrun(
     """Runs `python COMMAND` in `count` processes of this machine, which find each other and those of the others.
 
     nodes, rank: how many machines, and which one this is. master: HOST or HOST:PORT of machine 0. A signal is passed on
-    to the processes, which have 30 s to save. RunError with the sentence of the process that failed first, Interrupted
-    after a signal.
+    to the processes, which have 30 s to save. RunError with the sentence of the process that failed first, Crashed if
+    it had none, Interrupted after a signal.
     """
     from torch.distributed.elastic.multiprocessing.api import SignalException
     from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
@@ -56,7 +60,9 @@ def torchrun(
         for number in (signal.SIGINT, signal.SIGTERM):
             if failure.exitcode == 128 + number:
                 raise Interrupted(number) from None
-        raise RunError(sentence(process, failure)) from None
+        text = sentence(process, failure)
+        own = text.removeprefix("RunError: ")
+        raise (Crashed if own == text else RunError)(own) from None
     except SignalException as error:
         raise Interrupted(error.sigval) from None
 
@@ -73,7 +79,7 @@ def sentence(process: int, failure: Any) -> str:
     """What a process said before it ended."""
     data = failure.error_file_data.get("message")
     if isinstance(data, dict):
-        return str(data["message"]).removeprefix("InputError: ").removeprefix("RunError: ")
+        return str(data["message"])
     if failure.exitcode == -signal.SIGKILL:
         return (
             f"process {process} was killed (SIGKILL): was the machine out of memory? Its checkpoints are kept"
@@ -91,7 +97,9 @@ def work(main: Callable[[], None]) -> None:
     except KeyboardInterrupt as error:
         sys.exit(status_of(error))
     except Exception as error:
-        if not isinstance(error, InputError | RunError):
+        if isinstance(error, InputError | RunError):
+            error = RunError(str(error))  # whose name the parent knows
+        else:
             traceback.print_exc()
         if "TORCHELASTIC_ERROR_FILE" in os.environ:
             get_error_handler().record_exception(error)

@@ -248,3 +248,23 @@ def parse_all(stages: Mapping[str, type], values: dict[str, Any]) -> dict[str, A
     """Each stage's dataclass from `values`, in which no other key may be; InputError says the first fault."""
     check_names(values, (name for cls in stages.values() for name in keys(cls)))
     return {stage: parse(cls, values) for stage, cls in stages.items()}
+
+
+@dataclass(frozen=True, kw_only=True)
+class MachineParams:
+    """Where a training runs, and what a Modal container gets. No result depends on them, so no DVC stage does."""
+
+    compute: Annotated[str, one_of("local", "modal")]
+    device: Annotated[str, one_of("auto", "cpu", "cuda", "mps")]
+    processes: Annotated[int, positive(1024)]
+    """That train together, a GPU each (on a CPU: processes)."""
+    gpu: str | None
+    """On Modal: its name for the GPU, with a number if a container has several (H100:8); null means none."""
+    timeout_s: Annotated[int, between(1, 24 * 3600, "s")] | None
+    """On Modal: of one attempt (s); null means 24 hours."""
+    memory_mb: Annotated[int, positive(4 * 2**20, "MiB")] | None
+    """On Modal: at least this much (MiB); null leaves it to Modal."""
+    cores: Annotated[float, positive(1024)] | None
+    """On Modal: processor cores; null leaves it to Modal (an eighth of one)."""
+    retries: Annotated[int, between(0, 10)]
+    """On Modal: attempts after a crash or a timeout, each from the newest checkpoint."""

@@ -3,7 +3,8 @@
 import math
 import re
 
-CHECKPOINT = re.compile(r"epoch-(\d{4,9})\.pt")
+CHECKPOINT = re.compile(r"epoch-(\d{4,9})\.pt|checkpoint-(\d{1,9})(?:/.+)?")
+"""A file, or a folder and the files in it."""
 
 
 def shown(text: str, most: int | float = math.inf) -> str:
@@ -18,6 +19,7 @@ def one_line(error: BaseException) -> str:
     return shown(" ".join(str(error).split())) or type(error).__name__
 
 
-def epoch_of(checkpoint: str) -> int:
-    """The epoch that a checkpoint's name gives."""
-    return int(checkpoint.removeprefix("epoch-").removesuffix(".pt"))
+def number_of(checkpoint: str) -> int:
+    """The epoch or step that a checkpoint's name, or that of a file in it, gives."""
+    found = CHECKPOINT.fullmatch(checkpoint)
+    return int(found[1] or found[2]) if found else 0

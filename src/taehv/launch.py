@@ -107,6 +107,10 @@ def value_of(key: str, text: str, before: Any) -> Any:
 def run(request: Request) -> None:
     """Trains as asked; returns when the run has ended. InputError, RunError or KeyboardInterrupt if it has not."""
     name, values = values_of(request)
+    if values["compute"] != "local":
+        raise InputError(
+            "`taehv train` trains on this machine: for Modal, `dvc exp run -S compute=modal` in video/"
+        )
     check_gpus(values["device"], request.gpus)
     check_machines(request)
     directory = home() / OUTPUTS / (f"{name}-debug" if request.debug else name)

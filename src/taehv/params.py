@@ -13,6 +13,7 @@ from runs import InputError
 from runs.parameters import (
     Fraction,
     KeepCheckpoints,
+    MachineParams,
     Name,
     Rule,
     Seed,
@@ -137,13 +138,11 @@ class TrainParams:
 
 
 @dataclass(frozen=True, kw_only=True)
-class ComputeParams:
+class ComputeParams(MachineParams):
     """Where a run executes; no DVC stage depends on it, but train on `processes`, which the effective batch follows."""
 
     preset: Name
     device: Annotated[str, one_of("auto", "cpu", "cuda")]
-    processes: Annotated[int, positive(1024)]
-    """Processes on this machine, a GPU each (on a CPU: processes)."""
     strategy: Annotated[str, one_of("ddp", "zero1", "zero2")]
     """DDP, or DeepSpeed's ZeRO with optimiser states (1) and gradients (2) shared out."""
 

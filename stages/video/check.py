@@ -4,7 +4,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from runs import RunError
+from runs import InputError, RunError
 from runs.parameters import check_path, parse, read_yaml
 from stages.common import check_listed, run
 from taehv import params
@@ -28,6 +28,10 @@ def check(values: dict[str, Any]) -> None:
     check_machine(train, compute)
     if train.teacher is not None:
         check_path("teacher", train.teacher)
+        if compute.compute == "modal" and Path(train.teacher).exists():
+            raise InputError(
+                f"teacher is {train.teacher}, which a container does not see: set it to a hub id"
+            )
         from taehv import teacher
 
         variant = VARIANTS[train.variant]
@@ -64,6 +68,15 @@ def check_packages(train: params.TrainParams, compute: params.ComputeParams, onn
 
 def check_machine(train: params.TrainParams, compute: params.ComputeParams) -> None:
     """The machine must have what the run is told to use."""
+    if compute.compute == "modal":
+        from stages.compute import check_modal  # more than the other runs need
+
+        if compute.strategy != "ddp" or train.lpips_weight:
+            raise InputError(
+                "a container has neither DeepSpeed nor LPIPS: set strategy to ddp and lpips_weight to 0"
+            )
+        check_modal(compute)
+        return
     if compute.device in ("auto", "cpu") and compute.processes == 1 and train.amp != "bf16":
         return
     from runs import hardware  # torch and more: seconds that the other runs do not need

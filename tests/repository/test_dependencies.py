@@ -42,12 +42,24 @@ EXEMPT = (
     "taehv/__init__.py",
     *(
         f"runs/{name}.py"
-        for name in ("__init__", "__main__", "atomic", "checkpoints", "content", "cores", "cost", "folders")
+        for name in ("__init__", "__main__", "atomic", "checkpoints", "commands", "content", "cores", "cost")
     ),
     *(
         f"runs/{name}.py"
-        for name in ("gpu", "job", "launcher", "memory", "models", "parameters", "signals", "text")
+        for name in (
+            "folders",
+            "gpu",
+            "job",
+            "launcher",
+            "local",
+            "memory",
+            "models",
+            "parameters",
+            "signals",
+        )
     ),
+    "runs/text.py",
+    "runs/together.py",
     "runs/remote/",
 )
 WHERE = ("src/runs/remote", "stages/compute.py", "stages/common.py", "stages/keys.py")
@@ -132,7 +144,7 @@ def test_both_pipelines_have_the_same_settings_of_dvc():
 
 def test_what_decides_where_decides_nothing_else():
     """stages/compute.py, which no stage depends on, has only how a run executes and its parameters at hand."""
-    assert closure(ROOT / "stages/compute.py") == {SRC / "runs/hardware.py"}  # which names the device
+    assert closure(ROOT / "stages/compute.py") == set()
 
 
 @pytest.mark.parametrize("train", [mabe.params.TrainParams, taehv.params.TrainParams], ids=["", "video"])
@@ -208,7 +220,7 @@ def test_dvc_and_the_key_agree_on_every_file(copy, pipeline, monkeypatch):
         "src/sample/scene.py",
         "src/taehv/curves.py",
         "src/taehv/figures.py",
-        "src/runs/remote/client.py",
+        "src/runs/remote/backend.py",
         "stages/evaluate.py",
     }
 

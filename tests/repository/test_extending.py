@@ -207,3 +207,12 @@ def test_the_task(copy):
     assert {"court", "fight"} <= set(submission["action"])
     card = json.loads((copy / "models/export/model.json").read_text())
     assert card["task"] == {"task": "brier", "names": ["other", "court", "fight"], "scored": [0, 1, 2]}
+
+
+def test_the_backend(copy):
+    before = history(copy)
+    follow(copy, "A backend")
+    assert composed(copy).keys() == composed(copy, "compute=nice").keys()
+    printed = run(copy, "check", "train", overrides=("compute=nice",))
+    assert re.search(r"^run \w{12} at priority 19$", printed, re.MULTILINE)
+    assert history(copy) == before

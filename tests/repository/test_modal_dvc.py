@@ -49,6 +49,8 @@ COMMANDS = {
     "dvc queue start -j 6": "not run: tried by hand, six containers at once; its workers take a minute more",
     "dvc queue status": "not run: see dvc queue start -j 6",
     "dvc exp run -S compute=modal": "not run: asks for a GPU, which the server has not; run with -S device=cpu",
+    "cd video": "not run: see the next one",
+    "dvc exp run -S preset=h100_8gpu -S compute=modal": "not run: asks for eight GPUs; test_modal_video.py has none",
     "python -m tools.versions run --compute modal -S device=cpu": "not run: make versions runs it, without -S",
 }
 
@@ -143,7 +145,7 @@ def test_setting_up(tmp_path):
             ["bash", "-ec", shell], cwd=ROOT, env=kept | given, capture_output=True, text=True, check=True
         )
         assert "lab" in says.stdout
-        assert "no run on the Volume" in says.stdout
+        assert "there is no run" in says.stdout
     finally:
         process.send_signal(signal.SIGTERM)
         assert process.wait(30) == 0
@@ -214,5 +216,5 @@ def looking_after(site, clone):
     clone("bash", "-ec", "\n".join(commands("looking_after")).replace("RUN", key[:6]))
     assert sorted(p.name for p in (clone.folder / "checkpoints").glob("*.pt")) == ["epoch-0003.pt"]
     assert (clone.folder / "outputs/best.pt").exists()
-    assert not any(path.startswith((f"runs/{key}", "pieces/")) for path in site.stored)
+    assert not any(path.startswith((f"runs/{key}", "inputs/")) for path in site.stored)
     assert sum(path.endswith("done.json") for path in site.stored) == 4

@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 import tomllib
+from dataclasses import replace
 from importlib import metadata
 from pathlib import Path
 
@@ -11,6 +12,7 @@ import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
+from runs.job import Job
 from runs.remote import launch
 
 ROOT = Path(__file__).parents[2]
@@ -85,11 +87,14 @@ def test_the_image_leaves_out_what_only_the_other_extras_require(monkeypatch):
     monkeypatch.chdir(ROOT)
     extras = PROJECT["optional-dependencies"]
     others = {Requirement(t).name for extra in extras.keys() - {"modal", "dev"} for t in extras[extra]}
-    assert others == launch.NOT_IN_THE_IMAGE
-    names = {pin.split("==")[0] for pin in launch.image_packages()}
+    assert others == launch.EXTRAS
+    job = Job(key="k", label="v1", function="mabe.training.job:run", params={}, inputs={})
+    names = {pin.split("==")[0] for pin in launch.image_packages(job)}
     assert names >= {"torch", "pandas", "accelerate", "modal"}
     assert not names & others
     assert len(names) == len(locked()) - len(others)
+    needing = replace(job, packages=frozenset({"av"}))
+    assert {pin.split("==")[0] for pin in launch.image_packages(needing)} == names | {"av"}
 
 
 @pytest.mark.parametrize("package", ["modal", "swift"])

@@ -101,14 +101,18 @@ def defaults():
 PIPELINES = {"mabe": (mabe, defaults()), "taehv": (taehv, taehv.preset("test", ROOT / "video"))}
 
 
+def kinds(hint):
+    """A type and all that it is made of."""
+    return {hint}.union(*(kinds(part) for part in typing.get_args(hint)))
+
+
 def numeric(pipeline):
     """Names of the parameters that are numbers, or lists of numbers."""
     found = set()
     for cls in PIPELINES[pipeline][0].STAGES.values():
         hints = typing.get_type_hints(cls)
         for field in fields(cls):
-            kinds = {hints[field.name], *typing.get_args(hints[field.name])}
-            if kinds & {int, float}:
+            if kinds(hints[field.name]) & {int, float}:
                 found.add(field.name)
     return sorted(found)
 

@@ -1,5 +1,6 @@
 """What a container is asked for, and on which device it computes."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -7,79 +8,89 @@ from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
 from mabe import params
-from mabe.training.job import fault_of
+from mabe.training.job import fault_of, fault_of_record
 from runs import RunError
-from runs.job import Job
 from runs.parameters import keys
-from stages import compute
-from stages.train import check_result
+from stages import compute, train
 
 ROOT = Path(__file__).parents[2]
-JOB = Job(key="k", label="v1", target="mabe.training.job:run", params={}, inputs={})
+
+
+def composed(*overrides):
+    with initialize_config_dir(str(ROOT / "conf"), version_base=None):
+        return OmegaConf.to_object(compose("config", overrides=["compute=modal", *overrides]))
 
 
 @pytest.fixture
 def asked(monkeypatch):
-    """What carry_out would have asked Modal for: (options, machine, price), by -S overrides."""
+    """What Modal would be asked for, by -S overrides: the job and the machine."""
 
-    def run(*overrides, trained_on=None):
-        with initialize_config_dir(str(ROOT / "conf"), version_base=None):
-            values = OmegaConf.to_object(compose("config", overrides=["compute=modal", *overrides]))
-        found = []
-        monkeypatch.chdir(ROOT)
-        monkeypatch.setattr(
-            compute.client,
-            "carry_out",
-            lambda job, machine, output, on_epoch: (
-                found.append((job, machine)) or ({}, trained_on or machine.gpu)
-            ),
-        )
-        settings = params.parse(params.ComputeParams, values)
-        _, price = compute.carry_out(JOB, settings, Path("nowhere"), print)
-        ((job, machine),) = found
-        return job.options, machine, price
+    def run(*overrides):
+        values = composed(*overrides)
+        monkeypatch.setattr(train, "contents", lambda inputs: {})
+        settings = {name: values[name] for name in keys(params.TrainParams)}
+        chosen = params.parse(params.ComputeParams, values)
+        return train.job_of(settings, chosen), compute.backend(chosen).machine
 
     return run
 
 
 @pytest.mark.parametrize(
-    ("version", "gpu", "memory_mb", "timeout_s", "price"),
+    ("version", "gpu", "memory_mb", "timeout_s"),
     [
-        ("v1", None, None, 24 * 3600, 0.10),
-        ("v2", None, None, 24 * 3600, 0.10),
-        ("v3", "T4", None, 7200, 0.59),
-        ("v4", "A10", 16384, 14400, 1.10),
-        ("v5", "A10", 16384, 43200, 1.10),
-        ("v6", "H100", 65536, 14400, 3.95),
+        ("v1", None, None, None),
+        ("v2", None, None, None),
+        ("v3", "T4", None, 7200),
+        ("v4", "A10", 16384, 14400),
+        ("v5", "A10", 16384, 43200),
+        ("v6", "H100", 65536, 14400),
     ],
 )
-def test_a_version_gets_its_machine(asked, version, gpu, memory_mb, timeout_s, price):
-    options, machine, paid = asked(f"version={version}")
+def test_a_version_gets_its_machine(asked, version, gpu, memory_mb, timeout_s):
+    job, machine = asked(f"version={version}")
     assert (machine.gpu, machine.memory_mb, machine.timeout_s) == (gpu, memory_mb, timeout_s)
     assert (machine.cores, machine.retries) == (4, 3)
-    assert paid == price
     # A run that was meant for a GPU stops where there is none, and does not crawl on a CPU.
-    assert options == {"device": "cuda" if gpu else "cpu", "feed": "auto", "keep_checkpoints": 2}
+    assert job.options == {"device": "cuda" if gpu else "cpu", "feed": "auto", "keep_checkpoints": 2}
 
 
-def test_gpu_and_device_can_be_set(asked):
-    options, machine, paid = asked("version=v5", "gpu=H200", "device=cpu")
-    assert (machine.gpu, paid, options) == (
-        "H200",
-        4.54,
-        {"device": "cpu", "feed": "auto", "keep_checkpoints": 2},
-    )
+def test_gpu_and_device_can_be_set_and_make_no_other_run(asked):
+    job, machine = asked("version=v5", "gpu=H200", "device=cpu")
+    assert (machine.gpu, job.options["device"]) == ("H200", "cpu")
+    assert job.key == asked("version=v5")[0].key
 
 
-def test_cost_is_of_the_gpu_that_trained(asked):
-    _, machine, paid = asked("version=v5", "gpu=H200", trained_on="A10")  # a finished run is only fetched
-    assert (machine.gpu, paid) == ("H200", 1.10)
+def test_an_unknown_gpu_is_refused(asked):
+    with pytest.raises(RunError, match="unknown GPU 'A10G', did you mean A10"):
+        asked("gpu=A10G")
+
+
+@pytest.mark.parametrize(
+    ("gpu", "processes", "says"),
+    [
+        ("H100", 1, None),
+        ("H100:1", 1, None),
+        ("H100!:8", 8, None),
+        (None, 2, None),  # on a container's CPUs
+        ("H100", 2, "gpu is H100 but processes is 2, each of which needs a GPU: set gpu to H100:2"),
+        ("H100:8", 1, "gpu is H100:8 but processes is 1, each of which needs a GPU: set gpu to H100:1"),
+        ("H100:16", 16, "a container has 8 GPUs at most"),
+        ("H1000:8", 8, "unknown GPU 'H1000:8'"),
+    ],
+)
+def test_a_container_has_a_gpu_for_each_process(monkeypatch, gpu, processes, says):
+    monkeypatch.setattr(compute.faults, "check_client", lambda: None)
+    chosen = replace(params.parse(params.ComputeParams, composed()), gpu=gpu, processes=processes)
+    if says is None:
+        compute.check_modal(chosen)
+    else:
+        with pytest.raises(RunError, match=says):
+            compute.check_modal(chosen)
 
 
 def test_a_result_that_is_none_of_a_training_is_refused():
     """It comes from the Volume, where others may write."""
-    with initialize_config_dir(str(ROOT / "conf"), version_base=None):
-        values = OmegaConf.to_object(compose("config", overrides=["compute=modal"]))
+    values = composed()
     settings = {name: values[name] for name in keys(params.TrainParams)}
     scores = {"loss": 1.0, **dict.fromkeys(settings["eval_metrics"], 0.5)}
     record = {"epoch": 1, "lr": 0.1, "seconds": 2.0, "train": scores, "val": scores}
@@ -104,6 +115,26 @@ def test_a_result_that_is_none_of_a_training_is_refused():
         result | {"device": None},
     ]
     assert [bad for bad in wrong if fault_of(bad, settings) is None] == []
-    check_result(result, settings, "k" * 32)
-    with pytest.raises(RunError, match=r"the result of run k{12} is none of a training .*runs clean k{12}"):
-        check_result(wrong[-1], settings, "k" * 32)
+    assert fault_of_record(record, settings) is None
+    assert fault_of_record(record | {"epoch": 0}, settings)
+
+
+@pytest.mark.parametrize("sound", [True, False])
+def test_a_wrong_result_is_one_sentence_and_lost_records_are_logged(monkeypatch, tmp_path, asked, sound):
+    class Backend:
+        def carry_out(self, job, output, on_record):
+            on_record({"epoch": 2})
+            return {"history": [{"epoch": 1}, {"epoch": 2}]}, 0.5
+
+    job, machine = asked()
+    monkeypatch.setattr(compute, "backend", lambda chosen: Backend())
+    logged = []
+    arguments = (job, machine, tmp_path, tmp_path / "live", lambda live, record: logged.append(record))
+    if not sound:
+        with pytest.raises(
+            RunError, match=r"result of run \w{12} is none of a training \(odd\): .*runs clean"
+        ):
+            compute.carry_out(*arguments, lambda *a: "odd", lambda *a: None)
+        return
+    assert compute.carry_out(*arguments, lambda *a: None, lambda *a: None)[1] == 0.5
+    assert logged == [{"epoch": 2}, {"epoch": 1}, {"epoch": 2}]

@@ -145,6 +145,30 @@ def test_the_check_stage(monkeypatch, tmp_path, changes, says):
 
 
 @pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        ({"gpu": "H100:8", "processes": 8, "device": "cuda"}, None),
+        (
+            {"gpu": "H100", "processes": 8},
+            "gpu is H100 but processes is 8, each of which needs a GPU: set gpu to H100:8",
+        ),
+        ({"gpu": "H1"}, "unknown GPU 'H1'"),
+        ({"teacher": "."}, "teacher is ., which a container does not see: set it to a hub id"),
+        ({"strategy": "zero1"}, "a container has neither DeepSpeed nor LPIPS: set strategy to ddp"),
+    ],
+)
+def test_what_a_container_can_do_is_checked_first(monkeypatch, tmp_path, changes, says):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("runs.remote.faults.check_client", lambda: None)
+    values = TEST | {"compute": "modal"} | changes
+    if says is None:
+        check.check(values)
+    else:
+        with pytest.raises((InputError, RunError), match=re.escape(says)):
+            check.check(values)
+
+
+@pytest.mark.parametrize(
     ("package", "changes", "says"),
     [
         ("av", {}, "the pipeline needs the package av, which is not installed: `pip install"),

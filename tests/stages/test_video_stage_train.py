@@ -15,7 +15,7 @@ import yaml
 from runs import InputError
 from stages.video import train as stage
 from stages.video.common import ANNOTATION, DETAILS, LIVE, METRICS, TRAINED
-from taehv import annotations, weights
+from taehv import annotations, job, weights
 
 RUN = {"max_steps": 6, "validate_every": 3, "save_freq": 2}
 
@@ -77,7 +77,7 @@ def test_outputs(folder):
 
 def test_interrupted_stage_goes_on_and_logs_all(folder, monkeypatch):
     stage.main()
-    whole = {name: (TRAINED / name).read_bytes() for name in stage.KEPT}
+    whole = {name: (TRAINED / name).read_bytes() for name in job.WEIGHTS}
     log = stage.log
 
     def cut(live, record):
@@ -91,7 +91,7 @@ def test_interrupted_stage_goes_on_and_logs_all(folder, monkeypatch):
     assert len(list(Path(".runs").glob("*/checkpoint-3"))) == 1
     monkeypatch.setattr(stage, "log", log)
     stage.main()
-    assert whole == {name: (TRAINED / name).read_bytes() for name in stage.KEPT}
+    assert whole == {name: (TRAINED / name).read_bytes() for name in job.WEIGHTS}
     rows = (LIVE / "plots/metrics/loss.tsv").read_text().splitlines()
     assert [row.split("\t")[0] for row in rows] == ["step", "1", "2", "3", "4", "5", "6"]
     assert not list(Path(".runs").iterdir())
@@ -118,7 +118,7 @@ def test_another_strategy_does_not_go_on_from_it(folder, monkeypatch):
         directories.append(arguments[2])
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(stage, "train", train)
+    monkeypatch.setattr(job, "train", train)
     for strategy in ("ddp", "zero2", "ddp"):
         write(RUN | {"strategy": strategy})
         with pytest.raises(KeyboardInterrupt):

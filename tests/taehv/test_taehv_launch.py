@@ -270,6 +270,10 @@ def test_addresses():
         (["--set", "learning_rate=[1"], "--set learning_rate"),
         (["--set", "learning_rate=-1"], "learning_rate is -1 but must be greater than 0"),
         (["--set", "height=100"], "height is 100"),
+        (
+            ["--set", "compute=modal"],
+            "`taehv train` trains on this machine: for Modal, `dvc exp run -S compute=modal`",
+        ),
         (["--data", "nowhere"], "nowhere"),
         (["--data", "nowhere.json"], "nowhere.json"),
         (["--resume", "nowhere", "--set", "clips_frames=12"], "there is no checkpoint nowhere"),

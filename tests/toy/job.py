@@ -1,4 +1,4 @@
-"""The toy run's function, as a job's target."""
+"""The toy run's function, as a job's function."""
 
 import builtins
 import hashlib
@@ -7,7 +7,7 @@ import time
 from pathlib import Path
 
 
-def run(params, inputs, checkpoints: Path, output: Path, *, key, on_epoch, on_checkpoint, note):
+def run(params, inputs, checkpoints: Path, output: Path, *, key, on_record, on_checkpoint, note):
     """Hashes the input `epochs` times and leaves the last hash; goes on from the newest checkpoint.
 
     params: epochs, save_freq, pace (s of an epoch), ballast (bytes of a checkpoint), fail_at (epoch in which the first
@@ -25,7 +25,7 @@ def run(params, inputs, checkpoints: Path, output: Path, *, key, on_epoch, on_ch
     print(f"toy {note}: epochs {first} to {params['epochs']}", flush=True)
 
     for record in state["history"]:
-        on_epoch(record)
+        on_record(record)
 
     def save() -> None:
         checkpoints.mkdir(parents=True, exist_ok=True)
@@ -45,7 +45,7 @@ def run(params, inputs, checkpoints: Path, output: Path, *, key, on_epoch, on_ch
             state = {"epoch": epoch, "hash": digest, "history": [*state["history"], record]}
             if epoch % params["save_freq"] == 0 or epoch == params["epochs"]:
                 save()
-            on_epoch(record)
+            on_record(record)
             print(f"epoch {epoch}/{params['epochs']}", flush=True)
     except KeyboardInterrupt:
         save()

@@ -40,9 +40,9 @@ def run(
     key: str,
     device: str = "auto",
     feed: str = "auto",
-    keypoints: Path | None = None,
+    keypoints: str | None = None,
     keep_checkpoints: Keep = KEPT,
-    on_epoch: Callable[[Record], None] | None = None,
+    on_record: Callable[[Record], None] | None = None,
     on_checkpoint: Callable[[Path], None] | None = None,
 ) -> dict[str, Any]:
     """Trains and writes best.pt, last.pt and normalisation.json into `output`.
@@ -55,7 +55,7 @@ def run(
     keep_checkpoints: how many of the newest stay in that directory, or "all".
     keypoints: the store's train_xy.npy, from which features may be computed while training; None if it is not here.
     If a launcher started several processes, each calls this: all train, the first alone writes.
-    Errors, callbacks and `feed` are those of `train`.
+    on_record: called with each epoch's. Errors, on_checkpoint and `feed` are those of `train`.
     """
     processes = join(device)
     settings = parameters.parse(parameters.TrainParams, dict(params))
@@ -70,7 +70,7 @@ def run(
             device=processes.device,
             feed=feed,
             processes=processes,
-            on_epoch=on_epoch,
+            on_epoch=on_record,
             on_checkpoint=on_checkpoint,
         )
     processes.leave()
@@ -85,7 +85,7 @@ def run(
 
 
 def open_data(
-    settings: parameters.TrainParams, inputs: Mapping[str, Path], keypoints: Path | None
+    settings: parameters.TrainParams, inputs: Mapping[str, Path], keypoints: str | None
 ) -> TrainData:
     """What `run` trains on; its arguments are those of `run`."""
     store = Store(inputs["manifest.parquet"].parent)
@@ -110,12 +110,12 @@ def open_data(
     )
 
 
-def _coordinates(store: Store, features: Path, keypoints: Path | None) -> CoordinateSource | None:
+def _coordinates(store: Store, features: Path, keypoints: str | None) -> CoordinateSource | None:
     """What features can be computed from, if they can be."""
     normalisation = Normalisation.load(features)
     if (
         keypoints is None
-        or not keypoints.exists()
+        or not Path(keypoints).exists()
         or normalisation.features not in parameters.COORDINATE_SETS
     ):
         return None

@@ -1,17 +1,32 @@
-"""A call on Modal: how it stands, and what it printed."""
+"""A call on Modal: how it stands, and what it prints."""
 
 import atexit
 import logging
 import queue
+import sys
 import threading
+import time
 import warnings
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
+from runs import RunError
+from runs.job import NoRecord, OnRecord
+from runs.remote import records
 from runs.remote.faults import import_modal, lost_network, sentence
-from runs.remote.records import LINE, SENTENCE, shown
+from runs.remote.records import LINE, SENTENCE, Damaged, parsed
+from runs.text import shown
+
+EVENT = "::record:: "
+"""Begins a log line that carries a record as JSON."""
+END = "::end::"
+"""The last log line of a call that returns."""
+INTERRUPTED = "interrupted; "
+"""Begins the last log line of a call that is interrupted, printed when all is saved."""
+GRACE = 30  # seconds for a container to save a checkpoint when its call is cancelled
+PATIENCE = 2  # seconds to wait for a result when the log has ended before it
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -102,3 +117,63 @@ def outcome_of(call_id: str, timeout: float = 0) -> Outcome:
 def _said(error: Exception | str) -> str:
     """The message as one line."""
     return shown(" ".join(str(error).split()), SENTENCE)
+
+
+class Followed:
+    """Prints calls' logs and hands on their records, each once, however often a log begins anew."""
+
+    def __init__(self, on_record: OnRecord) -> None:
+        self.on_record = on_record
+        self.newest = -1
+
+    def follow(self, call_id: str) -> Outcome:
+        """Until the call has ended."""
+        seen = newest = datetime.min.replace(tzinfo=UTC)
+        while True:
+            for at, line in log_lines(call_id):
+                if at <= seen:
+                    continue
+                newest = max(newest, at)
+                if line == END:
+                    break
+                self.take(line)
+            seen = newest
+            outcome = outcome_of(call_id, PATIENCE)
+            if outcome.state != "running":
+                return outcome
+
+    def take(self, line: str) -> None:
+        if not line.startswith(EVENT):
+            print(shown(line), flush=True)
+            return
+        try:
+            # The record comes again with the result.
+            record = parsed(line.removeprefix(EVENT), records.record, "a record in the log", "it is left out")
+            number = record["step" if "step" in record else "epoch"]
+            if number > self.newest:
+                self.on_record(record)
+                self.newest = number
+        except (Damaged, NoRecord) as error:
+            warn(error)
+
+
+def answers(call_id: str) -> tuple[int, bool]:
+    """How often a call's log says that all is saved after an interruption, and whether it came to its end."""
+    lines = [line for _, line in log_lines(call_id, follow=False)]
+    return sum(line.startswith(INTERRUPTED) for line in lines), END in lines
+
+
+def await_saved(call_id: str, earlier: int) -> None:
+    """Until a cancelled call has answered once more, or ended: stopping its app may end it at once. GRACE at most."""
+    print("waiting for its checkpoint", flush=True)
+    deadline = time.monotonic() + GRACE
+    while time.monotonic() < deadline:
+        interruptions, ended = answers(call_id)
+        if ended or interruptions > earlier:
+            return
+        time.sleep(1)
+    print(f"it did not answer within {GRACE} s: only its checkpoints up to now are kept", flush=True)
+
+
+def warn(error: RunError) -> None:
+    print(f"warning: {shown(str(error))}", file=sys.stderr, flush=True)

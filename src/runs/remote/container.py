@@ -21,22 +21,20 @@ from typing import Any
 
 from runs import RunError
 from runs.atomic import atomic_dir, atomic_file
-from runs.content import PIECE, sha256
+from runs.content import content, sha256
 from runs.job import Job, call
-from runs.remote import CLAIMS, MOUNT, PIECES, VOLUME, run_path
-from runs.remote.calls import outcome_of
+from runs.launcher import Crashed
+from runs.remote import CLAIMS, INPUTS, MOUNT, VOLUME, run_path
+from runs.remote.calls import END, EVENT, INTERRUPTED, outcome_of
 from runs.remote.faults import sentence
-from runs.remote.records import CALL_ID, Done, File, Note
+from runs.remote.records import CALL_ID, Done, Note
 from runs.signals import deferred, interruptible
+from runs.text import CHECKPOINT
 
-EVENT = "::epoch:: "
-"""Begins a log line that carries an epoch's record as JSON."""
-END = "::end::"
-"""The last log line of a call that returns."""
-INTERRUPTED = "interrupted; "
-"""Begins the last log line of a call that is interrupted, printed when all is saved."""
 WRITE_REFUSED = ("PytorchStreamWriter", "unexpected pos")
 """How torch tells of a write that the system refused."""
+TOLD = ("key", "label", "function", "params", "options", "processes")
+"""Fields of a job that its order has as they are."""
 PINNED = ("torch", "numpy")
 """Packages whose versions decide a run's numbers."""
 
@@ -67,7 +65,7 @@ def execute(order: dict[str, Any]) -> dict[str, Any]:
         except Exception as error:
             if full(error):
                 answer = {"error": sentence(modal.exception.ResourceExhaustedError(str(error)))}
-            elif type(error).__module__.split(".")[0] in order["packages"]:
+            elif type(error).__module__.split(".")[0] in order["packages"] and not isinstance(error, Crashed):
                 answer = {"error": str(error)}  # one of our own, whose message is a sentence
             else:
                 traceback.print_exc()
@@ -84,11 +82,14 @@ def full(error: Exception) -> bool:
         isinstance(error, modal.exception.ResourceExhaustedError)
         or getattr(error, "errno", None) == errno.ENOSPC
         or (isinstance(error, RuntimeError) and any(sign in str(error) for sign in WRITE_REFUSED))
+        or (isinstance(error, Crashed) and os.strerror(errno.ENOSPC) in str(error))
     )
 
 
 def attempt(order: dict[str, Any], volume: Any, root: Path) -> dict[str, Any]:
     """One attempt at an order; `root` is where the Volume is mounted."""
+    import modal
+
     fault = mismatch(order["versions"], versions(order["packages"]))
     if fault is not None:
         return {"error": fault}
@@ -98,7 +99,11 @@ def attempt(order: dict[str, Any], volume: Any, root: Path) -> dict[str, Any]:
     volume.reload()  # after the claim: whoever had it before has ended, and what it left is seen
     if (root / run_path(order["key"], "done.json")).exists():
         return {}
-    announce(order, volume, root)
+    mine = Note(
+        call_id=modal.current_function_call_id(), **{name: order[name] for name in ("app_id", "label", "gpu")}
+    )
+    write_json(root / run_path(order["key"], "call.json"), asdict(mine))
+    volume.commit()
     work(order, volume, root)
     return {}
 
@@ -154,27 +159,17 @@ def claim(key: str) -> str | None:
     return None
 
 
-def announce(order: dict[str, Any], volume: Any, root: Path) -> None:
-    """Writes call.json and commits it."""
-    import modal
-
-    me = modal.current_function_call_id()
-    note = Note(call_id=me, app_id=order["app_id"], label=order["label"], gpu=order["gpu"])
-    write_json(root / run_path(order["key"], "call.json"), asdict(note))
-    volume.commit()
-
-
 def work(order: dict[str, Any], volume: Any, root: Path) -> None:
     """Inputs, the job's function, outputs, done.json."""
-    key = order["key"]
-    run = root / run_path(key)
+    run = root / run_path(order["key"])
     checkpoints, listing = run / "checkpoints", run / "checkpoints.json"
     with tempfile.TemporaryDirectory() as folder:
-        inputs, output = Path(folder) / "inputs", Path(folder) / "output"
+        output = Path(folder) / "output"
         output.mkdir()
-        files = gather(order["inputs"], root, inputs)
+        inputs = gather(order["inputs"], root, Path(folder) / "inputs")
+        job = Job(inputs=inputs, **{name: order[name] for name in TOLD})
 
-        def on_epoch(record: dict[str, Any]) -> None:
+        def on_record(record: dict[str, Any]) -> None:
             with deferred():  # the client reads whole lines: one write, with its end
                 print(f"{EVENT}{json.dumps(record)}\n", end="", flush=True)
 
@@ -183,64 +178,46 @@ def work(order: dict[str, Any], volume: Any, root: Path) -> None:
                 enlist(checkpoints, listing)
                 volume.commit()
 
-        job = Job(
-            key=key,
-            label=order["label"],
-            target=order["target"],
-            params=order["params"],
-            inputs=files,
-            options=order["options"],
-        )
         try:
-            result = call(
-                job,
-                checkpoints,
-                output,
-                on_epoch=on_epoch,
-                on_checkpoint=on_checkpoint,
-            )
+            result = call(job, checkpoints, output, on_record=on_record, on_checkpoint=on_checkpoint)
         except KeyboardInterrupt:  # maybe between a checkpoint and its entry
             enlist(checkpoints, listing)
             raise
         with atomic_dir(run / "output") as temporary:
             shutil.copytree(output, temporary, dirs_exist_ok=True)
-        left = sorted(p for p in output.rglob("*") if p.is_file())
-        facts = {p.relative_to(output).as_posix(): file_of(p) for p in left}
+        files = {path.relative_to(output).as_posix(): content(path) for path in files_below(output)}
     volume.commit()
-    done = Done(label=order["label"], gpu=order["gpu"], result=result, files=facts)
+    done = Done(label=order["label"], gpu=order["gpu"], result=result, files=files)
     write_json(run / "done.json", asdict(done))
     volume.commit()
 
 
+def files_below(folder: Path) -> list[Path]:
+    return sorted(path for path in folder.rglob("*") if path.is_file())
+
+
 def enlist(checkpoints: Path, listing: Path) -> None:
-    """Writes size and SHA-256 of every checkpoint that there is."""
-    found = sorted(checkpoints.glob("epoch-*.pt"))
-    write_json(listing, {path.name: asdict(file_of(path)) for path in found})
-
-
-def file_of(path: Path) -> File:
-    return File(size=path.stat().st_size, sha256=sha256(path))
+    """Writes size and SHA-256 of the files of every checkpoint that there is."""
+    names = {path.relative_to(checkpoints).as_posix(): path for path in files_below(checkpoints)}
+    write_json(listing, {n: asdict(content(path)) for n, path in names.items() if CHECKPOINT.fullmatch(n)})
 
 
 def gather(inputs: Mapping[str, Any], root: Path, folder: Path) -> dict[str, Path]:
-    """Puts the input files together from their pieces, on the container's own disk, and checks them."""
-    folder.mkdir()
+    """Copies the input files to the container's own disk, under their names, and checks them."""
     print(
         f"inputs: {sum(facts['size'] for facts in inputs.values()) / 1e6:,.1f} MB from the Volume", flush=True
     )
     files = {}
     for name, facts in inputs.items():
-        files[name] = folder / name
-        with files[name].open("wb") as stream:
-            for piece in facts["pieces"]:
-                path = root / PIECES / piece
-                data = path.read_bytes() if path.exists() and path.stat().st_size <= PIECE else b""
-                if hashlib.sha256(data).hexdigest() != piece:
-                    raise RunError(
-                        f"piece {piece} of {name} is missing from the Volume or damaged: `python -m runs clean "
-                        "--inputs` removes all pieces, then run the command again"
-                    )
-                stream.write(data)
+        stored, files[name] = root / INPUTS / facts["sha256"], folder / name
+        files[name].parent.mkdir(parents=True, exist_ok=True)
+        if stored.is_file() and stored.stat().st_size == facts["size"]:
+            shutil.copyfile(stored, files[name])
+        if not files[name].exists() or sha256(files[name]) != facts["sha256"]:
+            raise RunError(
+                f"the input {name} is missing from the Volume or damaged: `python -m runs clean --inputs` removes all "
+                "inputs, then run the command again"
+            )
     return files
 
 

@@ -35,7 +35,7 @@ def local(folder, **params):
         folder / "checkpoints",
         output,
         key="k",
-        on_epoch=lambda record: None,
+        on_record=lambda record: None,
         on_checkpoint=None,
         note="here",
     )
@@ -71,7 +71,7 @@ def test_run_leaves_what_a_local_one_does_and_a_second_run_only_downloads(site):
     assert streamed(log) == [1, 2, 3, 4, 5]
     result = json.loads((site.work / "result.json").read_text())
     history = result["history"]
-    assert result["gpu"] == "A10"
+    assert result["usd_per_hour"] == 1.10
     assert [record["epoch"] for record in history] == [1, 2, 3, 4, 5]
     (function,) = (site.state.functions[call.function_id] for call in site.calls)
     assert function.resources.gpu_config.gpu_type == "A10"
@@ -88,7 +88,9 @@ def test_run_leaves_what_a_local_one_does_and_a_second_run_only_downloads(site):
     code, log = site.toy(machine={"gpu": "H100"}).wait()  # the GPU is not part of the run
     assert code == 0, log
     assert "is done: only its outputs are fetched" in log
-    assert json.loads((site.work / "result.json").read_text())["gpu"] == "A10"  # what it was trained on
+    assert (
+        json.loads((site.work / "result.json").read_text())["usd_per_hour"] == 1.10
+    )  # what it was trained on
     assert same(site.work / "output", site.folder / "local")
     for name in ("VolumePutFiles2", "AppCreate", "FunctionMap", "FunctionCreate"):
         assert site.state.rpcs[name] == before[name]
@@ -256,7 +258,7 @@ def test_a_run_that_waits_for_a_container_is_known_and_stopped(site):
     assert "is under way" in site.runs("clean", "--inputs", fails=True)  # it will read them
     assert f"run {name} is stopped" in site.runs("stop", name)
     assert [call.cancelled for call in site.calls] == [True]
-    assert "no run on the Volume" in site.runs("status")
+    assert "there is no run" in site.runs("status")
     assert site.runs("clean", "--inputs") == "removed the input files\n"
 
 
@@ -408,7 +410,7 @@ def test_container_with_other_versions_refuses_to_train(tmp_path):
 
 def test_commands_need_no_container(site):
     big = 20_000_000  # three blocks
-    assert "no run on the Volume" in site.runs("status")
+    assert "there is no run" in site.runs("status")
     site.server.hold("epoch 3/")
     client = site.toy({"ballast": big, "epochs": 4})
     site.server.wait_held()
@@ -429,21 +431,20 @@ def test_commands_need_no_container(site):
     checkpoint = site.stored[f"runs/{key}/checkpoints/epoch-0004.pt"]
     assert listed[1][-1] == hashlib.sha256(checkpoint).hexdigest()
 
-    part = site.work / "kept/epoch-0004.pt.part"
-    part.parent.mkdir()
-    part.write_bytes(checkpoint[: 9 << 20])  # a download that broke off in the second block
     site.state.sent.clear()
     site.runs("fetch", key[:8], "--to", "kept")
     assert (site.work / "kept/epoch-0004.pt").read_bytes() == checkpoint
-    assert not part.exists()
-    assert [block for block in site.state.sent if block] == [1, 2]  # the first only of small files
-    assert site.state.sent.count(0) == 1  # checkpoints.json
+    assert sorted(block for block in site.state.sent if block) == [1, 2]  # the first only of small files
+    sent = len(site.state.sent)
     site.runs("fetch", key[:8], "epoch-0004.pt", "--to", "kept")
-    assert max(site.state.sent[3:]) == 0  # it is there
-    part.write_bytes(bytes(9 << 20))  # damaged on its way
+    assert max(site.state.sent[sent:]) == 0  # it is there
+    files = next(iter(site.state.volumes.values())).files
     (site.work / "kept/epoch-0004.pt").unlink()
-    assert "does not match its checksum" in site.runs("fetch", key[:8], "--to", "kept", fails=True)
-    assert list((site.work / "kept").iterdir()) == []
+    for damaged in (bytes(len(checkpoint)), checkpoint + b"x", checkpoint[:-1]):
+        files[f"runs/{key}/checkpoints/epoch-0004.pt"] = damaged
+        assert "does not match its checksum" in site.runs("fetch", key[:8], "--to", "kept", fails=True)
+        assert list((site.work / "kept").iterdir()) == []
+    files[f"runs/{key}/checkpoints/epoch-0004.pt"] = checkpoint
     assert "has no checkpoint epoch-0003.pt" in site.runs("fetch", key[:8], "epoch-0003.pt", fails=True)
     site.runs("fetch", key[:8], "--output", "--to", "outputs")
     assert same(site.work / "outputs", site.work / "output")
@@ -453,7 +454,7 @@ def test_commands_need_no_container(site):
     assert "there is no run zzz" in site.runs("logs", "zzz", fails=True)
     before = site.stored
     assert site.runs("clean", "--inputs") == "removed the input files\n"
-    assert site.stored == {path: data for path, data in before.items() if not path.startswith("pieces/")}
+    assert site.stored == {path: data for path, data in before.items() if not path.startswith("inputs/")}
     assert "removed run" in site.runs("clean")
     assert site.stored == {}
     assert len(site.state.tasks) == started
@@ -517,8 +518,8 @@ def test_names_on_the_volume_lead_nowhere_else(site):
         files[f"runs/{key}/checkpoints.json"] = json.dumps({name: facts}).encode()
         code, log = site.toy({"epochs": 2}).wait()
         assert code == 1
-        assert "which may lead elsewhere" in log.splitlines()[-1]
-        assert "no checkpoint" in site.runs("fetch", key[:8], "--to", "inside", fails=True)
+        assert "may lead elsewhere" in log.splitlines()[-1]
+        assert "may lead elsewhere" in site.runs("fetch", key[:8], "--to", "inside", fails=True)
         assert "may lead elsewhere" in site.runs("fetch", key[:8], "--output", "--to", "inside", fails=True)
     assert [path for path in site.folder.rglob("*.py") if path.name in ("escaped.py", "absolute.py")] == []
     files["runs/\x1b[2J/done.json"] = b"{}"

@@ -2,7 +2,6 @@
 
 import contextlib
 import errno
-import http.server
 import io
 import json
 import os
@@ -10,15 +9,17 @@ import signal
 import socket
 import subprocess
 import sys
-import threading
 from pathlib import Path
 
 import pytest
 
-from runs import RunError
+from runs import RunError, commands
 from runs.content import contents, sha256
 from runs.job import Job, call
-from runs.remote import Machine, client, commands, container, faults, launch, volume
+from runs.launcher import Crashed
+from runs.parameters import MachineParams
+from runs.remote import backend, container, faults, launch, volume
+from runs.remote.backend import Modal
 from runs.remote.calls import Outcome
 from runs.remote.records import Done, Note
 from runs.signals import interruptible
@@ -26,9 +27,20 @@ from runs.signals import interruptible
 modal = pytest.importorskip("modal", reason="the package modal is not installed (extra `modal`)")
 
 exceptions = pytest.importorskip("grpclib.exceptions")
-JOB = Job(key="k1", label="toy", target="toy.job:run", params={}, inputs={})
+JOB = Job(key="k1", label="toy", function="toy.job:run", params={}, inputs={})
+ORDER = {"key": "k1", "label": "toy", "function": JOB.function, "params": {}, "options": {}, "inputs": {}}
+ORDER |= {"processes": 1, "gpu": None}
 APP = "ap-" + "1" * 22
-MACHINE = Machine(gpu="A10", cores=None, memory_mb=None, timeout_s=60, retries=0)
+MACHINE = MachineParams(
+    compute="modal",
+    device="auto",
+    processes=1,
+    gpu="A10",
+    cores=None,
+    memory_mb=None,
+    timeout_s=60,
+    retries=0,
+)
 
 
 @pytest.mark.parametrize(
@@ -111,30 +123,41 @@ def test_job_is_called_by_its_name(tmp_path):
     job = Job(
         key="k",
         label="toy",
-        target="toy.job:run",
+        function="toy.job:run",
         params={"epochs": 3, "save_freq": 1, "pace": 0.0, "ballast": 0, "fail_at": None},
         inputs={"numbers.bin": tmp_path / "numbers.bin"},
         options={"note": "here"},
     )
     seen = []
-    result = call(job, tmp_path / "checkpoints", tmp_path, on_epoch=seen.append)
+    result = call(job, tmp_path / "checkpoints", tmp_path, on_record=seen.append)
     assert result["history"] == seen
     assert len(seen) == 3
 
 
 class Listed:
-    """A Volume with runs."""
+    """A backend with runs."""
+
+    def __init__(self, name="modal", keys=("abc1", "abd2", "xyz3")):
+        self.name, self.keys = name, keys
 
     def runs(self):
-        return ["abc1", "abd2", "xyz3"]
+        return self.keys
 
 
 def test_a_run_is_named_by_the_beginning_of_its_key():
-    assert commands.run_named(Listed(), "x") == "xyz3"
-    with pytest.raises(RunError, match="ab is not one run but 2: abc1, abd2"):
-        commands.run_named(Listed(), "ab")
-    with pytest.raises(RunError, match="there is no run q on the Volume"):
-        commands.run_named(Listed(), "q")
+    modal, local = Listed(), Listed("local", ("xyz3", "k1"))
+    assert commands.named([local, modal], "k") == (local, "k1")
+    assert commands.named([modal], "x") == (modal, "xyz3")
+    with pytest.raises(
+        RunError, match=r"ab is not one run but 2: abc1 \(modal\), abd2 \(modal\); --compute says"
+    ):
+        commands.named([local, modal], "ab")
+    with pytest.raises(
+        RunError, match=r"x is not one run but 2: xyz3 \(local\), xyz3 \(modal\); --compute says"
+    ):
+        commands.named([local, modal], "x")
+    with pytest.raises(RunError, match="there is no run q: `python -m runs status`"):
+        commands.named([local, modal], "q")
 
 
 def test_every_command_has_help(capsys):
@@ -146,8 +169,9 @@ def test_every_command_has_help(capsys):
 
 def test_a_file_that_cannot_be_written_is_one_sentence(monkeypatch, tmp_path):
     (tmp_path / "file").write_text("")
-    monkeypatch.setattr(commands, "Volume", Listed)
-    monkeypatch.setattr(commands, "fetch", lambda *a: (tmp_path / "file/folder").mkdir())
+    place = Listed()
+    place.fetch = lambda *a: (tmp_path / "file/folder").mkdir()
+    monkeypatch.setattr(commands, "backends", lambda name: [place])
     with pytest.raises(SystemExit) as caught:
         commands.main(["fetch", "x"])
     assert str(caught.value).startswith("error: [Errno 20] Not a directory")
@@ -162,6 +186,8 @@ def test_a_file_that_cannot_be_written_is_one_sentence(monkeypatch, tmp_path):
         (modal.exception.ResourceExhaustedError("no space"), True),
         (RuntimeError("something else"), False),
         (OSError(errno.EACCES, "Permission denied"), False),
+        (Crashed("OSError: [Errno 28] No space left on device: 'state.pt'"), True),
+        (Crashed("process 1 was killed (SIGKILL)"), False),
     ],
 )
 def test_a_write_that_the_system_refused_means_a_full_volume(error, full):
@@ -172,15 +198,14 @@ def test_a_checkpoint_that_an_interruption_parts_from_its_entry_is_listed(monkey
     """Stop and preemption may come when the file is written and the list of files is not."""
     checkpoints = tmp_path / "runs/k1/checkpoints"
 
-    def interrupted(job, folder, output, *, on_epoch, on_checkpoint):
+    def interrupted(job, folder, output, *, on_record, on_checkpoint):
         folder.mkdir(parents=True)
         (folder / "epoch-0005.pt").write_bytes(b"weights")
         raise KeyboardInterrupt
 
     monkeypatch.setattr(container, "call", interrupted)
-    order = {"key": "k1", "label": "toy", "target": JOB.target, "params": {}, "options": {}, "inputs": {}}
     with pytest.raises(KeyboardInterrupt):
-        container.work(order, None, tmp_path)
+        container.work(ORDER, None, tmp_path)
     listed = json.loads((tmp_path / "runs/k1/checkpoints.json").read_text())
     assert listed == {"epoch-0005.pt": {"size": 7, "sha256": sha256(checkpoints / "epoch-0005.pt")}}
 
@@ -204,18 +229,16 @@ def test_an_interruption_cuts_no_epochs_line_and_no_commit(monkeypatch, tmp_path
                     signal.raise_signal(signal.SIGINT)
                 done.append("commit")
 
-    def trained(job, folder, output, *, on_epoch, on_checkpoint):
+    def trained(job, folder, output, *, on_record, on_checkpoint):
         if moment == "line":
-            on_epoch({"epoch": 1})
+            on_record({"epoch": 1})
         on_checkpoint(folder)
         done.append("more")
 
     monkeypatch.setattr(container, "call", trained)
     monkeypatch.setattr(sys, "stdout", Output())
-    order = {"key": "k1", "label": "toy", "target": JOB.target, "params": {}, "options": {}, "inputs": {}}
-    order["gpu"] = None
     with interruptible(), pytest.raises(KeyboardInterrupt):
-        container.work(order, Volume(), tmp_path)
+        container.work(ORDER, Volume(), tmp_path)
     if moment == "line":
         assert written == [container.EVENT + '{"epoch": 1}\n']
     assert done == ([] if moment == "line" else ["commit"])
@@ -235,6 +258,22 @@ def test_that_all_is_saved_is_a_line_of_its_own(monkeypatch, capsys):
     with pytest.raises(KeyboardInterrupt):
         container.execute({"key": "k1", "packages": []})
     assert capsys.readouterr().out.splitlines() == ["epoch 13/", "interrupted; runs/k1 is kept"]
+
+
+@pytest.mark.parametrize(
+    "error", [RunError("set it to 2"), Crashed("process 1 was killed"), ValueError("odd")]
+)
+def test_what_a_retry_may_mend_is_an_exception(monkeypatch, error):
+    def fail(order, volume, root):
+        raise error
+
+    monkeypatch.setattr(modal.Volume, "from_name", lambda name: None)
+    monkeypatch.setattr(container, "attempt", fail)
+    if type(error) is RunError:
+        assert container.execute({"packages": ["runs"]}) == {"error": "set it to 2"}
+    else:
+        with pytest.raises(RuntimeError, match=f"{type(error).__name__}: {error}"):
+            container.execute({"packages": ["runs"]})
 
 
 class Table(dict):
@@ -277,54 +316,19 @@ def test_a_claim_that_is_no_call_holds_nothing_up(monkeypatch, entry):
     assert table["k/1"] == "fc-2"
 
 
-@contextlib.contextmanager
-def served(*answers):
-    """The address of a server that gives these (promised length, body) in turn, the last one for ever."""
-    left = list(answers)
-
-    class Handler(http.server.BaseHTTPRequestHandler):
-        def do_GET(self):
-            promised, body = left.pop(0) if len(left) > 1 else left[0]
-            self.send_response(200)
-            self.send_header("Content-Length", str(promised))
-            self.end_headers()
-            self.wfile.write(body)
-
-        def log_message(self, *arguments):
-            pass
-
-    server = http.server.HTTPServer(("127.0.0.1", 0), Handler)
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    yield f"http://127.0.0.1:{server.server_port}/"
-    server.shutdown()
-    thread.join()
-    server.server_close()
-
-
-def test_a_short_answer_is_asked_for_again_and_only_a_whole_one_is_padded():
-    with served((4, b"ab"), (4, b"abcd")) as url:
-        assert list(volume._get(url, 6)) == [b"abcd\0\0"]
-    with (
-        served((4, b"ab")) as url,
-        pytest.raises(RunError, match=r"the download broke off .*: the same command"),
-    ):
-        list(volume._get(url, 6))
-
-
 def noted(call_id, app_id):
     return Note(call_id=call_id, app_id=app_id, label="toy", gpu=None)
 
 
 class Sending(volume.Volume):
-    """A Volume that has no piece; its files by path."""
+    """A Volume that has no input; its files by path."""
 
     def __init__(self, **stored):
         self.stored = stored
         self.handle = self
 
     def files(self, path):
-        return []
+        return {}
 
     def read(self, key, name, shape):
         return self.stored.get(name)
@@ -333,33 +337,43 @@ class Sending(volume.Volume):
         self.stored[name] = note
 
     def remove(self, path):
-        self.stored.pop(path.rsplit("/", 1)[1], None)
+        self.stored.pop(path, None) or self.stored.pop(path.rsplit("/", 1)[1], None)
 
     @contextlib.contextmanager
     def batch_upload(self, force):
         yield self
 
     def put_file(self, stream, path):
-        pass
+        self.stored[path] = stream
 
 
-@pytest.mark.parametrize("size", [0, 5, 20 << 20])
-def test_an_input_that_changes_its_length_is_one_sentence(tmp_path, size):
+def train(volume):
+    """As `Modal.carry_out` does where there is no result yet."""
+    modal = Modal(MACHINE, {"A10": 1.10})
+    modal.volume = volume
+    return modal._train(JOB, print)
+
+
+@pytest.mark.parametrize("data", [b"", b"other", bytes(10)])
+def test_an_input_that_changes_is_one_sentence(tmp_path, data):
+    """And what was uploaded of it is no input of anybody."""
     path = tmp_path / "numbers.bin"
-    path.write_bytes(bytes(9 << 20))
+    path.write_bytes(bytes(9))
     found = contents({"numbers.bin": path})
-    path.write_bytes(bytes(size))
+    path.write_bytes(data)
+    volume = Sending()
     with pytest.raises(RunError, match=r"numbers.bin changed while it was read: run the command again"):
-        Sending().upload({"numbers.bin": path}, found)
+        volume.upload({"numbers.bin": path}, found)
+    assert volume.stored == {}
 
 
 def test_a_run_that_ended_during_the_upload_is_not_started(monkeypatch, tmp_path):
     done = Done(files={}, result={}, gpu=None, label="toy")
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(client, "launch", lambda *a: pytest.fail("started"))
+    monkeypatch.setattr(backend, "launch", lambda *a: pytest.fail("started"))
     volume = Sending()
-    monkeypatch.setattr(volume, "upload", lambda *a: volume.stored.update({"done.json": done}) or 0)
-    assert client._train(JOB, MACHINE, volume, print) == done
+    monkeypatch.setattr(volume, "upload", lambda *a: volume.stored.update({"done.json": done}))
+    assert train(volume) == done
 
 
 def test_only_apps_of_calls_judged_over_are_stopped(monkeypatch, tmp_path):
@@ -375,12 +389,12 @@ def test_only_apps_of_calls_judged_over_are_stopped(monkeypatch, tmp_path):
         volume.stored["call.json"] = noted("other", "ap-other")
         return Outcome(state="failed")
 
-    monkeypatch.setattr(client, "outcome_of", over)
-    monkeypatch.setattr(client, "launch", lambda *a: (_ for _ in ()).throw(RunError("far enough")))
+    monkeypatch.setattr(backend, "outcome_of", over)
+    monkeypatch.setattr(backend, "launch", lambda *a: (_ for _ in ()).throw(RunError("far enough")))
     with pytest.raises(RunError, match="far enough"):
-        client._train(JOB, MACHINE, volume, print)
+        train(volume)
     assert stopped == ["ap-old"]
-    assert volume.stored.keys() == {"call.json"}  # nothing waits: no piece is kept for it
+    assert volume.stored.keys() == {"call.json"}  # nothing waits: no input is kept for it
 
 
 def test_ctrl_c_after_the_call_is_made_is_not_lost(monkeypatch, tmp_path):
@@ -425,12 +439,12 @@ def test_an_interrupted_start_says_that_the_run_goes_on(monkeypatch, tmp_path, c
         note(APP, None)
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(client, "Volume", Sending)
-    monkeypatch.setattr(client, "launch", interrupted)
+    monkeypatch.setattr(backend, "Volume", Sending)
+    monkeypatch.setattr(backend, "launch", interrupted)
     with pytest.raises(KeyboardInterrupt):
-        client.carry_out(JOB, MACHINE, tmp_path / "output", on_epoch=print)
+        Modal(MACHINE, {"A10": 1.10}).carry_out(JOB, tmp_path / "output", print)
     assert "run k1 goes on without this machine" in capsys.readouterr().out
-    assert client.state("k1") == Note(call_id=None, app_id=APP, label="toy", gpu="A10")
+    assert backend.state("k1") == Note(call_id=None, app_id=APP, label="toy", gpu="A10")
 
 
 TOKEN = {"MODAL_TOKEN_ID": "ak-1", "MODAL_TOKEN_SECRET": "as-1"}
