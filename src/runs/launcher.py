@@ -10,7 +10,7 @@ from typing import Any
 
 from runs import InputError, RunError
 from runs.cores import available_cores
-from runs.signals import Interrupted, status_of, terminated_as_interrupted
+from runs.signals import Interrupted, handlers_kept, status_of, terminated_as_interrupted
 from runs.text import shown
 
 PORT = 29500
@@ -54,7 +54,8 @@ def torchrun(
     logging.getLogger("torch.distributed.run").setLevel(logging.ERROR)
     arguments = get_args_parser().parse_args([*where, f"--nproc-per-node={count}", *command])
     try:
-        start(arguments)
+        with handlers_kept():
+            start(arguments)
     except ChildFailedError as error:
         process, failure = error.get_first_failure()
         for number in (signal.SIGINT, signal.SIGTERM):

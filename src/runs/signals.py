@@ -86,6 +86,20 @@ def interruptible() -> Iterator[list[int]]:
 
 
 @contextmanager
+def handlers_kept() -> Iterator[None]:
+    """After the block the signals have the handlers from before it, whoever installed others: torchrun does."""
+    handlers = {
+        number: signal.getsignal(number) for number in (*INTERRUPTIONS, signal.SIGHUP, signal.SIGQUIT)
+    }
+    try:
+        yield
+    finally:
+        if threading.current_thread() is threading.main_thread():
+            for number, handler in handlers.items():
+                signal.signal(number, handler)
+
+
+@contextmanager
 def reader_may_leave() -> Iterator[None]:
     """For a command's output: where its reader stops early (`... | head`), the command ends without a word."""
     try:

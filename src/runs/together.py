@@ -10,8 +10,8 @@ import queue
 import sys
 import tempfile
 import threading
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import asdict
 from functools import partial
 from multiprocessing.connection import Client, Connection, Listener
@@ -54,9 +54,7 @@ def call(
                 errors.append(error)
             connection.send(str(errors[0]) if errors else "")
 
-    # So that they find the modules that this process finds.
-    os.environ["PYTHONPATH"] = os.pathsep.join(path for path in sys.path if path)
-    with tempfile.TemporaryDirectory() as folder, Listener() as listener:
+    with found_by_children(), tempfile.TemporaryDirectory() as folder, Listener() as listener:
         order = asdict(job) | {"outputs": None, "packages": ()}
         paths = [str(checkpoints), str(output)]
         file = Path(folder) / "job.json"
@@ -69,6 +67,19 @@ def call(
                 raise errors[0] from None
             raise
     return results[0]
+
+
+@contextmanager
+def found_by_children() -> Iterator[None]:
+    """Within the block, processes that are started find the modules that this process finds."""
+    before = os.environ.get("PYTHONPATH")
+    os.environ["PYTHONPATH"] = os.pathsep.join(path for path in sys.path if path)
+    try:
+        yield
+    finally:
+        del os.environ["PYTHONPATH"]
+        if before is not None:
+            os.environ["PYTHONPATH"] = before
 
 
 class Parent:

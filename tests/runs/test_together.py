@@ -30,6 +30,7 @@ def test_the_first_process_reports_and_gives_the_result(tmp_path, monkeypatch):
     assert records == [{"epoch": 1, "rank": 0}]
     assert saved == [tmp_path / "epoch-0001.pt"]
     assert len(list(tmp_path.glob("process-*"))) == 2
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler  # torchrun had another
 
 
 def test_what_the_callbacks_raise_ends_the_run_as_it_is(tmp_path, monkeypatch):
