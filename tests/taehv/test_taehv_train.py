@@ -273,7 +273,7 @@ ANNOTATIONS = {
 
 def read_in(folder: Path) -> set[str]:
     """Names of parameters that a source reads, as an attribute of something that holds parameters."""
-    holders = ("params", "settings", "trained", "compute")
+    holders = ("params", "settings", "trained", "compute", "machine")
     found = set()
     for path in folder.rglob("*.py"):
         if path.name == "params.py":
@@ -286,6 +286,7 @@ def read_in(folder: Path) -> set[str]:
 
 def test_every_parameter_is_read_somewhere():
     read = read_in(small.ROOT / "src/taehv") | read_in(small.ROOT / "stages/video")
+    read |= read_in(small.ROOT / "src/runs/remote")  # what a container gets
     read |= {"crop_height", "crop_width"} if "crop" in read else set()  # TrainParams.crop reads the two
     for cls in params.STAGES.values():
         assert set(keys(cls)) - read == set(), cls.__name__
