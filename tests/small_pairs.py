@@ -1,7 +1,9 @@
 """A store of moving mice whose actions follow from their movement, and a run of seconds on it."""
 
+import atexit
 import dataclasses
 import json
+import shutil
 import tempfile
 from functools import cache
 from pathlib import Path
@@ -100,7 +102,9 @@ def movement(rng: np.random.Generator, frames: int, fps: float) -> tuple[np.ndar
 @cache
 def small_store(rate_hz: float = 30.0) -> Store:
     """That of `made`, of this process alone; read only."""
-    return made(Path(tempfile.mkdtemp(prefix="pairs-")), rate_hz)
+    folder = Path(tempfile.mkdtemp(prefix="pairs-"))
+    atexit.register(shutil.rmtree, folder)
+    return made(folder, rate_hz)
 
 
 def made(folder: Path, rate_hz: float, recordings: int = 10, seconds: float = 16.0) -> Store:

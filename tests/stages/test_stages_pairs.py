@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from workspace import ROOT, STAGES, files, make, stage, stages, unfinished
+from workspace import STAGES, files, make, stage, stages, unfinished
 
 from mabe import export
 from mabe.data.store import Store, behaviors
@@ -100,4 +100,3 @@ def test_keys_that_pairs_do_not_read_are_refused(tmp_path):
         refused = stage(folder, "check")
         assert refused.returncode == 1
         assert says in refused.stderr
-    assert (ROOT / "conf/version/v7.yaml").exists()
