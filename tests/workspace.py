@@ -56,6 +56,11 @@ def change(folder: Path, **changes: Any) -> None:
     path.write_text(yaml.safe_dump(yaml.safe_load(path.read_text()) | changes, sort_keys=False))
 
 
+def command(name: str) -> list[str]:
+    """A stage as DVC starts it: a process of its own."""
+    return [sys.executable, "-m", f"stages.{name}"]
+
+
 @cache
 def forks() -> Forks:
     """A process of this test session's that has imported what the stages need."""

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from workspace import ENVIRONMENT, FEW_FILES, make, stages, unfinished
+from workspace import ENVIRONMENT, FEW_FILES, command, make, stages, unfinished
 
 from mabe.data import table_files
 from mabe.data.tables import reading
@@ -45,7 +45,7 @@ def test_a_file_is_not_called_damaged_for_lack_of_memory(tmp_path):
 def limited(folder, name, limit):
     """A stage in a process of its own with so many bytes of address space, its imports included."""
     return subprocess.run(
-        [sys.executable, "-m", f"stages.{name}"],
+        command(name),
         cwd=folder,
         env=ENVIRONMENT,
         preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_AS, (limit, limit)),
