@@ -83,13 +83,14 @@ def test_a_stage_with_little_memory_ends(prepared, monkeypatch, name, megabytes)
     """Arrow's own threads, of which the system starts some only, wait for ever, so no table is read with them."""
     monkeypatch.setitem(ENVIRONMENT, "OMP_NUM_THREADS", "2")  # their stacks take what is left
     limit = megabytes * 1000 * 1024
+    before = unfinished(prepared)  # of a stage that was killed in an earlier test
     done = limited(prepared, name, limit)  # or times out
     last = (done.stderr.strip().splitlines() or [""])[-1]
     if done.returncode == 1 and last.startswith("error: "):
         assert last.startswith("error: the memory does not suffice (")  # and no file is wrong
         assert "batch_size" not in last  # these stages have none
     if done.returncode in (0, 1):  # some libraries end the process themselves, as a kill does
-        assert unfinished(prepared) == []
+        assert set(unfinished(prepared)) <= set(before)
 
 
 def test_a_table_without_memory_is_not_called_damaged(tmp_path, monkeypatch):
