@@ -1,31 +1,29 @@
-"""`python -m MODULE` in forks of one process that has imported what it needs: the seconds of imports are paid once.
+"""Python commands in forks of one process that has imported what they need: the seconds of imports are paid once.
 
-A fork has seen no earlier command, so nothing is shared but what is imported. That the real commands work, with their
-imports, is for tests that run a whole pipeline by DVC. The process is `python -P forks.py NUMBER MODULE ...`: over the
-socket of that number it gets for each command a line {"module", "arguments", "folder", "environment", "file_size"} of
-JSON and three files: for the command's output, for its errors, and for the fork's number and, later, its status.
+A fork has seen no earlier command, so nothing is shared but what is imported. `fork_server` is that process,
+`fork_client` asks it for a command.
 """
 
-import atexit
 import contextlib
-import gc
-import json
 import os
-import resource
-import runpy
 import select
 import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import threading
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TextIO
 
+from fork_client import ask
+
+SERVER = Path(__file__).with_name("fork_server.py")
+
 
 class Command:
-    """A command that runs in a fork, used as a subprocess.Popen with pipes is."""
+    """A command that runs in a fork, used as a subprocess.Popen with pipes is. It is killed with this object."""
 
     def __init__(self, arguments: Sequence[str], stdout: TextIO, stderr: TextIO, status: TextIO) -> None:
         self.args = arguments
@@ -83,12 +81,16 @@ class Forks:
     """A process that has imported `modules` in `environment`, whose forks run commands of Python."""
 
     def __init__(self, modules: Sequence[str], environment: Mapping[str, str]) -> None:
-        self.socket, theirs = socket.socketpair()
-        with theirs:
+        self.folder = tempfile.TemporaryDirectory(prefix="forks-")
+        self.address = str(Path(self.folder.name) / "socket")
+        with socket.socket(socket.AF_UNIX) as listening:
+            listening.bind(self.address)
+            listening.listen(64)
             self.process = subprocess.Popen(
-                [sys.executable, "-P", __file__, str(theirs.fileno()), *modules],
+                [sys.executable, "-P", str(SERVER), str(listening.fileno()), *modules],
                 env=environment,
-                pass_fds=[theirs.fileno()],
+                stdin=subprocess.PIPE,
+                pass_fds=[listening.fileno()],
             )
 
     def start(
@@ -104,89 +106,49 @@ class Forks:
 
         file_size: bytes that a file may have. together: errors go where the output goes.
         """
-        asked = {"module": module, "arguments": arguments, "folder": str(folder), "file_size": file_size}
-        line = json.dumps(asked | {"environment": dict(environment)}) + "\n"
-        pipes = [os.pipe() for _ in range(3)]
-        out, errors, status = (write for _, write in pipes)
-        socket.send_fds(self.socket, [line.encode()], [out, out if together else errors, status])
-        for write in (out, errors, status):
-            os.close(write)
-        return Command((module, *arguments), *(os.fdopen(read) for read, _ in pipes))
+        (out_read, out), (errors_read, errors) = os.pipe(), os.pipe()
+        with open(os.devnull) as nothing, os.fdopen(out, "wb"), os.fdopen(errors, "wb"):
+            connection = ask(
+                self.address,
+                (nothing.fileno(), out, out if together else errors),
+                arguments=["-m", module, *arguments],
+                folder=str(folder),
+                environment=dict(environment),
+                file_size=file_size,
+            )
+        with connection:
+            status = connection.makefile()
+        return Command((module, *arguments), os.fdopen(out_read), os.fdopen(errors_read), status)
 
     def close(self) -> None:
         """Ends the process."""
-        self.socket.close()
+        assert self.process.stdin is not None
+        self.process.stdin.close()
         self.process.wait(timeout=60)
+        self.folder.cleanup()
 
 
-def serve(number: int) -> str:
-    """Returns in each fork, with the name of the module that it is to run."""
-    asks = socket.socket(fileno=number)
-    running: list[int] = []
-    while True:
-        text, files, _, _ = socket.recv_fds(asks, 1 << 20, 3)
-        if not text:
-            for watcher in running:
-                os.waitpid(watcher, 0)
-            os._exit(0)
-        while not text.endswith(b"\n"):
-            text += asks.recv(1 << 20)
-        watcher = os.fork()
-        if watcher == 0:
-            break
-        running = [*(pid for pid in running if os.waitpid(pid, os.WNOHANG)[0] == 0), watcher]
-        for file in files:
-            os.close(file)
-    asks.close()
-    if child := os.fork():
-        os.write(files[2], f"{child}\n".encode())
-        _, ended = os.waitpid(child, 0)
-        os.write(files[2], f"{os.waitstatus_to_exitcode(ended)}\n".encode())
-        os._exit(0)
-    return begin(json.loads(text), files)
+def executable(
+    path: Path, python: Path, forks: Forks, modules: Sequence[str], added: Sequence[Path] = ()
+) -> None:
+    """Writes a `python` that runs modules and scripts of those names in a fork, and all else by the real `python`.
+
+    added: entries of sys.path before the packages of the forks.
+    """
+    names = (str(python), forks.address, __file__, tuple(modules), tuple(map(str, added)))
+    path.unlink(missing_ok=True)
+    path.write_text(f"#!{python} -IS\n{CLIENT.format(*map(repr, names))}")
+    path.chmod(0o755)
 
 
-def begin(asked: dict, files: list[int]) -> str:
-    """Makes this process what Python is at the start of the command."""
-    os.dup2(files[0], 1)
-    os.dup2(files[1], 2)
-    for file in files:
-        os.close(file)
-    atexit._clear()  # what the imports have registered is the first process's
-    os.environ.clear()
-    os.environ.update(asked["environment"])
-    os.chdir(asked["folder"])
-    if asked["file_size"] is not None:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (asked["file_size"], asked["file_size"]))
-    sys.path.insert(0, asked["folder"])
-    sys.argv[1:] = asked["arguments"]
-    if not hasattr(sys.modules.get(asked["module"]), "__path__"):
-        sys.modules.pop(asked["module"], None)  # or runpy warns that it was imported before
-    return asked["module"]
-
-
-def status_of(module: str) -> int:
-    """Runs the module and says on the error stream why it ended, as Python does."""
-    try:
-        runpy.run_module(module, run_name="__main__", alter_sys=True)
-    except SystemExit as end:
-        if isinstance(end.code, int | None):
-            return end.code or 0
-        print(end.code, file=sys.stderr)
-        return 1
-    except BaseException:
-        sys.excepthook(*sys.exc_info())
-        return 1
-    return 0
-
-
-if __name__ == "__main__":
-    for name in sys.argv[2:]:
-        __import__(name)
-    gc.freeze()  # or each fork would look through, and so copy, all that is imported
-    status = status_of(serve(int(sys.argv[1])))
-    threading._shutdown()
-    atexit._run_exitfuncs()
-    sys.stdout.flush()
-    sys.stderr.flush()
-    os._exit(status)  # freeing what is imported takes a second and a half
+CLIENT = """\
+import os, sys
+python, address, forks, modules, added = {}, {}, {}, {}, {}
+arguments = sys.argv[1:]
+module = arguments[1] if arguments[:1] == ["-m"] and len(arguments) > 1 else os.path.basename((arguments or [""])[0])
+if module.partition(".")[0] not in modules:
+    os.execv(python, [python, *arguments])
+sys.path.insert(0, os.path.dirname(forks))
+from fork_client import run
+run(address, arguments, python, added)
+"""

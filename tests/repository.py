@@ -1,15 +1,65 @@
 """A Git repository made of this one's files, in which tests run git and dvc."""
 
+import atexit
 import copy
 import json
 import os
 import shutil
 import subprocess
+import sys
+import tempfile
+from functools import cache
 from pathlib import Path
 
 import pytest
 import yaml
+from forks import Forks, executable
 from workspace import ENVIRONMENT, ROOT
+
+from runs import WAITING
+
+LIBRARIES = (
+    "av",
+    "dvc.cli",
+    "dvc.cli.parser",
+    "dvc.commands.experiments.run",
+    "dvc.output",
+    "dvc.repo.experiments.queue.celery",
+    "dvc.repo.experiments.queue.tempdir",
+    "dvc.repo.experiments.queue.workspace",
+    "dvc.repo.reproduce",
+    "dvc.utils.hydra",
+    "dvclive",
+    "matplotlib.figure",
+    "pyarrow.parquet",
+    "safetensors.torch",
+    "sklearn.metrics",
+    "torch",
+)
+"""What the commands of a clone import, but for the clone's own code."""
+OURS = ("dvc", "stages", "taehv", "tools")
+"""Modules and scripts of which commands run in forks."""
+
+
+@cache
+def forks() -> Forks:
+    """A process of this test session's that has imported LIBRARIES."""
+    found = Forks(LIBRARIES, ENVIRONMENT | WAITING)
+    atexit.register(found.close)
+    return found
+
+
+@cache
+def commands() -> Path:
+    """A folder of executables, to be first in PATH: python, dvc and taehv in forks."""
+    folder = Path(tempfile.mkdtemp(prefix="commands-"))
+    atexit.register(shutil.rmtree, folder)
+    executable(folder / "python", Path(sys.executable), forks(), OURS)
+    for name in ("dvc", "taehv"):
+        script = (Path(sys.executable).parent / name).read_text()
+        (folder / name).write_text(script.replace(sys.executable, str(folder / "python"), 1))
+        (folder / name).chmod(0o755)
+    return folder
 
 
 class Clone:
@@ -19,6 +69,7 @@ class Clone:
         self.folder = folder
         kept = {k: v for k, v in ENVIRONMENT.items() if not k.startswith(("GIT_", "DVC_", "AWS_"))}
         self.environment = kept | {
+            "PATH": f"{commands()}{os.pathsep}{kept['PATH']}",
             "PYTHONPATH": f"{folder}{os.pathsep}{folder / 'src'}",  # the clone's code, not the installed one
             "GIT_CONFIG_GLOBAL": os.devnull,
             "AWS_CONFIG_FILE": f"{os.devnull}/none",  # botocore wants a path that does not exist

@@ -1,7 +1,8 @@
 """Every command that README and docs print, run in a plain clone in the order of the pages.
 
-The clone has an environment of its own in .venv and settings of seconds; all else is what `git clone` gives. A command
-must end with status 0 and say neither WARNING nor ERROR; for DVC's tables it is looked at what they hold.
+The clone has an environment of its own in .venv and settings of seconds; all else is what `git clone` gives. Python
+commands run in forks of a process that has imported the libraries, but for those of REAL. A command must end with
+status 0 and say neither WARNING nor ERROR; for DVC's tables it is looked at what they hold.
 `pytest --junitxml=FILE tests/repository/test_printed_commands.py` writes the seconds of each command.
 """
 
@@ -19,11 +20,12 @@ from pathlib import Path
 import pytest
 import yaml
 from filmed import film, moving
+from forks import executable
 from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 from printed import COMMANDS, NO_COMMANDS, Block, blocks, pages
 from rats_made import write_rats
-from repository import Clone, copied, edit, record_all
+from repository import OURS, Clone, copied, edit, forks, record_all
 
 pytestmark = pytest.mark.integration
 
@@ -50,8 +52,14 @@ EXCUSED_BLOCKS = {
 }
 """Regular expressions that are found in a block of which no command is run here, with the reason."""
 
+REAL = ("make repro", "make video")
+"""Commands that are run by Python itself, imports and all: between them, every stage of both pipelines."""
+
 PLACES = {"/YOUR/DIRECTORY": "shared-disk"}
 """Placeholders, and the folder beside the clone that takes their place."""
+
+SIZES = {"windows_per_epoch=3072": "windows_per_epoch=32", "max_epochs=10": "max_epochs=2"}
+"""What of a command makes it last, and what takes its place."""
 
 ORDER = ("README.md", "docs/experiments.md", "docs/versions.md", "docs/data.md", "docs/metrics.md")
 """Pages that are read first; the others follow by name."""
@@ -109,6 +117,18 @@ def environment(folder: Path) -> None:
             target.write_text(script.read_text().replace(sys.prefix, str(folder / ".venv")))
             target.chmod(0o755)
     (folder / ".venv/.installed").touch()
+    python = (folder / ".venv/bin/python").resolve()
+    (folder / ".venv/bin/python3").unlink()
+    (folder / ".venv/bin/python3").symlink_to(python)
+    executable(folder / ".venv/bin/forking", folder / ".venv/bin/python3", forks(), OURS, [folder / "src"])
+    run_by(folder, "python3")
+
+
+def run_by(folder: Path, name: str) -> None:
+    """Makes the executable of .venv of that name what `python` runs."""
+    python = folder / ".venv/bin/python"
+    python.unlink(missing_ok=True)
+    python.symlink_to(name)
 
 
 class Reader:
@@ -131,8 +151,11 @@ class Reader:
             self.block = block
             self.before.write_text(f"cd {shlex.quote(str(self.clone.folder))}\n")
         self.queue |= "dvc queue start" in command
+        run_by(self.clone.folder, "python3" if command in REAL else "forking")
         for placeholder, name in PLACES.items():
             command = command.replace(placeholder, str(self.clone.folder.parent / name))
+        for size, smaller in SIZES.items():
+            command = command.replace(size, smaller)
         if block.language == "python":
             command = f"python -c {shlex.quote(command)}"
         state = shlex.quote(str(self.before))
@@ -400,6 +423,16 @@ def test_what_is_shown_as_text_is_no_command():
         if re.match(first, line)
     ]
     assert hidden == []
+
+
+@pytest.mark.parametrize("command", REAL)
+def test_what_python_itself_runs_is_printed(command):
+    assert command in [printed for _, _, printed in RUN]
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_a_size_is_of_a_printed_command(size):
+    assert any(size in command for _, _, command in RUN)
 
 
 @pytest.mark.parametrize("pattern", EXCUSED)
