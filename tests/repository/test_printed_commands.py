@@ -58,7 +58,11 @@ REAL = ("make repro", "make video")
 PLACES = {"/YOUR/DIRECTORY": "shared-disk"}
 """Placeholders, and the folder beside the clone that takes their place."""
 
-SIZES = {"windows_per_epoch=3072": "windows_per_epoch=32", "max_epochs=10": "max_epochs=2"}
+SIZES = {
+    "windows_per_epoch=3072": "windows_per_epoch=32",
+    "max_epochs=10": "max_epochs=2",
+    "taehv bench": "taehv bench --sizes 64x64 --frames 8",
+}
 """What of a command makes it last, and what takes its place."""
 
 ORDER = ("README.md", "docs/experiments.md", "docs/versions.md", "docs/data.md", "docs/metrics.md")
