@@ -22,6 +22,8 @@ _FAULTS: dict[tuple[int, int], frozenset[str]] = {
     (0, 2): frozenset({"second_annotator"}),  # of the laboratory's recording before this one
     (6, 2): frozenset({"no_annotation"}),
 }
+_ROUNDS = (*range(7), *range(7))  # two recordings of every laboratory, then more of some than of others
+_CYCLE = (0, 6, 1, 3, 5, 0, 1) * 4 + (0, 6, 1, 3, 2, 4, 6)
 UNLABELLED_LABS = (2, 4)  # each also has one recording that nobody annotated
 SHORT_FRAMES = 80
 
@@ -42,11 +44,13 @@ class Video:
 def plan(params: SimulateParams) -> list[Video]:
     """Labelled recordings first, then unlabelled, then test; each has a seed of its own."""
     videos: list[Video] = []
+    last: dict[int, list[Video]] = {}
     for i in range(params.sim_videos):
-        lab, k = i % len(LABS), i // len(LABS)
-        video = _video(params, 0, i, LABS[lab], _FAULTS.get((lab, k), frozenset()))
+        lab = _ROUNDS[i] if i < len(_ROUNDS) else _CYCLE[(i - len(_ROUNDS)) % len(_CYCLE)]
+        earlier = last.setdefault(lab, [])
+        video = _video(params, 0, i, LABS[lab], _FAULTS.get((lab, len(earlier)), frozenset()))
         if "second_annotator" in video.faults:
-            first = videos[i - len(LABS)]
+            first = earlier[-1]
             video = Video(
                 lab=first.lab,
                 video_id=video.video_id,
@@ -54,6 +58,7 @@ def plan(params: SimulateParams) -> list[Video]:
                 frames=first.frames,
                 faults=video.faults | first.faults,
             )
+        earlier.append(video)
         videos.append(video)
     for i, lab in enumerate(UNLABELLED_LABS):
         videos.append(_video(params, 1, i, LABS[lab], frozenset({"unlabelled"})))
