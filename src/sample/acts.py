@@ -223,7 +223,7 @@ def social_episode(lab: Lab, rng: np.random.Generator) -> list[Stage]:
     for _ in range(int(rng.integers(1, 3))):
         kind = str(rng.choice(sniffs))
         target = "meet" if kind == "sniffface" else _host(rng, faces=kind == "sniff")
-        agent = "sniffup" if kind == "sniff" and rng.random() < 0.2 else kind
+        agent = "sniffup" if kind == "sniff" and rng.random() < 0.4 else kind
         stages.append(_stage(lab, kind, target, agent=agent))
     if lab.lists("follow") and rng.random() < 0.6:
         stages.append(_stage(lab, "follow", "stroll"))
@@ -266,12 +266,13 @@ def background_episode(lab: Lab, rng: np.random.Generator) -> list[Stage]:
     kinds = {
         "pass": [Stage(agent="cross", target=None, seconds=(1.2, 2.5))],
         "rush": [Stage(agent="rush", target="stroll", seconds=(0.5, 1.2))],
+        "race": [near, Stage(agent="dash", target="dash", seconds=(0.5, 1.5))],
         "trail": [near, Stage(agent="trail", target="stroll", seconds=(1.0, 3.0))],
         "stand": [near, Stage(agent="stand", target=_host(rng), seconds=(0.8, 4.0))],
         "huddle": [near, Stage(agent="snuggle", target="rest", seconds=(2.0, 5.0))],
         "avoid": [near, Stage(agent="scan", target="flee", seconds=(0.7, 1.4), answer="avoid")],
     }
-    return kinds[str(rng.choice(list(kinds), p=(0.2, 0.12, 0.12, 0.2, 0.18, 0.18)))]
+    return kinds[str(rng.choice(list(kinds), p=(0.15, 0.15, 0.12, 0.15, 0.16, 0.12, 0.15)))]
 
 
 EPISODES = (background_episode, social_episode, mating_episode, aggressive_episode)

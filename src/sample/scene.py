@@ -117,7 +117,7 @@ class _Director:
         self.pair = (agent, target)
         # What is owed to each class by now; a background episode is a possibility at any time.
         owed = np.array(SHARES) * (t + 6 * self.fps) - np.array(self.spent)
-        owed[0] = 0.5 * self.fps
+        owed[0] = 1.5 * self.fps
         weights = np.maximum(owed, 0.1) ** 2
         kind = int(self.rng.choice(len(EPISODES), p=weights / weights.sum()))
         self.plan = EPISODES[kind](self.lab, self.rng)
@@ -141,8 +141,9 @@ class _Director:
     def _end_stage(self, t: int) -> None:
         assert self.stage is not None
         agent, target = self.pair
+        shortest = 0.2 * self.fps if self.stage.until_near else 0  # they may have been near at its start
         for action, one, two in ((self.stage.action, agent, target), (self.stage.answer, target, agent)):
-            if action is not None and self.lab.lists(action) and t > self.stage_start:
+            if action is not None and self.lab.lists(action) and t - self.stage_start > shortest:
                 self._book(Bout(agent=one, target=two, action=action, start=self.stage_start, stop=t))
         self.spent[_class_of(self.stage)] += t - self.stage_start
         self.stage = None
