@@ -425,7 +425,7 @@ def test_unlabelled_contact_and_haste_are_as_common_as_labelled(scenes: list[tup
     for _, scene, _ in scenes:
         for span in scene.spans:
             acts[span.act] += span.stop - span.start
-    assert acts["stand"] + acts["snuggle"] > 0.3 * (acts["sniff"] + acts["sniffup"])
+    assert acts["stand"] + acts["snuggle"] > 0.15 * (acts["sniff"] + acts["sniffup"])
     assert acts["trail"] > 0.1 * acts["follow"] > 0
     assert acts["rush"] + acts["dash"] > 0.1 * acts["chase"] > 0
 
