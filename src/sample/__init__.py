@@ -55,7 +55,7 @@ def _write(video: Video, out: Path) -> dict[str, object]:
 
     labelled: list[str] | None = None
     if "unlabelled" not in faults:
-        labelled = files.behaviors_labeled(lab, mouse_ids, np.random.default_rng((*video.seed, 3)))
+        labelled = files.behaviors_labeled(lab, mouse_ids, seed=(*video.seed, 3) if video.partial else None)
         if not video.test and "no_annotation" not in faults:
             if "second_annotator" in faults:
                 annotator = np.random.default_rng((*video.seed, 1))

@@ -48,7 +48,7 @@ SUBMISSION_COLUMNS = ("row_id", "video_id", "agent_id", "target_id", "action", "
 BORDER_CM = 3.0  # of the picture around the arena
 SHORT_S = 0.3  # of bouts and gaps that annotators overlook: how many of each
 MISSED, MERGED = 0.1, 0.3
-UNASKED, UNWATCHED = 0.3, 0.15  # share of recordings that leave out some actions, and one animal
+UNASKED, UNWATCHED = 0.35, 0.2  # share of recordings that leave out some actions, and one animal
 SWAPS_HZ = 0.006  # how often two animals are confused, per second of a recording
 
 
@@ -146,15 +146,18 @@ def write_annotation(path: Path, table: pd.DataFrame, lab: Lab) -> None:
     pq.write_table(pa.table(columns), path)
 
 
-def behaviors_labeled(lab: Lab, mouse_ids: tuple[int, ...], rng: np.random.Generator) -> list[str]:
+def behaviors_labeled(lab: Lab, mouse_ids: tuple[int, ...], seed: tuple[int, ...] | None) -> list[str]:
     """Every (agent, target, action) that the laboratory looked for, as in "mouse1,mouse2,attack".
 
-    In some recordings it left out some actions, in others what one of the animals does.
+    seed: decides whether and which actions are left out, and whose; None means that none are.
     """
     left_out: set[str] = set()
-    if rng.random() < UNASKED:
-        left_out = set(rng.choice(lab.actions, size=int(rng.integers(1, 4)), replace=False).tolist())
-    unwatched = int(rng.choice(mouse_ids)) if rng.random() < UNWATCHED else None
+    unwatched = None
+    if seed is not None:
+        rng = np.random.default_rng(seed)
+        if rng.random() < UNASKED:
+            left_out = set(rng.choice(lab.actions, size=int(rng.integers(1, 4)), replace=False).tolist())
+        unwatched = int(rng.choice(mouse_ids)) if rng.random() < UNWATCHED else None
     triples = []
     for action in lab.actions:
         if action in left_out:

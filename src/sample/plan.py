@@ -38,6 +38,8 @@ class Video:
     """Entropy of the scene and the pose; the second annotator's video shares it with the first."""
     frames: int
     faults: frozenset[str]
+    partial: bool = True
+    """Whether it may lack some of what its laboratory looks for: no laboratory's first two do."""
     test: bool = False
 
 
@@ -48,7 +50,8 @@ def plan(params: SimulateParams) -> list[Video]:
     for i in range(params.sim_videos):
         lab = _ROUNDS[i] if i < len(_ROUNDS) else _CYCLE[(i - len(_ROUNDS)) % len(_CYCLE)]
         earlier = last.setdefault(lab, [])
-        video = _video(params, 0, i, LABS[lab], _FAULTS.get((lab, len(earlier)), frozenset()))
+        faults = _FAULTS.get((lab, len(earlier)), frozenset())
+        video = _video(params, 0, i, LABS[lab], faults, partial=len(earlier) >= 2)
         if "second_annotator" in video.faults:
             first = earlier[-1]
             video = Video(
@@ -56,6 +59,7 @@ def plan(params: SimulateParams) -> list[Video]:
                 video_id=video.video_id,
                 seed=first.seed,
                 frames=first.frames,
+                partial=first.partial,
                 faults=video.faults | first.faults,
             )
         earlier.append(video)
@@ -68,7 +72,7 @@ def plan(params: SimulateParams) -> list[Video]:
 
 
 def _video(
-    params: SimulateParams, group: int, index: int, lab: Lab, faults: frozenset[str], test: bool = False
+    params: SimulateParams, group: int, index: int, lab: Lab, faults: frozenset[str], **kind: bool
 ) -> Video:
     seed = (params.sim_seed, group, index)
     rng = np.random.default_rng(np.random.SeedSequence(seed))
@@ -80,5 +84,5 @@ def _video(
         seed=seed,
         frames=SHORT_FRAMES if "short" in faults else max(2, round(seconds * lab.fps)),
         faults=faults,
-        test=test,
+        **kind,
     )

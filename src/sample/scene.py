@@ -115,9 +115,9 @@ class _Director:
     def _begin_episode(self, t: int) -> None:
         agent, target = (int(i) for i in self.rng.permutation(len(self.mice))[:2])
         self.pair = (agent, target)
-        # What is owed to each class by now; a background episode is a possibility at any time.
+        # What is owed to each class by now; a background episode is a possibility, but hardly at the start.
         owed = np.array(SHARES) * (t + 6 * self.fps) - np.array(self.spent)
-        owed[0] = 1.5 * self.fps
+        owed[0] = min(0.2 * t, 2.5 * self.fps)
         weights = np.maximum(owed, 0.1) ** 2
         kind = int(self.rng.choice(len(EPISODES), p=weights / weights.sum()))
         self.plan = EPISODES[kind](self.lab, self.rng)

@@ -170,16 +170,28 @@ def test_every_laboratory_has_two_recordings_of_different_poses(videos: int) -> 
     assert min(Counter(lab for lab, _ in poses).values()) >= 2
 
 
-def test_some_recordings_leave_out_actions_and_some_an_animal(sample: Path) -> None:
+def test_some_recordings_leave_out_actions_and_some_an_animal(tmp_path: Path) -> None:
+    simulate(SimulateParams(sim_seed=0, sim_videos=84, sim_test_videos=1, sim_seconds=0.2), tmp_path)
     actions, agents = Counter[bool](), Counter[bool]()
-    for _, video in table(sample)[table(sample)["behaviors_labeled"].notna()].iterrows():
+    of_laboratory = Counter[str]()
+    for _, video in table(tmp_path)[table(tmp_path)["behaviors_labeled"].notna()].iterrows():
         lab = next(lab for lab in LABS if lab.name == video.lab_id)
         listed = [x.replace("'", "").split(",") for x in json.loads(video.behaviors_labeled)]
-        actions[{action for _, _, action in listed} == set(lab.actions)] += 1
-        mice = {f"mouse{m}" for m in tracking(sample, video)["mouse_id"].unique()}
-        agents[{agent for agent, _, _ in listed} == mice] += 1
-    for complete in (actions, agents):
-        assert 0 < complete[False] < complete[True]
+        every_action = {action for _, _, action in listed} == set(lab.actions)
+        every_agent = {agent for agent, _, _ in listed} == set(with_id(video))
+        of_laboratory[video.lab_id] += 1
+        if of_laboratory[video.lab_id] <= 2:
+            assert every_action
+            assert every_agent
+        actions[every_action] += 1
+        agents[every_agent] += 1
+    assert 0.15 < actions[False] / actions.total() < 0.45
+    assert 0.05 < agents[False] / agents.total() < 0.30
+
+
+def with_id(video: pd.Series) -> list[str]:
+    """The animals that train.csv describes."""
+    return [f"mouse{k}" for k in range(1, 5) if pd.notna(video[f"mouse{k}_id"])]
 
 
 def test_animals_change_places_where_they_meet_now_and_then() -> None:
@@ -362,7 +374,7 @@ def test_bouts_are_as_short_and_long_as_real_ones(scenes: list[tuple]) -> None:
             lasts.setdefault((lab.name, b.action), []).append((b.stop - b.start) / lab.fps)
     medians = {head: float(np.median(seconds)) for head, seconds in lasts.items() if len(seconds) > 2}
     assert 0.2 <= min(medians.values()) < 0.5
-    assert 2.0 < max(medians.values()) <= 4.0
+    assert 1.5 < max(medians.values()) <= 4.0
     for lab in LABS:
         for action in lab.brief:
             assert medians[lab.name, action] < 0.6
@@ -420,10 +432,10 @@ def test_a_still_frame_of_a_meeting_or_fight_does_not_tell_who_began(scenes: lis
         assert np.median(came) > 1.5 * np.median(waited), action
 
 
-def test_unlabelled_contact_and_haste_are_as_common_as_labelled(scenes: list[tuple]) -> None:
+def test_unlabelled_contact_and_haste_are_common() -> None:
     acts = Counter[str]()
-    for _, scene, _ in scenes:
-        for span in scene.spans:
+    for seed in range(6):
+        for span in play(LABS[0], round(60 * LABS[0].fps), 2, np.random.default_rng(seed)).spans:
             acts[span.act] += span.stop - span.start
     assert acts["stand"] + acts["snuggle"] > 0.15 * (acts["sniff"] + acts["sniffup"])
     assert acts["trail"] > 0.1 * acts["follow"] > 0
@@ -439,7 +451,7 @@ def test_annotators_move_ends_and_overlook_short_bouts(scenes: list[tuple]) -> N
         for row in table.itertuples():
             near = [x[3] for x in begins if x[:3] == (row.agent_id, row.target_id, row.action)]
             off.append(min((row.start_frame - start for start in near), key=abs) / lab.fps)
-        assert 0.6 * lab.annotator_s < np.std(off) < 1.4 * lab.annotator_s, lab.name
+        assert 0.5 * lab.annotator_s < np.std(off) < 1.5 * lab.annotator_s, lab.name
     lab = LABS[0]
     short, gap = round(0.2 * lab.fps), round(0.25 * lab.fps)
     bouts = [
