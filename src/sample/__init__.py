@@ -4,6 +4,7 @@ Mice act out behaviours and the labels are the intervals of what they did, so th
 labels from the movement. Everything follows from sim_seed; each recording has a random stream of its own.
 """
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -54,14 +55,14 @@ def _write(video: Video, out: Path) -> dict[str, object]:
 
     labelled: list[str] | None = None
     if "unlabelled" not in faults:
-        labelled = files.behaviors_labeled(lab, mouse_ids)
-        if "quotes" in faults:
-            labelled = files.with_stray_quotes(labelled)
+        labelled = files.behaviors_labeled(lab, mouse_ids, seed=(*video.seed, 3) if video.partial else None)
         if not video.test and "no_annotation" not in faults:
             if "second_annotator" in faults:
                 annotator = np.random.default_rng((*video.seed, 1))
-            table = _annotation(video, scene.bouts, mouse_ids, first, annotator)
+            table = _annotation(video, scene.bouts, mouse_ids, first, labelled, annotator)
             files.write_annotation(out / "train_annotation" / name, table, lab)
+        if "quotes" in faults:
+            labelled = files.with_stray_quotes(labelled)
     info = np.random.default_rng((*video.seed, 2))
     return files.video_row(lab, video.video_id, mouse_ids, first + video.frames, labelled, info)
 
@@ -76,10 +77,15 @@ def _kept_frames(frames: int, rng: np.random.Generator) -> np.ndarray:
 
 
 def _annotation(
-    video: Video, bouts: list[Bout], mouse_ids: tuple[int, ...], first: int, rng: np.random.Generator
+    video: Video,
+    bouts: list[Bout],
+    mouse_ids: tuple[int, ...],
+    first: int,
+    labelled: list[str],
+    rng: np.random.Generator,
 ) -> pd.DataFrame:
-    """The annotator's table in video_frame numbers, with the recording's faults."""
-    table = files.annotate(bouts, video.lab, mouse_ids, rng)
+    """The annotator's table in video_frame numbers, of the triples in `labelled`, with the recording's faults."""
+    table = files.asked_for(files.annotate(bouts, video.lab, mouse_ids, rng), labelled)
     table["stop_frame"] = table["stop_frame"].clip(upper=video.frames)
     table = table[table["start_frame"] < table["stop_frame"]]
     if "overrun_bouts" in video.faults:
@@ -96,5 +102,8 @@ def _annotation(
 
 def _write_sample_submission(path: Path, rows: list[dict[str, object]]) -> None:
     """One row per test recording, to show the format."""
-    lines = [(i, row["video_id"], "mouse1", "mouse2", "sniff", 0, 30) for i, row in enumerate(rows)]
+    lines = [
+        (i, row["video_id"], *json.loads(str(row["behaviors_labeled"]))[0].split(","), 0, 30)
+        for i, row in enumerate(rows)
+    ]
     pd.DataFrame(lines, columns=list(files.SUBMISSION_COLUMNS)).to_csv(path, index=False)

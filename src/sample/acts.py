@@ -43,6 +43,8 @@ class Act:
     curl: float = 0.0
     """How far the body is shortened along its axis, 0 to 1; negative stretches it."""
     rhythms: tuple[Rhythm, ...] = ()
+    own: str | None = None
+    """What annotators call the act as an action of oneself, whatever the animal does to another meanwhile."""
 
 
 def _sniff_rhythms(size: float) -> tuple[Rhythm, ...]:
@@ -77,6 +79,7 @@ ACTS: dict[str, Act] = {
         turning=0.3,
         lift=1.0,
         rhythms=(Rhythm(channel="head_side", amplitude=0.2, hz=(1.0, 2.5)),),
+        own="rear",
     ),
     "groom": Act(
         steer="roam",
@@ -87,12 +90,16 @@ ACTS: dict[str, Act] = {
             Rhythm(channel="head_forward", amplitude=0.16, hz=(2.0, 4.0)),
             Rhythm(channel="paw_forward", amplitude=0.35, hz=(3.5, 5.5)),
         ),
+        own="selfgroom",
     ),
     "dash": Act(steer="loop", speed=(22.0, 42.0), agility=8.0),
     # of the animal that acts on another
     "transit": Act(steer="reach", speed=(5.0, 14.0), gap=6.0),
     "approach": Act(steer="reach", speed=(11.0, 19.0), gap=5.5, curl=-0.3, rhythms=_sniff_rhythms(0.8)),
     "sniff": Act(steer="reach", speed=(2.0, 6.0), gap=5.0, rhythms=_sniff_rhythms(1.0)),
+    "sniffup": Act(
+        steer="reach", speed=(2.0, 6.0), gap=4.4, lift=0.8, rhythms=_sniff_rhythms(1.0), own="rear"
+    ),
     "sniffface": Act(steer="reach", speed=(2.0, 6.0), site="nose", gap=4.3, rhythms=_sniff_rhythms(0.9)),
     "sniffgenital": Act(steer="reach", speed=(2.0, 6.0), site="tail", gap=4.3, rhythms=_sniff_rhythms(1.1)),
     "follow": Act(
@@ -133,10 +140,21 @@ ACTS: dict[str, Act] = {
         rhythms=_fight_rhythms(1.0),
     ),
     "chase": Act(steer="reach", speed=(27.0, 50.0), gap=5.5, agility=9.0),
+    # near another or fast, and nothing that annotators name
     "cross": Act(steer="cross", speed=(7.0, 16.0)),
+    "rush": Act(steer="cross", speed=(24.0, 42.0), agility=9.0),
+    "trail": Act(steer="reach", speed=(7.0, 11.0), site="tail", gap=8.5),
+    "stand": Act(
+        steer="reach",
+        speed=(2.0, 6.0),
+        gap=5.0,
+        rhythms=(Rhythm(channel="head_side", amplitude=0.5, hz=(0.6, 1.6)),),
+    ),
     "snuggle": Act(steer="reach", speed=(2.0, 6.0), gap=3.4),
     # of the animal that is acted on
     "calm": Act(steer="roam", speed=(0.0, 3.0), turning=0.5),
+    "face": Act(steer="reach", speed=(0.0, 0.5)),
+    "meet": Act(steer="reach", speed=(0.0, 0.5), rhythms=_sniff_rhythms(0.5)),
     "stroll": Act(steer="roam", speed=(5.0, 9.0), turning=0.8),
     "mounted": Act(
         steer="roam",
@@ -144,19 +162,40 @@ ACTS: dict[str, Act] = {
         turning=0.2,
         rhythms=(Rhythm(channel="whole_forward", amplitude=0.20, hz=(3.0, 4.5)),),
     ),
-    "struggle": Act(steer="roam", speed=(4.0, 16.0), turning=6.0, agility=14.0, rhythms=_fight_rhythms(0.75)),
+    "tussle": Act(
+        steer="reach", speed=(10.0, 20.0), gap=2.0, slide=True, agility=14.0, rhythms=_fight_rhythms(0.9)
+    ),
     "flee": Act(steer="loop", speed=(26.0, 46.0), agility=9.0),
 }
 
-SOLO: dict[str, tuple[float, tuple[float, float], str | None]] = {
-    # act: (weight, duration range in s, the action that annotators call it)
-    "wander": (0.46, (1.0, 4.0), None),
-    "rest": (0.14, (1.0, 3.0), None),
-    "scan": (0.14, (0.8, 2.5), None),
-    "rear": (0.11, (0.8, 2.0), "rear"),
-    "groom": (0.10, (1.5, 4.0), "selfgroom"),
-    "dash": (0.05, (0.5, 1.2), None),
+SOLO: dict[str, tuple[tuple[float, float, float], tuple[float, float]]] = {
+    # act: weights (see below), duration range in s
+    "wander": ((0.46, 0.92, 0.0), (1.0, 4.0)),
+    "rest": ((0.14, 0.04, 0.2), (1.0, 3.0)),
+    "scan": ((0.14, 0.14, 0.2), (0.8, 2.5)),
+    "rear": ((0.11, 0.02, 0.3), (0.6, 2.0)),
+    "groom": ((0.10, 0.08, 0.3), (1.0, 4.0)),
+    "dash": ((0.05, 0.00, 0.0), (0.5, 1.2)),
 }
+ALONE, AFTER_CONTACT, VISITED = range(3)
+"""The weights of SOLO: of an animal by itself, just left by another, and on which another acts just then."""
+
+SECONDS: dict[str | None, tuple[float, float]] = {
+    # of a stage, by the action of its agent
+    None: (2.0, 4.0),
+    "approach": (1.2, 3.0),
+    "sniff": (0.4, 4.0),
+    "sniffface": (0.4, 4.0),
+    "sniffgenital": (0.4, 4.0),
+    "follow": (0.8, 4.5),
+    "attemptmount": (0.5, 1.5),
+    "mount": (1.0, 5.0),
+    "intromit": (1.5, 5.0),
+    "attack": (0.6, 2.4),
+    "chase": (0.7, 3.0),
+}
+BRIEF_S = (0.15, 0.5)
+"""Those of the actions that are brief in a laboratory."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -165,9 +204,10 @@ class Stage:
 
     agent: str
     """Act of the animal that begins."""
-    target: str
-    """Act of the other one."""
+    target: str | None
+    """Act of the other one; None leaves it to what it does by itself."""
     seconds: tuple[float, float]
+    """Range of its length, short ones more often: as many from 1 to 2 s as from 2 to 4 s."""
     action: str | None = None
     """What the agent does to the target, in an annotator's word."""
     answer: str | None = None
@@ -182,9 +222,11 @@ def social_episode(lab: Lab, rng: np.random.Generator) -> list[Stage]:
     sniffs = [a for a in ("sniff", "sniffface", "sniffgenital") if lab.lists(a)]
     for _ in range(int(rng.integers(1, 3))):
         kind = str(rng.choice(sniffs))
-        stages.append(Stage(agent=kind, target="calm", seconds=(1.0, 4.0), action=kind))
+        target = "meet" if kind == "sniffface" else _host(rng, faces=kind == "sniff")
+        agent = "sniffup" if kind == "sniff" and rng.random() < 0.4 else kind
+        stages.append(_stage(lab, kind, target, agent=agent))
     if lab.lists("follow") and rng.random() < 0.6:
-        stages.append(Stage(agent="follow", target="stroll", seconds=(1.5, 4.5), action="follow"))
+        stages.append(_stage(lab, "follow", "stroll"))
     return stages
 
 
@@ -192,48 +234,72 @@ def mating_episode(lab: Lab, rng: np.random.Generator) -> list[Stage]:
     """A short inspection, an attempt, mounting and intromission, as far as the laboratory names them."""
     stages = _coming_near(lab, rng, often=0.3)
     if lab.lists("sniffgenital") and rng.random() < 0.5:
-        stages.append(Stage(agent="sniffgenital", target="calm", seconds=(0.7, 1.5), action="sniffgenital"))
-    stages.append(Stage(agent="mount", target="mounted", seconds=(1.5, 4.0), action="mount"))
+        stages.append(_stage(lab, "sniffgenital", "calm", seconds=(0.4, 1.5)))
     if lab.lists("attemptmount") and rng.random() < 0.6:
-        attempt = Stage(agent="attemptmount", target="calm", seconds=(0.7, 1.5), action="attemptmount")
-        stages.insert(len(stages) - 1, attempt)
+        stages.append(_stage(lab, "attemptmount", "calm"))
+    stages.append(_stage(lab, "mount", "mounted"))
     if lab.lists("intromit") and rng.random() < 0.6:
-        stages.append(Stage(agent="intromit", target="mounted", seconds=(1.5, 4.0), action="intromit"))
+        stages.append(_stage(lab, "intromit", "mounted"))
     return stages
 
 
 def aggressive_episode(lab: Lab, rng: np.random.Generator) -> list[Stage]:
-    """An attack, a chase, or an attack that turns into one."""
-    attack = Stage(agent="attack", target="struggle", seconds=(0.8, 2.6), action="attack", answer="defend")
-    chase = Stage(agent="chase", target="flee", seconds=(1.0, 3.0), action="chase", answer="escape")
-    choices = ([attack], [chase], [attack, chase], [chase, attack])
-    return _coming_near(lab, rng, often=0.1) + choices[int(rng.choice(4, p=(0.25, 0.25, 0.35, 0.15)))]
+    """An attack, a chase, or an attack that turns into one; where they are brief, some of them in a row.
+
+    In a fight both do the same: who began it is seen from the lunge alone.
+    """
+    lunge = _stage(lab, "attack", "calm", seconds=(0.12, 0.3))
+    attack = [lunge, _stage(lab, "attack", "tussle", answer="defend")]
+    chase = [_stage(lab, "chase", "flee", answer="escape")]
+    choices = (attack, chase, attack + chase, chase + attack)
+    stages = _coming_near(lab, rng, often=0.1)
+    for _ in range(int(rng.integers(3, 6)) if lab.brief else 1):
+        stages += choices[int(rng.choice(4, p=(0.25, 0.25, 0.35, 0.15)))]
+        if lab.brief:
+            stages.append(Stage(agent="face", target="face", seconds=(0.3, 1.0)))
+    return stages
 
 
 def background_episode(lab: Lab, rng: np.random.Generator) -> list[Stage]:
     """Animals near each other, or fast, that do nothing to each other: what a still frame confuses."""
-    kind = str(rng.choice(["pass", "huddle", "avoid"], p=(0.35, 0.45, 0.2)))
-    if kind == "pass":
-        return [Stage(agent="cross", target="calm", seconds=(1.2, 2.5))]
-    if kind == "avoid":
-        return [
-            Stage(agent="transit", target="calm", seconds=(0.5, 2.0), until_near=True),
-            Stage(agent="scan", target="flee", seconds=(0.7, 1.4), answer="avoid"),
-        ]
-    return [
-        Stage(agent="transit", target="calm", seconds=(0.5, 3.0), until_near=True),
-        Stage(agent="snuggle", target="rest", seconds=(2.0, 5.0)),
-    ]
+    near = Stage(agent="transit", target=_host(rng), seconds=SECONDS[None], until_near=True)
+    kinds = {
+        "pass": [Stage(agent="cross", target=None, seconds=(1.2, 2.5))],
+        "rush": [Stage(agent="rush", target="stroll", seconds=(0.5, 1.2))],
+        "race": [near, Stage(agent="dash", target="dash", seconds=(0.5, 1.5))],
+        "trail": [near, Stage(agent="trail", target="stroll", seconds=(1.0, 3.0))],
+        "stand": [near, Stage(agent="stand", target=_host(rng), seconds=(0.8, 4.0))],
+        "huddle": [near, Stage(agent="snuggle", target="rest", seconds=(2.0, 5.0))],
+        "avoid": [near, Stage(agent="scan", target="flee", seconds=(0.7, 1.4), answer="avoid")],
+    }
+    return kinds[str(rng.choice(list(kinds), p=(0.15, 0.15, 0.12, 0.15, 0.16, 0.12, 0.15)))]
 
 
 EPISODES = (background_episode, social_episode, mating_episode, aggressive_episode)
 """By class id of mabe4."""
 
 
+def _stage(
+    lab: Lab,
+    action: str,
+    target: str | None,
+    *,
+    agent: str | None = None,
+    seconds: tuple[float, float] | None = None,
+    answer: str | None = None,
+) -> Stage:
+    """A stage of an action, whose act has its name unless another is given."""
+    lasts = BRIEF_S if action in lab.brief else SECONDS[action]
+    return Stage(agent=agent or action, target=target, seconds=seconds or lasts, action=action, answer=answer)
+
+
+def _host(rng: np.random.Generator, faces: bool = True) -> str | None:
+    """What an animal does that another comes to; faces: whether it may turn to the other, which hides who comes."""
+    return (None, "calm", "face" if faces else "calm")[int(rng.choice(3, p=(0.4, 0.2, 0.4)))]
+
+
 def _coming_near(lab: Lab, rng: np.random.Generator, often: float) -> list[Stage]:
-    """Unlabelled walking up to the other animal, its last part sometimes a labelled approach."""
-    if lab.lists("approach") and rng.random() < often:
-        return [
-            Stage(agent="approach", target="calm", seconds=(0.8, 2.5), action="approach", until_near=True)
-        ]
-    return [Stage(agent="transit", target="calm", seconds=(0.5, 3.5), until_near=True)]
+    """Unlabelled walking up to the other animal, or sometimes a labelled approach."""
+    approach = lab.lists("approach") and rng.random() < often
+    name, action = ("approach", "approach") if approach else ("transit", None)
+    return [Stage(agent=name, target=_host(rng), seconds=SECONDS[action], action=action, until_near=True)]

@@ -25,13 +25,15 @@ CHANNELS = (
 def pose(scene: Scene, fps: float, parts: tuple[str, ...], rng: np.random.Generator) -> np.ndarray:
     """Keypoints (T, M, len(parts), 2) in cm from the middle of the arena, without tracking noise."""
     frames, mice, _ = scene.position.shape
-    vigour = float(np.exp(rng.normal(0.0, 0.12)))  # some recordings show larger movements than others
+    vigour = np.exp(rng.normal(0.0, 0.2, mice))  # some animals show larger movements than others
     channels = {(m, c): np.zeros(frames) for m in range(mice) for c in CHANNELS}
     for span in scene.spans:
-        _move(channels, span.mouse, span.act, slice(span.start, span.stop), fps, vigour, rng)
+        _move(
+            channels, span.mouse, span.act, slice(span.start, span.stop), fps, float(vigour[span.mouse]), rng
+        )
     xy = np.empty((frames, mice, len(parts), 2))
     for m in range(mice):
-        size = float(rng.uniform(0.92, 1.08))
+        size = float(rng.uniform(0.88, 1.12))
         own = {c: channels[m, c] for c in CHANNELS}
         body = _skeleton(scene.position[:, m], scene.heading[:, m], own, size, fps, rng)
         for k, part in enumerate(parts):

@@ -5,6 +5,7 @@ ODDITIES lists the faults; `sample.plan` says which recording has which.
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -45,10 +46,14 @@ VIDEO_COLUMNS: tuple[str, ...] = (
 """The 38 columns of train.csv and test.csv."""
 SUBMISSION_COLUMNS = ("row_id", "video_id", "agent_id", "target_id", "action", "start_frame", "stop_frame")
 BORDER_CM = 3.0  # of the picture around the arena
+SHORT_S = 0.3  # of bouts and gaps that annotators overlook: how many of each
+MISSED, MERGED = 0.1, 0.3
+UNASKED, UNWATCHED = 0.35, 0.2  # share of recordings that leave out some actions, and one animal
+SWAPS_HZ = 0.006  # how often two animals are confused, per second of a recording
 
 
 def corrupt(xy_px: np.ndarray, lab: Lab, rng: np.random.Generator) -> np.ndarray:
-    """Tracking noise, short bursts of wrong positions, and keypoints that were not found (NaN).
+    """Tracking noise, wrong positions for moments, keypoints that were not found (NaN) and animals that are confused.
 
     xy_px is (T, M, K, 2) in pixels; returns a new array of the same shape.
     """
@@ -56,13 +61,20 @@ def corrupt(xy_px: np.ndarray, lab: Lab, rng: np.random.Generator) -> np.ndarray
     noisy = xy_px + rng.normal(0.0, lab.jitter_px, size=xy_px.shape)
     for m in range(mice):
         for k in range(parts):
-            for start in np.flatnonzero(rng.random(frames) < 0.04 / lab.fps):
+            for start in np.flatnonzero(rng.random(frames) < 0.04 * lab.lost / lab.fps):
                 stop = start + int(rng.integers(1, 4))
                 noisy[start:stop, m, k] += rng.normal(0.0, 0.7 * lab.px_per_cm, size=2)
-            for start in np.flatnonzero(rng.random(frames) < 0.05 / lab.fps):
+            for start in np.flatnonzero(rng.random(frames) < 0.05 * lab.lost / lab.fps):
                 noisy[start : start + int(rng.integers(1, 12)), m, k] = np.nan
-        for start in np.flatnonzero(rng.random(frames) < 0.01 / lab.fps):  # the whole animal is hidden
+        for start in np.flatnonzero(rng.random(frames) < 0.01 * lab.lost / lab.fps):  # the animal is hidden
             noisy[start : start + int(rng.integers(3, 25)), m] = np.nan
+    middle = xy_px.mean(axis=2)
+    for early in np.flatnonzero(rng.random(frames) < SWAPS_HZ / lab.fps):
+        one, two = (int(m) for m in rng.permutation(mice)[:2])
+        near = np.linalg.norm(middle[early:, one] - middle[early:, two], axis=1)
+        start = early + int(near[: round(5 * lab.fps)].argmin())  # where they meet
+        stop = frames if rng.random() < 0.2 else start + round(rng.uniform(0.3, 4.0) * lab.fps)
+        noisy[start:stop, [one, two]] = noisy[start:stop, [two, one]]
     return noisy
 
 
@@ -95,23 +107,25 @@ def annotate(
 ) -> pd.DataFrame:
     """What one annotator writes down: agent_id, target_id, action, start_frame, stop_frame.
 
-    Borders come out up to some tenths of a second early or late, the same for bouts that adjoin.
+    Ends come out some tenths of a second early or late, the same for bouts that adjoin. Some bouts of less than
+    SHORT_S are missed, and some gaps of less than that between two bouts of one kind.
     """
-    borders = sorted({b.start for b in bouts} | {b.stop for b in bouts})
-    shift = dict(
-        zip(borders, np.rint(rng.normal(0.0, 0.07 * lab.fps, len(borders))).astype(int), strict=True)
-    )
-    rows = [
-        (
-            mouse_ids[b.agent],
-            mouse_ids[b.target],
-            b.action,
-            max(0, b.start + shift[b.start]),
-            b.stop + shift[b.stop],
-        )
-        for b in bouts
-        if b.start + shift[b.start] < b.stop + shift[b.stop]
-    ]
+    borders = np.unique([(b.start, b.stop) for b in bouts])
+    moved = np.rint(borders + rng.normal(0.0, lab.annotator_s * lab.fps, borders.shape)).astype(int)
+    written = dict(zip(borders.tolist(), np.maximum.accumulate(np.maximum(moved, 0)).tolist(), strict=True))
+    rows: list[list[Any]] = []
+    latest: dict[tuple[int, int, str], list[Any]] = {}
+    for b in sorted(bouts, key=lambda b: (b.start, b.stop, b.agent, b.target, b.action)):
+        start, stop = written[b.start], written[b.stop]
+        if start >= stop or (stop - start < SHORT_S * lab.fps and rng.random() < MISSED):
+            continue
+        kind = (b.agent, b.target, b.action)
+        before = latest.get(kind)
+        if before is not None and start - before[4] < SHORT_S * lab.fps and rng.random() < MERGED:
+            before[4] = max(stop, before[4])
+        else:
+            latest[kind] = [mouse_ids[b.agent], mouse_ids[b.target], b.action, start, stop]
+            rows.append(latest[kind])
     table = pd.DataFrame(rows, columns=["agent_id", "target_id", "action", "start_frame", "stop_frame"])
     return table.sort_values(["start_frame", "stop_frame", "agent_id"], kind="stable", ignore_index=True)
 
@@ -132,16 +146,38 @@ def write_annotation(path: Path, table: pd.DataFrame, lab: Lab) -> None:
     pq.write_table(pa.table(columns), path)
 
 
-def behaviors_labeled(lab: Lab, mouse_ids: tuple[int, ...]) -> list[str]:
-    """Every (agent, target, action) that the laboratory looked for, as in "mouse1,mouse2,attack"."""
+def behaviors_labeled(lab: Lab, mouse_ids: tuple[int, ...], seed: tuple[int, ...] | None) -> list[str]:
+    """Every (agent, target, action) that the laboratory looked for, as in "mouse1,mouse2,attack".
+
+    seed: decides whether and which actions are left out, and whose; None means that none are.
+    """
+    left_out: set[str] = set()
+    unwatched = None
+    if seed is not None:
+        rng = np.random.default_rng(seed)
+        if rng.random() < UNASKED:
+            left_out = set(rng.choice(lab.actions, size=int(rng.integers(1, 4)), replace=False).tolist())
+        unwatched = int(rng.choice(mouse_ids)) if rng.random() < UNWATCHED else None
     triples = []
     for action in lab.actions:
+        if action in left_out:
+            continue
         for agent in mouse_ids:
+            if agent == unwatched:
+                continue
             if action in ("rear", "selfgroom"):
                 triples.append(f"mouse{agent},self,{action}")
             else:
                 triples += [f"mouse{agent},mouse{target},{action}" for target in mouse_ids if target != agent]
     return triples
+
+
+def asked_for(table: pd.DataFrame, triples: list[str]) -> pd.DataFrame:
+    """The rows of an annotator's table that are among the triples."""
+    names = table[["agent_id", "target_id", "action"]].itertuples(index=False)
+    listed = set(triples)
+    kept = [f"mouse{a},{'self' if a == t else f'mouse{t}'},{action}" in listed for a, t, action in names]
+    return table[np.array(kept, bool)].reset_index(drop=True)
 
 
 def with_stray_quotes(triples: list[str]) -> list[str]:

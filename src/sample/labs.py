@@ -31,11 +31,18 @@ class Lab:
     parts: tuple[str, ...]
     """Tracked body parts, by their source names."""
     actions: tuple[str, ...]
-    """Annotated actions; the only ones that appear in behaviors_labeled and in annotation files."""
+    """Annotated actions; the only ones that appear in behaviors_labeled and in annotation files. Single recordings
+    leave some of them out."""
+    brief: tuple[str, ...] = ()
+    """Those that last some tenths of a second here."""
     missing: str
     """How a keypoint that was not found is written: "absent" (no row), "nan" or "zero"."""
     jitter_px: float
     """Standard deviation of the tracking noise (px)."""
+    lost: float
+    """How often keypoints are lost or misplaced, 1 where tracking is good."""
+    annotator_s: float
+    """Standard deviation of the ends of bouts (s)."""
     frame_dtype: str
     """Type of start_frame and stop_frame in annotation files."""
     strain: str
@@ -74,7 +81,9 @@ LABS: tuple[Lab, ...] = (
             "sniff", "sniffface", "sniffgenital",
         ),
         missing="nan",
-        jitter_px=0.8,
+        jitter_px=0.9,
+        lost=1.0,
+        annotator_s=0.08,
         frame_dtype="int32",
         strain="C57Bl/6J",
         tracking="MARS",
@@ -89,7 +98,9 @@ LABS: tuple[Lab, ...] = (
         parts=("body_center", *_EARS, "nose", "tail_base"),
         actions=("approach", "attack", "chase", "follow", "mount", "selfgroom", "sniff", "sniffgenital"),
         missing="absent",
-        jitter_px=0.6,
+        jitter_px=0.9,
+        lost=3.0,
+        annotator_s=0.10,
         frame_dtype="int16",
         strain="CD-1 (ICR)",
         tracking="DeepLabCut",
@@ -110,7 +121,9 @@ LABS: tuple[Lab, ...] = (
             "sniffface", "sniffgenital",
         ),
         missing="absent",
-        jitter_px=0.5,
+        jitter_px=0.7,
+        lost=2.0,
+        annotator_s=0.10,
         frame_dtype="int16",
         strain="BTBR",
         tracking="DeepLabCut",
@@ -130,8 +143,11 @@ LABS: tuple[Lab, ...] = (
             "approach", "attack", "chase", "defend", "escape", "follow", "intromit", "mount", "rear",
             "selfgroom", "sniff", "sniffgenital",
         ),
+        brief=("attack", "chase"),
         missing="nan",
-        jitter_px=1.0,
+        jitter_px=1.6,
+        lost=1.0,
+        annotator_s=0.04,
         frame_dtype="int32",
         strain="C57Bl/6J",
         tracking="SLEAP",
@@ -146,7 +162,9 @@ LABS: tuple[Lab, ...] = (
         parts=(*_EARS, "head", "tail_base"),
         actions=("approach", "attack", "attemptmount", "avoid", "chase", "follow", "mount", "sniff"),
         missing="zero",
-        jitter_px=0.5,
+        jitter_px=1.1,
+        lost=4.0,
+        annotator_s=0.12,
         frame_dtype="int16",
         strain="129/SvEvTac",
         tracking="DeepLabCut",
@@ -161,7 +179,9 @@ LABS: tuple[Lab, ...] = (
         parts=("body_center", *_EARS, "lateral_left", "lateral_right", "nose", "tail_base"),
         actions=("attack", "attemptmount", "chase", "escape", "mount", "sniff", "sniffface", "sniffgenital"),
         missing="nan",
-        jitter_px=1.0,
+        jitter_px=1.8,
+        lost=2.0,
+        annotator_s=0.10,
         frame_dtype="int16",
         strain="C57Bl/6N",
         tracking="custom HRnet",
@@ -179,7 +199,9 @@ LABS: tuple[Lab, ...] = (
             "sniffface", "sniffgenital",
         ),
         missing="absent",
-        jitter_px=0.7,
+        jitter_px=1.2,
+        lost=4.0,
+        annotator_s=0.10,
         frame_dtype="int32",
         strain="BALB/c",
         tracking="DeepLabCut",

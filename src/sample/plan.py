@@ -22,6 +22,8 @@ _FAULTS: dict[tuple[int, int], frozenset[str]] = {
     (0, 2): frozenset({"second_annotator"}),  # of the laboratory's recording before this one
     (6, 2): frozenset({"no_annotation"}),
 }
+_ROUNDS = (*range(7), *range(7))  # two recordings of every laboratory, then more of some than of others
+_CYCLE = (0, 6, 1, 3, 5, 0, 1) * 4 + (0, 6, 1, 3, 2, 4, 6)
 UNLABELLED_LABS = (2, 4)  # each also has one recording that nobody annotated
 SHORT_FRAMES = 80
 
@@ -36,24 +38,31 @@ class Video:
     """Entropy of the scene and the pose; the second annotator's video shares it with the first."""
     frames: int
     faults: frozenset[str]
+    partial: bool = True
+    """Whether it may lack some of what its laboratory looks for: no laboratory's first two do."""
     test: bool = False
 
 
 def plan(params: SimulateParams) -> list[Video]:
     """Labelled recordings first, then unlabelled, then test; each has a seed of its own."""
     videos: list[Video] = []
+    last: dict[int, list[Video]] = {}
     for i in range(params.sim_videos):
-        lab, k = i % len(LABS), i // len(LABS)
-        video = _video(params, 0, i, LABS[lab], _FAULTS.get((lab, k), frozenset()))
+        lab = _ROUNDS[i] if i < len(_ROUNDS) else _CYCLE[(i - len(_ROUNDS)) % len(_CYCLE)]
+        earlier = last.setdefault(lab, [])
+        faults = _FAULTS.get((lab, len(earlier)), frozenset())
+        video = _video(params, 0, i, LABS[lab], faults, partial=len(earlier) >= 2)
         if "second_annotator" in video.faults:
-            first = videos[i - len(LABS)]
+            first = earlier[-1]
             video = Video(
                 lab=first.lab,
                 video_id=video.video_id,
                 seed=first.seed,
                 frames=first.frames,
+                partial=first.partial,
                 faults=video.faults | first.faults,
             )
+        earlier.append(video)
         videos.append(video)
     for i, lab in enumerate(UNLABELLED_LABS):
         videos.append(_video(params, 1, i, LABS[lab], frozenset({"unlabelled"})))
@@ -63,7 +72,7 @@ def plan(params: SimulateParams) -> list[Video]:
 
 
 def _video(
-    params: SimulateParams, group: int, index: int, lab: Lab, faults: frozenset[str], test: bool = False
+    params: SimulateParams, group: int, index: int, lab: Lab, faults: frozenset[str], **kind: bool
 ) -> Video:
     seed = (params.sim_seed, group, index)
     rng = np.random.default_rng(np.random.SeedSequence(seed))
@@ -75,5 +84,5 @@ def _video(
         seed=seed,
         frames=SHORT_FRAMES if "short" in faults else max(2, round(seconds * lab.fps)),
         faults=faults,
-        test=test,
+        **kind,
     )

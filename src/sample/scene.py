@@ -4,12 +4,13 @@ Time advances frame by frame; only a position, a heading and a speed per animal 
 The body is posed afterwards, for all frames at once.
 """
 
+import dataclasses
 import math
 from dataclasses import dataclass, field
 
 import numpy as np
 
-from sample.acts import ACTS, EPISODES, SOLO, Stage
+from sample.acts import ACTS, AFTER_CONTACT, ALONE, EPISODES, SOLO, VISITED, Stage
 from sample.labs import SHARES, Lab, mabe4
 
 MARGIN_CM = 3.0  # closest that a body's centre comes to a wall
@@ -65,7 +66,6 @@ class _Mouse:
     act: str = "rest"
     since: int = 0
     until: int = 0  # frame at which a solo act ends
-    action: str | None = None  # of a solo act
     other: "_Mouse | None" = None
     sense: float = 1.0  # loop: direction of running
     goal: tuple[float, float] = (0.0, 0.0)  # cross: point to walk to
@@ -88,6 +88,7 @@ class _Director:
     stage_start: int = 0
     stage_stop: int = 0
     pair: tuple[int, int] = (0, 0)
+    cast: tuple[int, ...] = ()  # the animals whose acts the stage says
     pause_stop: int = 0
 
     def direct(self, t: int) -> None:
@@ -101,8 +102,8 @@ class _Director:
         elif self.stage is None and t >= self.pause_stop:
             self._begin_episode(t)
         for i, mouse in enumerate(self.mice):
-            if (self.stage is None or i not in self.pair) and t >= mouse.until:
-                self._begin_solo(t, i)
+            if i not in self.cast and t >= mouse.until:
+                self._begin_solo(t, i, VISITED if self.stage is not None and i in self.pair else ALONE)
 
     def close(self) -> None:
         """End whatever still goes on at the last frame."""
@@ -114,9 +115,9 @@ class _Director:
     def _begin_episode(self, t: int) -> None:
         agent, target = (int(i) for i in self.rng.permutation(len(self.mice))[:2])
         self.pair = (agent, target)
-        # What is owed to each class by now; a background episode is a possibility at any time.
+        # What is owed to each class by now; a background episode is a possibility, but hardly at the start.
         owed = np.array(SHARES) * (t + 6 * self.fps) - np.array(self.spent)
-        owed[0] = 0.5 * self.fps
+        owed[0] = min(0.2 * t, 2.5 * self.fps)
         weights = np.maximum(owed, 0.1) ** 2
         kind = int(self.rng.choice(len(EPISODES), p=weights / weights.sum()))
         self.plan = EPISODES[kind](self.lab, self.rng)
@@ -124,18 +125,26 @@ class _Director:
 
     def _begin_stage(self, t: int, stage: Stage) -> None:
         self.stage, self.stage_start = stage, t
-        self.stage_stop = t + round(self.rng.uniform(*stage.seconds) * self.fps)
-        agent, target = (self.mice[i] for i in self.pair)
-        for i, act, other in ((self.pair[0], stage.agent, target), (self.pair[1], stage.target, agent)):
-            self._begin_act(t, i, act)
-            self.mice[i].other = other
+        shortest, longest = stage.seconds
+        seconds = shortest * (longest / shortest) ** self.rng.random()
+        self.stage_stop = t + max(1, round(seconds * self.fps))
+        agent, target = self.pair
+        self.cast = (agent,) if stage.target is None else self.pair
+        for i, act, other in ((agent, stage.agent, target), (target, stage.target, agent)):
+            mouse = self.mice[i]
+            if act is not None:
+                self._begin_act(t, i, act)
+                mouse.other = self.mice[other]
+            elif t >= mouse.until or not SOLO[mouse.act][0][VISITED]:
+                self._begin_solo(t, i, VISITED)
 
     def _end_stage(self, t: int) -> None:
         assert self.stage is not None
         agent, target = self.pair
+        shortest = 0.2 * self.fps if self.stage.until_near else 0  # they may have been near at its start
         for action, one, two in ((self.stage.action, agent, target), (self.stage.answer, target, agent)):
-            if action is not None and self.lab.lists(action) and t > self.stage_start:
-                self.bouts.append(Bout(agent=one, target=two, action=action, start=self.stage_start, stop=t))
+            if action is not None and self.lab.lists(action) and t - self.stage_start > shortest:
+                self._book(Bout(agent=one, target=two, action=action, start=self.stage_start, stop=t))
         self.spent[_class_of(self.stage)] += t - self.stage_start
         self.stage = None
 
@@ -143,26 +152,30 @@ class _Director:
         """The pair goes its own ways, and background lasts until it has its share."""
         lack = sum(self.spent[1:]) / (1 - SHARES[0]) - t
         self.pause_stop = t + round(max(0.7 * self.fps, lack * self.rng.uniform(0.7, 1.5)))
-        for i in self.pair:
-            self._begin_solo(t, i, first=True)
+        for i in self.cast:
+            self._begin_solo(t, i, AFTER_CONTACT)
+        self.cast = ()
 
-    def _begin_solo(self, t: int, i: int, first: bool = False) -> None:
+    def _book(self, bout: Bout) -> None:
+        """Note a bout, as one with the last if that is of the same action and ends where this one starts."""
+        last = self.bouts[-1] if self.bouts else bout
+        if dataclasses.replace(last, start=bout.start, stop=bout.stop) == bout and last.stop == bout.start:
+            bout = dataclasses.replace(self.bouts.pop(), stop=bout.stop)
+        self.bouts.append(bout)
+
+    def _begin_solo(self, t: int, i: int, occasion: int) -> None:
         names = list(SOLO)
-        weights = np.array([SOLO[name][0] for name in names])
-        if first:  # after contact an animal walks, or stays and looks
-            weights = weights * [2.0, 0.3, 1.0, 0.2, 0.8, 0.0]
+        weights = np.array([SOLO[name][0][occasion] for name in names])
         name = str(self.rng.choice(names, p=weights / weights.sum()))
-        _, seconds, action = SOLO[name]
         self._begin_act(t, i, name)
         mouse = self.mice[i]
-        mouse.until = t + round(self.rng.uniform(*seconds) * self.fps)
-        mouse.action = action
+        mouse.until = t + round(self.rng.uniform(*SOLO[name][1]) * self.fps)
         mouse.other = None
 
     def _begin_act(self, t: int, i: int, act: str) -> None:
         self._end_act(t, i)
         mouse = self.mice[i]
-        mouse.act, mouse.since, mouse.until, mouse.action = act, t, 0, None
+        mouse.act, mouse.since, mouse.until = act, t, 0
         mouse.aim = self.rng.uniform(*ACTS[act].speed) * mouse.pace
         mouse.sense = float(self.rng.choice((-1.0, 1.0)))
         if ACTS[act].steer == "cross":
@@ -176,8 +189,9 @@ class _Director:
         if t <= mouse.since:
             return
         self.spans.append(Span(mouse=i, act=mouse.act, start=mouse.since, stop=t))
-        if mouse.action is not None and self.lab.lists(mouse.action) and t - mouse.since > 0.4 * self.fps:
-            self.bouts.append(Bout(agent=i, target=i, action=mouse.action, start=mouse.since, stop=t))
+        own = ACTS[mouse.act].own
+        if own is not None and self.lab.lists(own) and t - mouse.since > 0.4 * self.fps:
+            self.bouts.append(Bout(agent=i, target=i, action=own, start=mouse.since, stop=t))
 
     def _reached(self) -> bool:
         if self.stage is None or not self.stage.until_near:
@@ -199,7 +213,7 @@ def play(lab: Lab, frames: int, mice: int, rng: np.random.Generator) -> Scene:
             x=rng.uniform(-0.6, 0.6) * half[0],
             y=rng.uniform(-0.6, 0.6) * half[1],
             heading=rng.uniform(-math.pi, math.pi),
-            pace=float(np.exp(rng.normal(0.0, 0.10))),
+            pace=float(np.exp(rng.normal(0.0, 0.16))),
         )
         for _ in range(mice)
     ]

@@ -15,11 +15,12 @@ from sklearn.metrics import f1_score
 
 from mabe.ethogram import class_scheme
 from mabe.params import SimulateParams
+from mabe.tasks.pairs_report import f_by_action
 from sample import files, simulate
 from sample.body import pose
 from sample.labs import LABS, SHARES
 from sample.plan import plan
-from sample.scene import play
+from sample.scene import Bout, play
 
 SCHEME = class_scheme("mabe4")
 SMALL = SimulateParams(sim_seed=3, sim_videos=21, sim_test_videos=2, sim_seconds=12.0)
@@ -149,6 +150,73 @@ def test_very_short_recordings_are_written(tmp_path: Path, seconds: float) -> No
     assert len(table(tmp_path)) == 9
 
 
+# --- recordings
+
+
+def test_laboratories_have_four_to_twenty_recordings() -> None:
+    params = SimulateParams(sim_seed=0, sim_videos=84, sim_test_videos=4, sim_seconds=45.0)
+    counts = Counter(v.lab.name for v in plan(params) if not v.test and "unlabelled" not in v.faults)
+    assert set(counts) == {lab.name for lab in LABS}
+    assert min(counts.values()) == 4
+    assert max(counts.values()) == 20
+
+
+@pytest.mark.parametrize("videos", [14, 21, 84])
+def test_every_laboratory_has_two_recordings_of_different_poses(videos: int) -> None:
+    params = SimulateParams(sim_seed=0, sim_videos=videos, sim_test_videos=1, sim_seconds=5.0)
+    poses = {
+        (v.lab.name, v.seed) for v in plan(params) if v.faults.isdisjoint({"unlabelled", "no_annotation"})
+    }
+    assert min(Counter(lab for lab, _ in poses).values()) >= 2
+
+
+def test_some_recordings_leave_out_actions_and_some_an_animal(tmp_path: Path) -> None:
+    simulate(SimulateParams(sim_seed=0, sim_videos=84, sim_test_videos=1, sim_seconds=0.2), tmp_path)
+    actions, agents = Counter[bool](), Counter[bool]()
+    of_laboratory = Counter[str]()
+    for _, video in table(tmp_path)[table(tmp_path)["behaviors_labeled"].notna()].iterrows():
+        lab = next(lab for lab in LABS if lab.name == video.lab_id)
+        listed = [x.replace("'", "").split(",") for x in json.loads(video.behaviors_labeled)]
+        every_action = {action for _, _, action in listed} == set(lab.actions)
+        every_agent = {agent for agent, _, _ in listed} == set(with_id(video))
+        of_laboratory[video.lab_id] += 1
+        if of_laboratory[video.lab_id] <= 2:
+            assert every_action
+            assert every_agent
+        actions[every_action] += 1
+        agents[every_agent] += 1
+    assert 0.15 < actions[False] / actions.total() < 0.45
+    assert 0.05 < agents[False] / agents.total() < 0.30
+
+
+def with_id(video: pd.Series) -> list[str]:
+    """The animals that train.csv describes."""
+    return [f"mouse{k}" for k in range(1, 5) if pd.notna(video[f"mouse{k}_id"])]
+
+
+def test_animals_change_places_where_they_meet_now_and_then() -> None:
+    lab, frames = LABS[0], 20_000
+    t = np.arange(frames)
+    apart = 100.0 + 50.0 * np.cos(2 * np.pi * t / 90)  # px, least on every 90th frame
+    xy = np.zeros((frames, 2, 1, 2))
+    xy[:, 1, 0, 0] = apart
+    seen = files.corrupt(xy, lab, np.random.default_rng(0))
+    known = ~np.isnan(seen).any(axis=(1, 2, 3))
+    swapped = (seen[:, 0, 0, 0] > seen[:, 1, 0, 0])[known]
+    starts = t[known][np.flatnonzero(np.diff(swapped.astype(int), prepend=0) == 1)]
+    assert 0.0005 < swapped.mean() < 0.5
+    assert 1 <= len(starts) < 20
+    assert starts[0] % 90 == 45
+
+
+def test_tracking_is_worse_in_some_laboratories() -> None:
+    lost = {}
+    for lab in LABS:
+        seen = files.corrupt(np.zeros((3000, 2, 4, 2)), lab, np.random.default_rng(0))
+        lost[lab.name] = float(np.isnan(seen).mean())
+    assert max(lost.values()) > 2 * min(lost.values()) > 0
+
+
 # --- faults
 
 
@@ -237,6 +305,31 @@ def test_bouts_are_within_the_listed_behaviours(sample: Path) -> None:
             assert b.start_frame <= b.stop_frame
 
 
+def test_of_true_pairs_with_a_random_direction_much_is_lost(sample: Path) -> None:
+    truth = []
+    for video, bouts in annotated(sample):
+        ids = {
+            "video_id": video.video_id,
+            "lab_id": video.lab_id,
+            "behaviors_labeled": video.behaviors_labeled,
+        }
+        truth.append(bouts.astype({"start_frame": int, "stop_frame": int}).assign(**ids))
+    solution = pd.concat(truth, ignore_index=True)
+    of_oneself = solution["agent_id"] == solution["target_id"]
+    solution["target_id"] = ("mouse" + solution["target_id"].astype(str)).mask(of_oneself, "self")
+    solution["agent_id"] = "mouse" + solution["agent_id"].astype(str)
+
+    def mabe_f(submission: pd.DataFrame) -> float:
+        return float(f_by_action(solution, submission).groupby("lab_id").mean().mean())
+
+    assert mabe_f(solution) == 1
+    for seed in range(3):
+        swap = (np.random.default_rng(seed).random(len(solution)) < 0.5) & ~of_oneself
+        agent, target = solution["agent_id"], solution["target_id"]
+        guess = solution.assign(agent_id=agent.mask(swap, target), target_id=target.mask(swap, agent))
+        assert 0.3 < mabe_f(guess) < 0.85
+
+
 @pytest.fixture(scope="module")
 def scenes() -> list[tuple]:
     """(laboratory, scene, keypoints in cm) of 60 s in every laboratory."""
@@ -272,6 +365,106 @@ def test_mice_stay_in_the_arena_and_move_continuously(scenes: list[tuple]) -> No
         assert (np.abs(scene.position) <= np.array(lab.arena) / 2).all()
         steps = np.linalg.norm(np.diff(scene.position, axis=0), axis=-1)
         assert steps.max() * lab.fps < 80  # cm/s
+
+
+def test_bouts_are_as_short_and_long_as_real_ones(scenes: list[tuple]) -> None:
+    lasts: dict[tuple[str, str], list[float]] = {}
+    for lab, scene, _ in scenes:
+        for b in scene.bouts:
+            lasts.setdefault((lab.name, b.action), []).append((b.stop - b.start) / lab.fps)
+    medians = {head: float(np.median(seconds)) for head, seconds in lasts.items() if len(seconds) > 2}
+    assert 0.2 <= min(medians.values()) < 0.5
+    assert 1.5 < max(medians.values()) <= 4.0
+    for lab in LABS:
+        for action in lab.brief:
+            assert medians[lab.name, action] < 0.6
+
+
+def overlaps(one: Bout, other: Bout) -> bool:
+    return max(one.start, other.start) < min(one.stop, other.stop)
+
+
+def test_actions_of_oneself_happen_beside_those_of_pairs() -> None:
+    both = Counter[str]()
+    for lab in (LABS[0], LABS[3]):
+        scene = play(lab, round(240 * lab.fps), lab.mice, np.random.default_rng(0))
+        own = [b for b in scene.bouts if b.agent == b.target]
+        for b in scene.bouts:
+            of_pair = b.agent != b.target
+            both["agent"] += of_pair and any(o.agent == b.agent and overlaps(o, b) for o in own)
+            both["target"] += of_pair and any(o.agent == b.target and overlaps(o, b) for o in own)
+            both["over an end"] += of_pair and any(
+                o.agent == b.target and overlaps(o, b) and (o.start < b.start or o.stop > b.stop) for o in own
+            )
+    assert both["agent"] >= 3
+    assert both["target"] >= 5
+    assert both["over an end"] >= 3
+
+
+def test_no_two_actions_of_a_pair_share_a_frame(scenes: list[tuple]) -> None:
+    for _, scene, _ in scenes:
+        pairs: dict[tuple[int, int], list[Bout]] = {}
+        for b in scene.bouts:
+            pairs.setdefault((b.agent, b.target), []).append(b)
+        for bouts in pairs.values():
+            assert not any(overlaps(a, b) for i, a in enumerate(bouts) for b in bouts[i + 1 :])
+
+
+def test_a_still_frame_of_a_meeting_or_fight_does_not_tell_who_began(scenes: list[tuple]) -> None:
+    def bearing(scene, who: int, other: int, frame: int) -> float:  # type: ignore[no-untyped-def]
+        line = scene.position[frame, other] - scene.position[frame, who]
+        turn = np.arctan2(line[1], line[0]) - scene.heading[frame, who]
+        return abs(float(np.arctan2(np.sin(turn), np.cos(turn))))
+
+    for action in ("sniffface", "attack"):
+        agents, targets, came, waited = [], [], [], []
+        for lab, scene, _ in scenes:
+            for b in scene.bouts:
+                if b.action == action and b.stop - b.start > lab.fps:
+                    middle, before = (b.start + b.stop) // 2, max(0, b.start - round(0.5 * lab.fps))
+                    agents.append(bearing(scene, b.agent, b.target, middle))
+                    targets.append(bearing(scene, b.target, b.agent, middle))
+                    path = np.abs(np.diff(scene.position[before : b.start + round(0.3 * lab.fps)], axis=0))
+                    came.append(path[:, b.agent].sum())
+                    waited.append(path[:, b.target].sum())
+        assert np.median(targets) < 0.6, action  # rad: both face each other
+        assert np.median(agents) < 0.6, action
+        assert np.median(came) > 1.5 * np.median(waited), action
+
+
+def test_unlabelled_contact_and_haste_are_common() -> None:
+    acts = Counter[str]()
+    for seed in range(6):
+        for span in play(LABS[0], round(60 * LABS[0].fps), 2, np.random.default_rng(seed)).spans:
+            acts[span.act] += span.stop - span.start
+    assert acts["stand"] + acts["snuggle"] > 0.15 * (acts["sniff"] + acts["sniffup"])
+    assert acts["trail"] > 0.1 * acts["follow"] > 0
+    assert acts["rush"] + acts["dash"] > 0.1 * acts["chase"] > 0
+
+
+def test_annotators_move_ends_and_overlook_short_bouts(scenes: list[tuple]) -> None:
+    for lab, scene, _ in scenes:
+        table = files.annotate(scene.bouts, lab, tuple(range(1, lab.mice + 1)), np.random.default_rng(0))
+        assert len(table) > 0.75 * len(scene.bouts)
+        begins = {(b.agent + 1, b.target + 1, b.action, b.start) for b in scene.bouts}
+        off = []
+        for row in table.itertuples():
+            near = [x[3] for x in begins if x[:3] == (row.agent_id, row.target_id, row.action)]
+            off.append(min((row.start_frame - start for start in near), key=abs) / lab.fps)
+        assert 0.5 * lab.annotator_s < np.std(off) < 1.5 * lab.annotator_s, lab.name
+    lab = LABS[0]
+    short, gap = round(0.2 * lab.fps), round(0.25 * lab.fps)
+    bouts = [
+        Bout(agent=0, target=1, action="attack", start=s, stop=s + short)
+        for s in range(100, 50_000, 10 * (short + gap))
+    ]
+    found = len(files.annotate(bouts, lab, (1, 2), np.random.default_rng(0)))
+    assert 0.8 * len(bouts) < found < 0.97 * len(bouts)
+    longer = [
+        Bout(agent=0, target=1, action="attack", start=s, stop=s + 30) for s in range(100, 50_000, 30 + gap)
+    ]
+    found = len(files.annotate(longer, lab, (1, 2), np.random.default_rng(0)))
+    assert 0.6 * len(longer) < found < 0.95 * len(longer)
 
 
 def measured(scenes: list[tuple], action: str, measure) -> float:  # type: ignore[no-untyped-def]
@@ -348,7 +541,9 @@ def test_labels_are_learnable_from_movement_only(tmp_path: Path) -> None:
     assert set(_SEEN) <= set(PARTS)
     simulate(SimulateParams(sim_seed=0, sim_videos=35, sim_test_videos=1, sim_seconds=36.0), tmp_path)
     recordings = learnable(tmp_path)
-    held_out, fitted = recordings[-7:], recordings[:-7]  # one of every laboratory
+    newest = {lab: i for i, lab in enumerate(video.lab_id for video, _ in annotated(tmp_path))}
+    held_out = [recordings[i] for i in newest.values()]  # one of every laboratory
+    fitted = [of for i, of in enumerate(recordings) if i not in newest.values()]
 
     def score(feature: int, permutation: int | None = None) -> float:
         x, y = (np.concatenate([r[k] for r in fitted])[::6] for k in (feature, 2))
