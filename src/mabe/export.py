@@ -27,9 +27,14 @@ CARD = "model.json"
 class Exported:
     """A model read back from its two files."""
 
-    trained: Trained
-    """Its predictions, parameters and task. Its `model` is a network on the CPU in evaluation mode, or trees."""
+    saved: Trained
+    """Its predictions, parameters and task."""
     card: dict[str, Any]
+
+    @property
+    def model(self) -> Any:
+        """A network on the CPU in evaluation mode, or trees."""
+        return self.saved.model
 
     @property
     def normalisation(self) -> Normalisation:
@@ -67,7 +72,7 @@ def read(directory: Path | str) -> Exported:
     directory = Path(directory)
     try:
         card = json.loads((directory / CARD).read_text())
-        return Exported(trained=trained.read(directory, card), card=card)
+        return Exported(saved=trained.read(directory, card), card=card)
     except FileNotFoundError as error:
         name = Path(error.filename or trained.Network.WEIGHTS).name
         raise InputError(f"{directory} has no {name}: run `dvc repro export`") from None

@@ -83,10 +83,10 @@ def fault_of_state(found: Any, width: int) -> str | None:
     """Why a checkpoint's state is none that `run` saves; None if it may be one. width: columns of the inputs."""
     if fault := unlike(found, {"seconds": 0.0, "heads": dict}):
         return fault
-    texts = [text for of in found["heads"].values() if isinstance(of, dict) for text in of.values()]
     try:
-        for text in texts:
-            check_text(text, width)
+        for of in found["heads"].values():
+            for text in of.values():
+                check_text(text, width)
     except (ValueError, AttributeError) as error:
         return f"of a classifier: {error}"
     return None
