@@ -2,12 +2,14 @@
 
 import json
 import shutil
+import subprocess
+import sys
 
 import numpy as np
 import pandas as pd
 import pytest
 import torch
-from workspace import STAGES, TINY, change, files, make, stage, stages, unfinished
+from workspace import ENVIRONMENT, STAGES, TINY, change, files, make, stage, stages, unfinished
 
 from mabe import export
 from mabe.data.store import Store
@@ -75,6 +77,16 @@ def test_the_exported_model_predicts_what_evaluate_saw(done):
     decoder = restore_decoder(exported.card["decoder"], store, None)
     assert decoder.card() == exported.card["decoder"]
     assert set(decoder.heads) <= set(task.trained)
+
+
+def test_the_summary_says_what_there_is(done):
+    command = [sys.executable, "-m", "tools.summary"]
+    printed = subprocess.run(command, cwd=done, env=ENVIRONMENT, capture_output=True, text=True, check=True)
+    assert "boosting, pairs features, 10 trees" in printed.stdout
+    assert f"{read(done, 'metrics/details/train.json')['classifiers']} classifiers, " in printed.stdout
+    paths = [word for word in printed.stdout.split() if word.startswith(("metrics/", "models/"))]
+    assert {"models/export/trees.zip", "metrics/plots/importance.png"} <= set(paths)
+    assert all((done / path).exists() for path in paths)
 
 
 @pytest.mark.parametrize(
