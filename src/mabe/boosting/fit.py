@@ -61,13 +61,7 @@ def fit(
                 "num_leaves": params.tree_leaves,
                 "seed": params.seed % 2**31,
             }
-            data = lightgbm().Dataset(
-                described(task, frames, rows.places, len(names)),
-                feature_name=[f"input{i}" for i in range(len(names))],
-                params=settings,
-                free_raw_data=True,
-            )
-            data.construct()
+            data = dataset(described(task, frames, rows.places, len(names)), settings) if rows.heads else None
             heads[lab] = {
                 task.names[action]: fitted(data, head, settings, params.trees, bar)
                 for action, head in rows.heads.items()
@@ -89,6 +83,12 @@ def described(task: Pairs, frames: np.ndarray, places: np.ndarray, width: int) -
             inside = slice(*np.searchsorted(at, (first, first + BLOCK)) + begin)
             found[inside] = block.rows(places[inside, 1] - first)
     return found
+
+
+def dataset(inputs: np.ndarray, settings: dict[str, Any]) -> Any:
+    """LightGBM's, with the inputs in bins, so that those may go."""
+    names = [f"input{i}" for i in range(inputs.shape[1])]
+    return lightgbm().Dataset(inputs, feature_name=names, params=settings).construct()
 
 
 def fitted(data: Any, head: Head, settings: dict[str, Any], trees: int, bar: tqdm) -> str:

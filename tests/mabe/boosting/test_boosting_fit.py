@@ -12,7 +12,7 @@ import torch
 from sklearn.metrics import average_precision_score
 from small_pairs import PAIRS, pairs_data, small_store
 
-from mabe.boosting import job
+from mabe.boosting import job, sampling
 from mabe.boosting.fit import FIXED, fit
 from mabe.boosting.sampling import draw
 from mabe.boosting.saved import FILE, check_text, load, save
@@ -127,6 +127,28 @@ def test_a_laboratory_that_was_never_seen_has_the_mean_of_the_others(whole, data
     found = [next(saved.trees.predict(task, frames, task.subjects.iloc[[1]])) for task in (own, other, new)]
     np.testing.assert_allclose(found[2], (found[0] + found[1]) / 2, atol=1e-6)
     assert (found[0] != found[1]).any()
+
+
+def test_a_laboratory_where_nothing_happens_has_no_classifier_and_few_samples_are_enough(data, monkeypatch):
+    task = data.task
+    training = task.subjects[task.subjects["split"] == "train"]
+    still = training.index[(training["lab"] == "A") & (training["agent"] == training["target"])]
+    bits = task.truth.states.bits.clone()
+    for number in still:
+        first = int(task.truth.states.first[number])
+        bits[first : first + training.loc[number, "frames"]] = 0
+    states = type(task.truth.states)(
+        bits, *(getattr(task.truth.states, name) for name in ("first", "known", "annotated")), len(task.names)
+    )
+    monkeypatch.setattr(task, "truth", task.truth._replace(states=states))
+    trees = fit(task, data.features, training.loc[still], PARAMS)
+    assert trees.heads == {"A": {}}
+    assert not any(p.any() for p in trees.predict(task, data.features, training.loc[still[:2]]))
+    monkeypatch.setattr(sampling, "MOST_ROWS", 8)
+    few = fit(task, data.features, training[training["lab"] == "B"], PARAMS)
+    for text in few.heads["B"].values():
+        check_text(text, len(few.columns))
+    assert few.heads["B"].keys() == task.trained["B"]
 
 
 def test_a_saved_model_is_the_same_model(whole, tmp_path):
