@@ -27,9 +27,7 @@ def check(values: dict[str, Any]) -> None:
     check_listed(params.STAGES)
     simulated = params.parse(params.OptionalStagesParams, values).simulated
     check_data(params.parse(params.IngestParams, values), simulated=bool(simulated))
-    check_machine(
-        params.parse(params.ComputeParams, values), amp=params.parse(params.TrainParams, values).amp
-    )
+    check_machine(params.parse(params.ComputeParams, values), amp=values["amp"])
 
 
 def check_data(settings: params.IngestParams, simulated: bool) -> None:
@@ -55,7 +53,7 @@ def check_data(settings: params.IngestParams, simulated: bool) -> None:
     splits.read(path)
 
 
-def check_machine(compute: params.ComputeParams, amp: str) -> None:
+def check_machine(compute: params.ComputeParams, amp: str | None) -> None:
     """The machine must have what the run is told to use."""
     if compute.compute == "modal":
         from stages.compute import check_modal  # more than the other runs need
@@ -65,7 +63,8 @@ def check_machine(compute: params.ComputeParams, amp: str) -> None:
         from runs import hardware, processes  # torch: seconds that the other runs do not need
 
         device = hardware.choose_device(compute.device)
-        hardware.use_bf16(amp, device)
+        if amp is not None:
+            hardware.use_bf16(amp, device)
         processes.check_count(device, compute.processes)
 
 

@@ -4,41 +4,36 @@ import json
 
 import numpy as np
 
-from mabe import params, plots
+from mabe import params, trained
 from mabe.data.store import Store
 from mabe.tasks import open_task
 from mabe.tasks.decoding import learn_decoder, report
-from mabe.tasks.saved import load_model
 from runs.atomic import atomic_dir
 from runs.hardware import choose_device
 from stages.common import (
     DETAILS,
-    HISTORY,
+    FEATURES,
     METRICS,
     PLOTS,
     PREDICTIONS,
     STORE,
     TRAINED,
-    read_json,
     run,
     write_json,
 )
 from stages.inputs import inputs_of
-from stages.predict_set import predict_set
 
 
 def main() -> None:
     settings = params.load(params.EvaluateParams)
     device = choose_device(params.load(params.ComputeParams).device)
-    trained = params.load(params.TrainParams)
+    used = params.load_training()
     store = Store(STORE)
-    saved = load_model(TRAINED / "best.pt", trained)
-    task = open_task(trained, inputs_of(trained.model_type), store.recordings(set="train"))
+    model = trained.load(TRAINED, used)
+    task = open_task(used, inputs_of(used.model_type), store.recordings(set="train"))
     subjects = task.subjects[task.subjects["split"] == "val"]
-    network = saved.network()
-    probabilities = list(
-        predict_set(store, "train", subjects, network, task, trained, settings.predict_stride, device)
-    )
+    frames = task.frames(store, "train", FEATURES)
+    probabilities = list(model.predict(task, frames, subjects, stride=settings.predict_stride, device=device))
     decoder = learn_decoder(task, subjects, probabilities, store, settings)
     found = report(task, decoder, subjects, probabilities, store, settings)
 
@@ -52,11 +47,10 @@ def main() -> None:
         found.solution.to_csv(temporary / "val_solution.csv", index=False)
         (temporary / "decoder.json").write_text(json.dumps(decoder.card(), indent=2) + "\n")
     with atomic_dir(PLOTS) as temporary:
-        history = read_json(TRAINED / HISTORY)
-        plots.curves(temporary / "curves.png", history["epochs"], history["best_epoch"])
-        for name, table in found.tables.items():
+        tables, pictures = model.pictures()
+        for name, table in (tables | found.tables).items():
             table.to_csv(temporary / name, index=False)
-        for name, draw in found.pictures.items():
+        for name, draw in (pictures | found.pictures).items():
             draw(temporary / name)
     write_json(DETAILS / "evaluate.json", found.metrics)
     write_json(METRICS / "evaluate.json", found.headline)

@@ -1,27 +1,24 @@
 """export: the best model as weights and a card, and a submission for the test recordings."""
 
-from mabe import export, params
+from mabe import export, params, trained
 from mabe.data.store import Store, behaviors
 from mabe.submission import submission_of, validate
 from mabe.tasks.decoding import restore_decoder
-from mabe.tasks.saved import load_model
 from runs.atomic import atomic_dir
 from runs.hardware import choose_device
-from stages.common import DETAILS, EXPORTED, PREDICTIONS, STORE, TRAINED, read_json, run
-from stages.predict_set import predict_set
+from stages.common import DETAILS, EXPORTED, FEATURES, PREDICTIONS, STORE, TRAINED, read_json, run
 
 
 def main() -> None:
     settings = params.load(params.ExportParams)
     device = choose_device(params.load(params.ComputeParams).device)
-    trained = params.load(params.TrainParams)
     store = Store(STORE)
-    saved = load_model(TRAINED / "best.pt", trained)
+    model = trained.load(TRAINED, params.load_training())
     decoder = read_json(PREDICTIONS / "decoder.json")
     with atomic_dir(EXPORTED) as temporary:
         export.write(
             temporary,
-            saved,
+            model,
             normalisation=read_json(TRAINED / "normalisation.json"),
             decoder=decoder,
             metrics=read_json(DETAILS / "evaluate.json"),
@@ -30,9 +27,10 @@ def main() -> None:
             print("the data source has no test recordings: no submission.csv")
             return
         rows = store.recordings(set="test")
-        task = saved.task(rows)
-        probabilities = predict_set(
-            store, "test", task.subjects, saved.network(), task, trained, settings.predict_stride, device
+        task = model.task(rows)
+        frames = task.frames(store, "test", FEATURES)
+        probabilities = model.predict(
+            task, frames, task.subjects, stride=settings.predict_stride, device=device
         )
         submission = submission_of(restore_decoder(decoder, store, settings), task.subjects, probabilities)
         if submission.empty:

@@ -5,20 +5,21 @@ depends on; a finished local run removes its directory, unless keep_checkpoints 
 """
 
 import dataclasses
-import json
 import shutil
+from types import ModuleType
 from typing import Any
 
 from dvclive import Live
 
 from mabe import params
-from mabe.training import job
+from mabe.boosting import job as boosting
+from mabe.models import MODELS
+from mabe.training import job as networks
 from runs.atomic import atomic_dir
 from runs.content import contents
 from runs.job import Job
 from stages.common import (
     DETAILS,
-    HISTORY,
     LIVE,
     METRICS,
     RUNS,
@@ -31,25 +32,24 @@ from stages.compute import carry_out, device_of
 from stages.inputs import inputs_of
 from stages.keys import key_of_training
 
+KINDS: dict[str, ModuleType] = {"network": networks, "boosting": boosting}
+"""What trains each kind of model, see `mabe.models.Model`: run, what checks its result, its figures."""
 HEADLINE = ("best_epoch", "seconds", "windows_per_second", "cost_usd")
 """What of a run DVC shows and compares; cost_usd only if the device has a price."""
 
 
 def main() -> None:
-    settings = dataclasses.asdict(params.load(params.TrainParams))
+    settings = dataclasses.asdict(params.load_training())
     compute = params.load(params.ComputeParams)
+    kind = KINDS[MODELS[settings["model_type"]].kind]
     training = job_of(settings, compute)
     with atomic_dir(TRAINED) as trained, atomic_dir(LIVE) as curves:
         result, usd_per_hour = carry_out(
-            training, compute, trained, curves, log, job.fault_of, job.fault_of_record
+            training, compute, trained, curves, log, kind.fault_of, kind.fault_of_record
         )
-        # Without the times, which differ from run to run: the stages after this one depend on the file.
-        epochs = [
-            {name: record[name] for name in record if name != "seconds"} for record in result["history"]
-        ]
-        history = {"best_epoch": result["best_epoch"], "epochs": epochs}
-        (trained / HISTORY).write_text(json.dumps(history, indent=1) + "\n")
-    details = summary(result, usd_per_hour)
+    details = kind.summary(result)
+    if usd_per_hour is not None:  # of one device
+        details["cost_usd"] = round(result["seconds"] / 3600 * usd_per_hour * result["processes"], 4)
     write_json(DETAILS / "train.json", details)
     write_json(METRICS / "train.json", {name: details[name] for name in HEADLINE if name in details})
     if compute.keep_checkpoints != "all":
@@ -58,6 +58,7 @@ def main() -> None:
 
 def job_of(settings: dict[str, Any], compute: params.ComputeParams) -> Job:
     """The training as a job; on Modal a GPU, where one is asked for, is used or missed."""
+    kind = KINDS[MODELS[settings["model_type"]].kind]
     files = inputs_of(settings["model_type"])
     digests = {name: content.sha256 for name, content in contents(files).items()}
     options = {
@@ -68,18 +69,18 @@ def job_of(settings: dict[str, Any], compute: params.ComputeParams) -> Job:
     if compute.compute != "modal":
         options["keypoints"] = str(STORE / "train_xy.npy")
     return Job(
-        key=key_of_training(settings, digests),
+        key=key_of_training(dict.fromkeys(params.keys(params.AnyTrainParams)) | settings, digests),
         label=compute.version,
-        function="mabe.training.job:run",
+        function=f"{kind.__name__}:run",
         params=settings,
         inputs=files,
-        options=options,
-        outputs=job.OUTPUTS,
+        options=kind.options(**options),
+        outputs=kind.OUTPUTS,
         processes=compute.processes,
     )
 
 
-def log(live: Live, record: job.Record) -> None:
+def log(live: Live, record: networks.Record) -> None:
     """One epoch's record to DVCLive, which numbers steps from 0."""
     live.step = record["epoch"]
     live.log_metric("learning_rate", record["lr"])
@@ -89,27 +90,5 @@ def log(live: Live, record: job.Record) -> None:
     live.make_summary()
 
 
-def summary(result: dict[str, Any], usd_per_hour: float | None) -> dict[str, float | int | str]:
-    """A run in figures; times are wall-clock seconds; usd_per_hour is of one device."""
-    processes = result["processes"]
-    best = result["history"][result["best_epoch"] - 1]
-    values: dict[str, float | int | str] = {
-        "best_epoch": result["best_epoch"],
-        "epochs_run": result["epochs_run"],
-        "val_loss": best["val"]["loss"],
-        "seconds": round(result["seconds"], 2),
-        "seconds_per_epoch": round(result["seconds"] / result["epochs_run"], 3),
-        "windows_per_second": round(result["windows_per_second"], 1),
-        "parameters": result["parameters"],
-        "peak_memory_mb": round(result["peak_memory_mb"], 1),
-        "device": result["device"] if processes == 1 else f"{processes} x {result['device']}",
-        "precision": "bf16" if result["bf16"] else "float32",
-    }
-    values.update({f"val_{name}": value for name, value in best["val"].items() if name != "loss"})
-    if usd_per_hour is not None:
-        values["cost_usd"] = round(result["seconds"] / 3600 * usd_per_hour * processes, 4)
-    return values
-
-
 if __name__ == "__main__":
-    run(main, less_memory="set batch_size lower or accumulation_steps higher")
+    run(main, less_memory="set batch_size lower, accumulation_steps higher, or negatives_per_positive lower")

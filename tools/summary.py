@@ -11,13 +11,19 @@ def main() -> None:
     classes = "  ".join(f"{name} {scores['f1']:.3f}" for name, scores in evaluate["per_class"].items())
     segments = "  ".join(f"{iou} {f1:.3f}" for iou, f1 in evaluate["segment_f1"].items())
     cost = f", ${train['cost_usd']:.3f}" if "cost_usd" in train else ""
-    model = f"{values['model_type']}, {values['features']} features, batch {values['batch_size']}"
+    size = f"batch {values['batch_size']}" if values["trees"] is None else f"{values['trees']} trees"
+    model = f"{values['model_type']}, {values['features']} features, {size}"
+    fitted = (
+        f"best epoch {train['best_epoch']} of {train['epochs_run']}"
+        if "best_epoch" in train
+        else (f"{train['classifiers']} classifiers")
+    )
+    precision = f" ({train['precision']})" if "precision" in train else ""
     print(f"\n{values['version']} on {values['data_source']}: {model}")
     lines = {
         "data": f"{ingest['recordings']} recordings, {ingest['frames']:,} frames, "
         f"{ingest['missing_share']:.1%} of keypoints missing",
-        "training": f"best epoch {train['best_epoch']} of {train['epochs_run']}, {train['seconds']:.0f} s on "
-        f"{train['device']} ({train['precision']}){cost}",
+        "training": f"{fitted}, {train['seconds']:.0f} s on {train['device']}{precision}{cost}",
         "frames": f"macro-F1 {evaluate['f1_macro']:.4f}   accuracy {evaluate['accuracy']:.4f}   on "
         f"{evaluate['recordings']} validation recordings",
         "per class": classes,
@@ -25,8 +31,8 @@ def main() -> None:
         "competition": f"mabe_f {evaluate['mabe_f']:.4f}",
         "metrics": f"{METRICS}/train.json  {METRICS}/evaluate.json  {DETAILS}/",
         "of the data": "  ".join(f"{METRICS}/{name}.json" for name in ("ingest", "labels", "features")),
-        "pictures": f"{PLOTS}/curves.png  {PLOTS}/confusion.png  {PLOTS}/per_class.png  {PLOTS}/ethograms/",
-        "model": f"{EXPORTED}/model.safetensors  {EXPORTED}/model.json",
+        "pictures": "  ".join([*map(str, sorted(PLOTS.glob("*.png"))), f"{PLOTS}/ethograms/"]),
+        "model": "  ".join(str(p) for p in sorted(EXPORTED.iterdir()) if p.name != "submission.csv"),
     }
     submission = EXPORTED / "submission.csv"
     if submission.exists():

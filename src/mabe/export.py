@@ -1,4 +1,4 @@
-"""A trained model as two files that load without the pipeline: model.safetensors and model.json.
+"""A trained model as two files that load without the pipeline: model.safetensors or trees.zip, and model.json.
 
 The card (model.json) holds what is needed to go from keypoints to bouts: the training parameters, the feature
 columns and their normalisation, the task and its decoder, metrics and versions.
@@ -12,26 +12,29 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import safetensors.torch
+import safetensors
 import torch
 
+from mabe import trained
 from mabe.errors import InputError
 from mabe.features import Normalisation
-from mabe.params import TrainParams, parse
-from mabe.tasks.saved import SavedModel
+from mabe.trained import Trained
 
-WEIGHTS, CARD = "model.safetensors", "model.json"
+CARD = "model.json"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Exported:
     """A model read back from its two files."""
 
-    saved: SavedModel
-    """Its weights, parameters and task."""
-    model: torch.nn.Module
-    """On the CPU, in evaluation mode."""
+    saved: Trained
+    """Its predictions, parameters and task."""
     card: dict[str, Any]
+
+    @property
+    def model(self) -> Any:
+        """A network on the CPU in evaluation mode, or trees."""
+        return self.saved.model
 
     @property
     def normalisation(self) -> Normalisation:
@@ -41,7 +44,7 @@ class Exported:
 
 def write(
     directory: Path,
-    saved: SavedModel,
+    model: Trained,
     *,
     normalisation: dict[str, Any],
     decoder: dict[str, Any],
@@ -49,10 +52,10 @@ def write(
 ) -> None:
     """Writes the weights and the card into `directory`; decoder: its card."""
     card = {
-        "params": dataclasses.asdict(saved.params),
-        "input_dim": saved.input_dim,
+        "params": dataclasses.asdict(model.params),
+        **model.write(directory),
         "normalisation": normalisation,
-        "task": saved.card,
+        "task": model.task().card(),
         "decoder": decoder,
         "metrics": metrics,
         "versions": {
@@ -61,7 +64,6 @@ def write(
             "numpy": np.__version__,
         },
     }
-    safetensors.torch.save_file({k: v.contiguous() for k, v in saved.state.items()}, str(directory / WEIGHTS))
     (directory / CARD).write_text(json.dumps(card, indent=2) + "\n")
 
 
@@ -70,25 +72,11 @@ def read(directory: Path | str) -> Exported:
     directory = Path(directory)
     try:
         card = json.loads((directory / CARD).read_text())
-        state = safetensors.torch.load_file(str(directory / WEIGHTS))
+        return Exported(saved=trained.read(directory, card), card=card)
     except FileNotFoundError as error:
-        raise InputError(
-            f"{directory} has no {Path(error.filename or WEIGHTS).name}: run `dvc repro export`"
-        ) from None
+        name = Path(error.filename or trained.Network.WEIGHTS).name
+        raise InputError(f"{directory} has no {name}: run `dvc repro export`") from None
     except (json.JSONDecodeError, safetensors.SafetensorError) as error:
         raise InputError(
             f"{directory} holds a damaged model ({error}): run `dvc repro export` again"
         ) from None
-    saved = SavedModel(
-        state=state,
-        params=parse(TrainParams, card["params"]),
-        input_dim=card["input_dim"],
-        card=card["task"],
-    )
-    try:
-        model = saved.network()
-    except RuntimeError:
-        raise InputError(
-            f"{directory / WEIGHTS} is not of the configuration in {CARD}: export both again"
-        ) from None
-    return Exported(saved=saved, model=model, card=card)

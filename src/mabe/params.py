@@ -4,6 +4,7 @@
 keys for that stage (`stages.check` and a test compare them). A key may belong to several stages.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass, make_dataclass
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
@@ -146,10 +147,15 @@ ModelParams = make_dataclass("ModelParams", MODEL_PARAMETERS.items(), frozen=Tru
 """What the models declare: each has its own keys, which every params.yaml holds."""
 
 
+ModelType = Annotated[str, one_of(*MODELS)]
+
+
 @dataclass(frozen=True, kw_only=True)
 class TrainParams(InputParams, MetricParams, ModelParams):  # type: ignore[misc, valid-type]
+    """Of a network."""
+
     # model
-    model_type: Annotated[str, one_of(*MODELS)]
+    model_type: ModelType
     num_classes: Annotated[int, between(2, 1000)]
     dropout: Share
     # windows
@@ -211,6 +217,35 @@ class TrainParams(InputParams, MetricParams, ModelParams):  # type: ignore[misc,
 
 
 @dataclass(frozen=True, kw_only=True)
+class BoostingParams(InputParams):
+    """Of gradient boosting."""
+
+    model_type: ModelType
+    seed: Seed
+    learning_rate: Annotated[float, positive(1)]
+    trees: Annotated[int, positive(10_000)]
+    """Of each laboratory and action."""
+    tree_leaves: Annotated[int, between(2, 1024)]
+    """At most, of a tree."""
+    negatives_per_positive: Annotated[int, positive(1000)]
+    """Samples without an action, for each with it, that are learnt from."""
+
+
+KINDS: dict[str, type] = {"network": TrainParams, "boosting": BoostingParams}
+"""What each kind of model reads, see `mabe.models.Model`. A key of the train stage that is not its own is null."""
+AnyTrainParams = make_dataclass(
+    "AnyTrainParams",
+    {
+        name: ModelType if name == "model_type" else Any for cls in KINDS.values() for name in keys(cls)
+    }.items(),
+    frozen=True,
+    kw_only=True,
+)
+"""All keys of the train stage."""
+AnyModelParams = TrainParams | BoostingParams
+
+
+@dataclass(frozen=True, kw_only=True)
 class ComputeParams(MachineParams):
     """Where a run executes. Which random numbers are drawn depends on `processes`, as on a seed.
 
@@ -261,7 +296,7 @@ STAGES: dict[str, type] = {
     "ingest": IngestParams,
     "label-expand": LabelParams,
     "motion-features": FeatureParams,
-    "train": TrainParams,
+    "train": AnyTrainParams,
     "evaluate": EvaluateParams,
     "export": ExportParams,
     "compute": ComputeParams,
@@ -280,10 +315,22 @@ def read(path: Path | str = "params.yaml") -> dict[str, Any]:
     return values
 
 
+def training(values: Mapping[str, Any]) -> AnyModelParams:
+    """What the model_type of `values` reads of them to train."""
+    return parse(KINDS[MODELS[parse(AnyTrainParams, values).model_type].kind], values)
+
+
+def load_training(path: Path | str = "params.yaml") -> AnyModelParams:
+    """As `load`, of the model_type of the file."""
+    return training(read(path))
+
+
 def check(values: dict[str, Any]) -> None:
     """Checks all keys, types, ranges and the rules between keys; InputError on the first fault."""
-    from mabe.params_rules import faults_together  # which reads these classes
+    from mabe.params_rules import faults_together, unread  # which reads these classes
 
     parsed = parse_all(STAGES, values)
-    for fault in faults_together(parsed["train"], parsed["label-expand"], parsed["compute"], values):
+    for fault in unread(values):
+        raise InputError(fault)
+    for fault in faults_together(training(values), parsed["label-expand"], parsed["compute"], values):
         raise InputError(fault)

@@ -1,11 +1,47 @@
 """The rules between parameters, and those of files that parameters name."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from mabe import ethogram, registry, skeleton
 from mabe.models import MODELS
-from mabe.params import COORDINATE_SETS, ComputeParams, LabelParams, TrainParams
+from mabe.params import (
+    COORDINATE_SETS,
+    KINDS,
+    STAGES,
+    AnyModelParams,
+    ComputeParams,
+    LabelParams,
+    PredictParams,
+    TrainParams,
+)
+from runs.parameters import keys
+
+READ_BY = {"network": {*keys(TrainParams), *keys(PredictParams)}, "boosting": {*keys(KINDS["boosting"])}}
+"""The keys of a model that each kind reads: those of the others are null, so that none is set in vain."""
+ELSEWHERE = {name for stage, cls in STAGES.items() if stage != "train" for name in keys(cls)} - {
+    *keys(PredictParams)
+}
+"""What another stage reads, whatever the model."""
+PLACE_OF_BOOSTING = {"device": ("auto", "cpu"), "processes": (1,), "feed": ("auto",), "gpu": (None,)}
+"""Where boosting runs: on processors, in one process."""
+
+
+def unread(values: Mapping[str, Any]) -> Iterator[str]:
+    """Keys with a value that the model_type does not read."""
+    read = READ_BY[MODELS[values["model_type"]].kind] | ELSEWHERE
+    for name in values:
+        if name not in read and values[name] is not None:
+            yield f"model_type {values['model_type']} does not read {name} {values[name]}: set it to null"
+
+
+def faults_of_boosting(values: Mapping[str, Any]) -> Iterator[str]:
+    if values["features"] != "pairs":
+        yield f"features {values['features']} does not go with model_type boosting: set it to pairs"
+    for name, allowed in PLACE_OF_BOOSTING.items():
+        if values[name] not in allowed:
+            wanted = "null" if allowed[0] is None else allowed[0]
+            yield f"boosting runs on processors, in one process: set {name} {values[name]} to {wanted}"
 
 
 def faults_of_task(train: TrainParams) -> Iterator[str]:
@@ -35,17 +71,25 @@ def faults_of_task(train: TrainParams) -> Iterator[str]:
 
 
 def faults_together(
-    train: TrainParams, labels: LabelParams, compute: ComputeParams, values: dict[str, Any]
+    train: AnyModelParams, labels: LabelParams, compute: ComputeParams, values: dict[str, Any]
 ) -> Iterator[str]:
     """What the rules between parameters refuse. InputError for what the files that they name refuse."""
     registry.check(registry.READERS, "data_source", values["data_source"])
     registry.check(registry.FEATURE_SETS, "features", train.features)
     skeleton.read(values["skeleton"]).keypoints(train.num_keypoints)
-    scheme, batch = labels.scheme(ethogram.read(values["ethogram"])), train.batch_size
-    if train.num_classes != len(scheme.names):
-        yield f"num_classes is {train.num_classes} but class_scheme {labels.class_scheme} has {len(scheme.names)}"
+    scheme = labels.scheme(ethogram.read(values["ethogram"]))
+    if labels.num_classes != len(scheme.names):
+        yield f"num_classes is {labels.num_classes} but class_scheme {labels.class_scheme} has {len(scheme.names)}"
     if len(scheme.scored) < 2:
         yield "ignore_classes leaves fewer than two classes to tell apart"
+    if isinstance(train, TrainParams):
+        yield from faults_of_network(train, compute, values)
+    else:
+        yield from faults_of_boosting(values)
+
+
+def faults_of_network(train: TrainParams, compute: ComputeParams, values: Mapping[str, Any]) -> Iterator[str]:
+    batch = train.batch_size
     yield from faults_of_task(train)
     for name in ("predict_stride", "val_stride"):
         if (values[name] or 0) > train.sequence_length:

@@ -56,6 +56,18 @@ def scores_by_action(path: Path, scores: Mapping[str, Sequence[float]], label: s
     save(figure, path)
 
 
+def importance(path: Path, gain: Mapping[str, float], most: int = 25) -> None:
+    """A bar for each of the inputs with the largest share of what the splits of boosted trees gained."""
+    largest = dict(sorted(gain.items(), key=lambda item: -item[1])[:most])
+    figure, ax = figure_of((6.5, 0.25 * len(largest) + 0.9))
+    ax.barh(list(largest), list(largest.values()), color=COLOURS[1])
+    ax.invert_yaxis()
+    ax.tick_params(axis="y", labelsize=8)
+    ax.set_xlabel("share of the gain")
+    ax.spines[["top", "right"]].set_visible(False)
+    save(figure, path)
+
+
 def precision_recall(path: Path, curves: Mapping[str, tuple[np.ndarray, np.ndarray]]) -> None:
     """A small picture per action: precision over recall at rising thresholds, (n,) each."""
     columns = min(6, len(curves))

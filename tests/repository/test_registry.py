@@ -11,6 +11,7 @@ from repository import Clone
 from workspace import ROOT, files
 
 from mabe import export
+from mabe.trained import Network
 
 pytestmark = pytest.mark.integration
 
@@ -63,7 +64,7 @@ def test_api_reads_the_model_of_any_revision(registry, origin):
             "rev": registry("git", "rev-parse", f"{revision}^{{commit}}").strip(),
             "path": "models/export",
         }
-        data = dvc.api.read(f"{shown['path']}/{export.WEIGHTS}", repo=repo, rev=shown["rev"], mode="rb")
+        data = dvc.api.read(f"{shown['path']}/{Network.WEIGHTS}", repo=repo, rev=shown["rev"], mode="rb")
         weights.append(safetensors.torch.load(data))
         with dvc.api.open(f"{shown['path']}/{export.CARD}", repo=repo, rev=shown["rev"]) as file:
             card = json.load(file)

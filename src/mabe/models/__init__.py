@@ -1,4 +1,4 @@
-"""The networks there are, each with its own parameters: without torch, for whoever checks parameters.
+"""The models there are, each with its own parameters: without torch, for whoever checks parameters.
 
 A network is one module of this folder and one line of MODELS. It maps windows of features (B, T, D) to logits (B, T,
 outputs), for any T. Its constructor takes `Sizes`, the dropout, and its own parameters, which are keys of params.yaml.
@@ -30,16 +30,23 @@ class Sizes:
 class Model:
     """A line of the registry.
 
-    network: the class, as "module:Class" within this folder.
+    network: the class, as "module:Class" within this folder; None for boosting.
+    kind: how it is trained, a key of mabe.params.KINDS.
     task: what it predicts, a key of mabe.tasks.TASKS.
     reads_keypoints: whether it must find x, y of each keypoint in the features, which engineered ones have not.
     parameters: the annotation of each parameter that is this model's alone.
     """
 
     def __init__(
-        self, network: str, *, task: str = "scene", reads_keypoints: bool = False, **parameters: Any
+        self,
+        network: str | None,
+        *,
+        kind: str = "network",
+        task: str = "scene",
+        reads_keypoints: bool = False,
+        **parameters: Any,
     ) -> None:
-        self.network, self.task = network, task
+        self.network, self.kind, self.task = network, kind, task
         self.reads_keypoints, self.parameters = reads_keypoints, parameters
 
 
@@ -56,6 +63,7 @@ MODELS = {
     "pair_cnn": Model(
         "pair_cnn:PairCNN", task="pairs", pair_preset=Annotated[str, one_of("small", "base", "large")]
     ),
+    "boosting": Model(None, kind="boosting", task="pairs"),
 }
 MODEL_PARAMETERS = {
     name: annotation for model in MODELS.values() for name, annotation in model.parameters.items()

@@ -8,7 +8,7 @@ import pandas as pd
 
 from mabe.data.store import MANIFEST_COLUMNS
 from mabe.models import MODELS
-from mabe.params import TrainParams
+from mabe.params import AnyModelParams
 from mabe.tasks.pairs import Pairs
 from mabe.tasks.scene import Scene
 from mabe.tasks.task import Task
@@ -23,7 +23,7 @@ def reads(model_type: str) -> tuple[str, ...]:
     return TASKS[MODELS[model_type].task].READS
 
 
-def open_task(params: TrainParams, files: Mapping[str, Path], rows: pd.DataFrame) -> Task:
+def open_task(params: AnyModelParams, files: Mapping[str, Path], rows: pd.DataFrame) -> Task:
     """The task of the model_type with its targets, to train.
 
     files: a path for each of `reads`. rows: the manifest's, of the train set.
@@ -31,7 +31,7 @@ def open_task(params: TrainParams, files: Mapping[str, Path], rows: pd.DataFrame
     return TASKS[MODELS[params.model_type].task].open(params, files, rows)
 
 
-def restore(card: Mapping[str, Any], params: TrainParams, rows: pd.DataFrame | None = None) -> Task:
+def restore(card: Mapping[str, Any], params: AnyModelParams, rows: pd.DataFrame | None = None) -> Task:
     """The task of a saved model's `card`, on the recordings of manifest `rows`, without targets.
 
     rows: None means no recording, which is enough to make the network.

@@ -1,4 +1,4 @@
-"""V7: which actions an agent shows towards a target, for every ordered pair that somebody looked at.
+"""V7 and V8: which actions an agent shows towards a target, for every ordered pair that somebody looked at.
 
 A subject is an agent and a target of one recording, on the common clock of `mabe.features.grid`. Its targets have
 three states: an action happens, was looked for and does not happen, or was not looked for, which counts nowhere. The
@@ -26,7 +26,7 @@ from mabe.features.grid import on_grid, read_grid
 from mabe.features.layout import View
 from mabe.features.pairs import Layout, Scale, pair_inputs
 from mabe.models.build import network_of
-from mabe.params import TrainParams
+from mabe.params import AnyModelParams, TrainParams
 from mabe.skeleton import Keypoints
 from mabe.tasks.pairs_states import States, counts_of, read_states, weights_of
 from mabe.tasks.pairs_tally import PairsTally
@@ -62,7 +62,7 @@ class Pairs:
 
     def __init__(
         self,
-        params: TrainParams,
+        params: AnyModelParams,
         subjects: pd.DataFrame,
         *,
         names: tuple[str, ...],
@@ -108,6 +108,7 @@ class Pairs:
             raise InputError(
                 f"a sample has {columns} columns but the model was made for {self.layout.sample_columns}"
             )
+        assert isinstance(self.params, TrainParams)
         inputs = len(self.layout.columns) + 1
         return network_of(self.params, inputs, outputs=self.outputs, groups=len(self.laboratories))
 
@@ -140,7 +141,7 @@ class Pairs:
         return read_grid(store, set_name, view, self.rate_hz)
 
     @classmethod
-    def open(cls, params: TrainParams, files: Mapping[str, Path], rows: pd.DataFrame) -> "Pairs":
+    def open(cls, params: AnyModelParams, files: Mapping[str, Path], rows: pd.DataFrame) -> "Pairs":
         """The task with what the recordings of manifest `rows` (of the train set) show.
 
         files: a path for each of READS. InputError if no training recording has a bout of an action that was looked
@@ -179,7 +180,7 @@ class Pairs:
         )
 
     @classmethod
-    def restore(cls, card: Mapping[str, Any], params: TrainParams, rows: pd.DataFrame) -> "Pairs":
+    def restore(cls, card: Mapping[str, Any], params: AnyModelParams, rows: pd.DataFrame) -> "Pairs":
         """The task of a `card`, without what happens, for other recordings."""
         return cls(
             params,

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from mabe.errors import InputError
-from mabe.params import TrainParams, keys, parse
+from mabe.params import AnyModelParams, TrainParams, keys, parse
 from mabe.tasks import restore
 from mabe.tasks.task import Task
 
@@ -68,10 +68,16 @@ def load_model(path: Path | str, params: TrainParams | None = None) -> SavedMode
         raise InputError(
             f"{path} is not a model of this repository ({type(error).__name__}): train it anew"
         ) from error
-    if params is not None and stored != params:
-        differing = [key for key in keys(TrainParams) if getattr(stored, key) != getattr(params, key)]
+    if params is not None:
+        check_params(path, stored, params)
+    return saved
+
+
+def check_params(path: Path | str, stored: AnyModelParams, params: AnyModelParams) -> None:
+    """InputError, with the keys that differ, unless the model at `path` was trained with `params`."""
+    differing = [key for key in keys(type(params)) if getattr(stored, key) != getattr(params, key)]
+    if differing:
         values = ", ".join(
             f"{key} {getattr(stored, key)!r} not {getattr(params, key)!r}" for key in differing
         )
         raise InputError(f"{path} was trained with {values}: train again or restore those parameters")
-    return saved

@@ -3,6 +3,7 @@
 It knows neither where it runs nor what started it: paths, a device and callbacks are given.
 """
 
+import json
 import math
 import shutil
 from collections.abc import Callable, Mapping
@@ -27,8 +28,15 @@ from runs.checkpoints import KEPT, Checkpoints, Keep, unlike
 from runs.processes import join
 from runs.text import shown
 
-OUTPUTS = frozenset({"best.pt", "last.pt", "normalisation.json"})
+HISTORY = "history.json"
+"""The best epoch and each epoch's metrics."""
+OUTPUTS = frozenset({"best.pt", "last.pt", "normalisation.json", HISTORY})
 """Names of the files that a run leaves."""
+
+
+def options(**of_any_training: Any) -> dict[str, Any]:
+    """What of the options of any training this one takes: all."""
+    return of_any_training
 
 
 def run(
@@ -45,7 +53,7 @@ def run(
     on_record: Callable[[Record], None] | None = None,
     on_checkpoint: Callable[[Path], None] | None = None,
 ) -> dict[str, Any]:
-    """Trains and writes best.pt, last.pt and normalisation.json into `output`.
+    """Trains and writes OUTPUTS into `output`.
 
     Returns `result_of` the run and how many processes trained.
 
@@ -79,6 +87,10 @@ def run(
     for name, state in (("best", result.best_state), ("last", result.last_state)):
         saved = SavedModel(state=state, params=settings, input_dim=input_dim, card=card)
         save_model(output / f"{name}.pt", saved)
+    # Without the times, which differ from run to run: the stages after this one depend on the file.
+    epochs = [{name: value for name, value in of.items() if name != "seconds"} for of in result.history]
+    history = {"best_epoch": result.best_epoch, "epochs": epochs}
+    (output / HISTORY).write_text(json.dumps(history, indent=1) + "\n")
     # The statistics travel with the model. Not shutil.copy: an input linked from a cache may be read-only.
     shutil.copyfile(inputs["normalisation.json"], output / "normalisation.json")
     return {**result_of(result), "processes": processes.count}
@@ -154,3 +166,23 @@ def fault_of_record(record: dict[str, Any], params: Mapping[str, Any]) -> str | 
 def result_of(result: TrainResult) -> dict[str, Any]:
     """All of a result but the weights, as JSON values."""
     return {name: value for name, value in vars(result).items() if not name.endswith("_state")}
+
+
+def summary(result: dict[str, Any]) -> dict[str, float | int | str]:
+    """A run in figures; times are wall-clock seconds."""
+    processes = result["processes"]
+    best = result["history"][result["best_epoch"] - 1]
+    values: dict[str, float | int | str] = {
+        "best_epoch": result["best_epoch"],
+        "epochs_run": result["epochs_run"],
+        "val_loss": best["val"]["loss"],
+        "seconds": round(result["seconds"], 2),
+        "seconds_per_epoch": round(result["seconds"] / result["epochs_run"], 3),
+        "windows_per_second": round(result["windows_per_second"], 1),
+        "parameters": result["parameters"],
+        "peak_memory_mb": round(result["peak_memory_mb"], 1),
+        "device": result["device"] if processes == 1 else f"{processes} x {result['device']}",
+        "precision": "bf16" if result["bf16"] else "float32",
+    }
+    values.update({f"val_{name}": value for name, value in best["val"].items() if name != "loss"})
+    return values
