@@ -17,9 +17,9 @@ ROOT = Path(__file__).parents[2]
 
 
 def defaults():
-    """What conf/ composes to: params.yaml may hold an experiment's values."""
+    """What conf/ composes to for V5: params.yaml may hold an experiment's values."""
     with initialize_config_dir(str(ROOT / "conf"), version_base=None):
-        return OmegaConf.to_object(compose("config"))
+        return OmegaConf.to_object(compose("config", overrides=["version=v5"]))
 
 
 PARAMS = defaults()

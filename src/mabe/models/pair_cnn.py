@@ -13,7 +13,6 @@ from mabe.models import Sizes
 from mabe.models.dropout import Dropout
 
 KERNEL = 7
-DROP_PATH = 0.1  # share of the windows that pass by a block in training (stochastic depth)
 LABORATORY_SCALE = 0.1  # of the embedding beside the inputs
 NULL_SHARE = 0.15  # of training windows whose laboratory is hidden, so that unknown laboratories work
 
@@ -26,12 +25,18 @@ class Preset:
     attentions: int
     patch: int
     """Samples that are one step of the blocks: their inputs and logits lie side by side."""
+    drop_path: float
+    """Share of the windows that pass by a block in training (stochastic depth)."""
 
 
 PRESETS = {
-    "small": Preset(channels=128, dilations=(1, 2, 4, 8, 16, 1), attentions=1, patch=2),
-    "base": Preset(channels=256, dilations=(1, 2, 4, 8, 16, 32, 1, 2, 4, 8), attentions=2, patch=1),
-    "large": Preset(channels=384, dilations=(1, 2, 4, 8, 16, 32, 1, 2, 4, 8, 16, 32), attentions=3, patch=1),
+    "small": Preset(channels=128, dilations=(1, 2, 4, 8, 16, 1), attentions=1, patch=2, drop_path=0.0),
+    "base": Preset(
+        channels=256, dilations=(1, 2, 4, 8, 16, 32, 1, 2, 4, 8), attentions=2, patch=1, drop_path=0.1
+    ),
+    "large": Preset(
+        channels=384, dilations=(1, 2, 4, 8, 16, 32, 1, 2, 4, 8, 16, 32), attentions=3, patch=1, drop_path=0.1
+    ),
 }
 
 
@@ -44,8 +49,8 @@ class PairCNN(nn.Module):
         channels, self.patch, self.outputs = preset.channels, preset.patch, sizes.outputs
         self.stem = nn.Linear(preset.patch * (sizes.features - 1), channels)
         self.laboratory = nn.Embedding(sizes.groups + 1, channels)
-        self.blocks = nn.Sequential(*(Block(channels, dilation, dropout) for dilation in preset.dilations))
-        self.attentions = nn.Sequential(*(Attention(channels, dropout) for _ in range(preset.attentions)))
+        self.blocks = nn.Sequential(*(Block(preset, dilation, dropout) for dilation in preset.dilations))
+        self.attentions = nn.Sequential(*(Attention(preset, dropout) for _ in range(preset.attentions)))
         self.norm = nn.LayerNorm(channels)
         self.head = nn.Linear(channels, preset.patch * sizes.outputs)
         # What a laboratory means by an action beside what all mean by it.
@@ -67,8 +72,9 @@ class PairCNN(nn.Module):
 class Block(nn.Module):
     """A depthwise convolution over time, then two layers of each step alone."""
 
-    def __init__(self, channels: int, dilation: int, dropout: float) -> None:
+    def __init__(self, preset: Preset, dilation: int, dropout: float) -> None:
         super().__init__()
+        channels, self.drop_path = preset.channels, preset.drop_path
         reach = dilation * (KERNEL - 1) // 2
         self.mix = nn.Conv1d(channels, channels, KERNEL, padding=reach, dilation=dilation, groups=channels)
         self.norm = nn.LayerNorm(channels)
@@ -78,7 +84,7 @@ class Block(nn.Module):
     def forward(self, x_BTC: Tensor) -> Tensor:
         h_BTC = self.norm(self.mix(x_BTC.transpose(1, 2)).transpose(1, 2))
         h_BTC = self.narrow(self.dropout(F.gelu(self.wide(h_BTC))))
-        return x_BTC + drop_path(h_BTC, self.training)
+        return x_BTC + drop_path(h_BTC, self.drop_path if self.training else 0.0)
 
 
 class Attention(nn.Module):
@@ -86,8 +92,9 @@ class Attention(nn.Module):
 
     HEADS = 4
 
-    def __init__(self, channels: int, dropout: float) -> None:
+    def __init__(self, preset: Preset, dropout: float) -> None:
         super().__init__()
+        channels, self.drop_path = preset.channels, preset.drop_path
         self.norm = nn.LayerNorm(channels)
         self.queries_keys_values = nn.Linear(channels, 3 * channels)
         self.out = nn.Linear(channels, channels)
@@ -97,12 +104,13 @@ class Attention(nn.Module):
         split = self.queries_keys_values(self.norm(x_BTC)).unflatten(-1, (3, self.HEADS, -1))
         q, k, v = split.permute(2, 0, 3, 1, 4)  # (B, heads, T, C / heads) each
         h_BTC = F.scaled_dot_product_attention(q, k, v).transpose(1, 2).flatten(2)
-        return x_BTC + drop_path(self.dropout(self.out(h_BTC)), self.training)
+        h_BTC = self.dropout(self.out(h_BTC))
+        return x_BTC + drop_path(h_BTC, self.drop_path if self.training else 0.0)
 
 
-def drop_path(h_BTC: Tensor, training: bool) -> Tensor:
-    """0 for a share DROP_PATH of the windows while training; the others are larger, so that the mean stays."""
-    if not training:
+def drop_path(h_BTC: Tensor, share: float) -> Tensor:
+    """0 for a share of the windows; the others are larger, so that the mean stays."""
+    if share == 0:
         return h_BTC
-    kept = torch.rand(len(h_BTC), 1, 1, device=h_BTC.device) >= DROP_PATH
-    return h_BTC * (kept / (1 - DROP_PATH)).to(h_BTC.dtype)
+    kept = torch.rand(len(h_BTC), 1, 1, device=h_BTC.device) >= share
+    return h_BTC * (kept / (1 - share)).to(h_BTC.dtype)

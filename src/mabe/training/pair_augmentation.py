@@ -6,10 +6,10 @@ from torch import Tensor
 from mabe.features.pairs import Layout, mirrored
 from mabe.params import TrainParams
 
-SCALES = (0.8, 1.25)  # of a window, as if px per cm were off or the animals of another size
-STRETCH = 0.1  # of each axis beside that, as of a camera at an angle
-NOISE_CM = 0.2  # largest standard deviation of the jitter of a window's keypoints
-HIDDEN = 0.5  # share of the windows in which keypoints are hidden
+SCALES = (0.9, 1.11)  # of a window, as if px per cm were off or the animals of another size
+STRETCH = 0.05  # of each axis beside that, as of a camera at an angle
+NOISE_CM = 0.1  # largest standard deviation of the jitter of a window's keypoints
+HIDDEN = 0.2  # share of the windows in which keypoints are hidden
 MOST_HIDDEN = 3  # keypoints of every mouse
 
 
