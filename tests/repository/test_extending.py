@@ -81,6 +81,9 @@ def flies(folder: Path) -> None:
 
 
 def composed(copy: Path, *overrides: str) -> dict:
+    """For V5, unless a version is named: the page extends the task of the scene."""
+    if not any(text.startswith("version=") for text in overrides):
+        overrides = ("version=v5", *overrides)
     with initialize_config_dir(str(copy / "conf"), version_base=None):
         return OmegaConf.to_object(compose("config", overrides=["data=flies", *overrides]))
 

@@ -55,7 +55,7 @@ def test_what_there_is(done):
 def test_metrics(done):
     headline = read(done, "metrics/evaluate.json")
     assert {"f1_macro", "bout_f1", "mabe_f", "mabe_f_optimistic", "mabe_f_swapped"} <= headline.keys()
-    assert headline["mabe_f"] > 0.2
+    assert headline["mabe_f"] > max(0.1, headline["mabe_f_swapped"])
     assert read(done, "metrics/train.json").keys() <= {"seconds", "cost_usd"}
     trained = read(done, "models/export/model.json")["task"]["trained"]
     assert read(done, "metrics/details/train.json")["classifiers"] == sum(map(len, trained.values()))
