@@ -16,6 +16,7 @@ from mabe.params import (
     TrainParams,
 )
 from runs.parameters import keys
+from runs.text import shown
 
 READ_BY = {"network": {*keys(TrainParams), *keys(PredictParams)}, "boosting": {*keys(KINDS["boosting"])}}
 """The keys of a model that each kind reads: those of the others are null, so that none is set in vain."""
@@ -32,7 +33,8 @@ def unread(values: Mapping[str, Any]) -> Iterator[str]:
     read = READ_BY[MODELS[values["model_type"]].kind] | ELSEWHERE
     for name in values:
         if name not in read and values[name] is not None:
-            yield f"model_type {values['model_type']} does not read {name} {values[name]}: set it to null"
+            found = shown(repr(values[name]), 60)
+            yield f"model_type {values['model_type']} does not read {name} {found}: set it to null"
 
 
 def faults_of_boosting(values: Mapping[str, Any]) -> Iterator[str]:

@@ -72,7 +72,9 @@ def clone(tmp_path_factory):
     """A clone whose conf/ is of seconds, so that commands run as they are printed; without export, for time."""
     clone = copied(tmp_path_factory.mktemp("modal") / "clone")
     keys = {"sim_videos", "sim_test_videos", "sim_seconds"}
-    edit(clone.folder / "conf/config.yaml", ethograms=0, **{key: TINY[key] for key in keys})
+    config = clone.folder / "conf/config.yaml"
+    edit(config, ethograms=0, **{key: TINY[key] for key in keys})
+    config.write_text(config.read_text().replace("- version: v7", "- version: v5"))
     edit(clone.folder / "conf/data/sample.yaml", windows_per_epoch=32, max_epochs=3)
     small = {key: TINY[key] for key in ("sequence_length", "batch_size", "save_freq", "amp")}
     small |= {

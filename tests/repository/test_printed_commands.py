@@ -266,7 +266,7 @@ def rows(*names: str) -> Callable[[str, Clone], None]:
 
 
 def changed_batch(output: str, clone: Clone) -> None:
-    row(output, "batch_size", "64", "384")
+    row(output, "batch_size", "384")
 
 
 def batch_is(size: int) -> Callable[[str, Clone], None]:
