@@ -143,7 +143,7 @@ def copy(tmp_path) -> Path:
 def run(copy: Path, *stages: str, **changes: object) -> subprocess.CompletedProcess[str]:
     """Runs stages of the copy, with what its conf/ composes to and `changes` as params.yaml."""
     with initialize_config_dir(str(copy / "conf"), version_base=None):
-        values = OmegaConf.to_object(compose("config", overrides=["data=flies"]))
+        values = OmegaConf.to_object(compose("config", overrides=["version=v5", "data=flies"]))
     (copy / "params.yaml").write_text(yaml.safe_dump(values | changes, sort_keys=False))
     code = f"from stages import common, {', '.join(stages)}\n"
     code += "common.run(lambda: [" + ", ".join(f"{stage}.main()" for stage in stages) + "])"
