@@ -4,11 +4,11 @@ import json
 import os
 import signal
 import subprocess
-import sys
 import time
 from pathlib import Path
 
 from loopback import Server
+from repository import commands
 from workspace import ENVIRONMENT, ROOT
 
 PYTHONPATH = os.pathsep.join(map(str, (ROOT / "tests", ROOT, ROOT / "src")))
@@ -86,8 +86,8 @@ class Site:
         return folder
 
     def start(self, *command: str, folder: Path | None = None, **variables: str) -> Client:
-        """`python -m` and the command."""
-        return self._start(folder, variables, sys.executable, "-m", *command)
+        """`python -m` and the command, in a fork."""
+        return self._start(folder, variables, str(commands() / "python"), "-m", *command)
 
     def shell(self, line: str, folder: Path | None = None, **variables: str) -> Client:
         """A line as one types it."""
@@ -105,7 +105,7 @@ class Site:
     def runs(self, *command: str, fails: bool = False) -> str:
         """What `python -m runs ...` prints."""
         done = subprocess.run(
-            [sys.executable, "-m", "runs", *command],
+            [commands() / "python", "-m", "runs", *command],
             cwd=self.work,
             env=self.environment,
             stdout=subprocess.PIPE,

@@ -30,14 +30,16 @@ LIBRARIES = (
     "dvc.repo.reproduce",
     "dvc.utils.hydra",
     "dvclive",
+    "matplotlib.backends.backend_agg",
     "matplotlib.figure",
+    "modal",
     "pyarrow.parquet",
     "safetensors.torch",
     "sklearn.metrics",
     "torch",
 )
 """What the commands of a clone import, but for the clone's own code."""
-OURS = ("dvc", "stages", "taehv", "tools")
+OURS = ("dvc", "runs", "stages", "taehv", "tools", "toy")
 """Modules and scripts of which commands run in forks."""
 
 
