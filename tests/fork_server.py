@@ -29,13 +29,12 @@ def serve(listening: socket.socket) -> list[str]:
                 os.waitpid(watcher, 0)
             os._exit(0)
         connection, _ = listening.accept()
-        text, files, _, _ = socket.recv_fds(connection, 1 << 20, 3)
-        while text and not text.endswith(b"\n"):
-            text += connection.recv(1 << 20)
-        watcher = os.fork() if text else 0
-        if watcher == 0:
+        text, files = asked_of(connection)
+        watcher = 0
+        if text and (watcher := os.fork()) == 0:
             break
-        running = [*(pid for pid in running if os.waitpid(pid, os.WNOHANG)[0] == 0), watcher]
+        running = [pid for pid in running if os.waitpid(pid, os.WNOHANG)[0] == 0]
+        running += [watcher] if watcher else []
         connection.close()
         for file in files:
             os.close(file)
@@ -48,13 +47,27 @@ def serve(listening: socket.socket) -> list[str]:
     return begin(json.loads(text), files)
 
 
+def asked_of(connection: socket.socket) -> tuple[bytes, list[int]]:
+    """The line and the files that a client sends; no line if it ended before it had sent them."""
+    text, files, _, _ = socket.recv_fds(connection, 1 << 20, 3)
+    while not text.endswith(b"\n"):
+        more = connection.recv(1 << 20)
+        if not more:
+            return b"", files
+        text += more
+    return text, files
+
+
 def watch(child: int, connection: socket.socket) -> None:
     """Tells the child's number and its status; kills it if nobody listens any more."""
+
+    def kill_when_left() -> None:
+        connection.recv(1)  # a client sends nothing more, so this is its end
+        os.kill(child, signal.SIGKILL)
+
     with contextlib.suppress(ConnectionError):
         connection.sendall(f"{child}\n".encode())
-    ended = os.pidfd_open(child)
-    if ended not in select.select([ended, connection], [], [])[0]:
-        os.kill(child, signal.SIGKILL)
+    threading.Thread(target=kill_when_left, daemon=True).start()
     _, status = os.waitpid(child, 0)
     with contextlib.suppress(ConnectionError):
         connection.sendall(f"{os.waitstatus_to_exitcode(status)}\n".encode())

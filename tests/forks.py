@@ -1,7 +1,7 @@
 """Python commands in forks of one process that has imported what they need: the seconds of imports are paid once.
 
-A fork has seen no earlier command, so nothing is shared but what is imported. `fork_server` is that process,
-`fork_client` asks it for a command.
+A fork has seen no earlier command, so nothing is shared but what is imported, what libraries read of the environment
+while they are, and the seed of hashes. `fork_server` is that process, `fork_client` asks it for a command.
 """
 
 import contextlib

@@ -58,8 +58,8 @@ def commands() -> Path:
     atexit.register(shutil.rmtree, folder)
     executable(folder / "python", Path(sys.executable), forks(), OURS)
     for name in ("dvc", "taehv"):
-        script = (Path(sys.executable).parent / name).read_text()
-        (folder / name).write_text(script.replace(sys.executable, str(folder / "python"), 1))
+        _, _, script = (Path(sys.executable).parent / name).read_text().partition("\n")
+        (folder / name).write_text(f"#!{folder / 'python'}\n{script}")
         (folder / name).chmod(0o755)
     return folder
 
@@ -113,6 +113,12 @@ class Clone:
         """The same repository, its commands run in a sub-folder."""
         found = copy.copy(self)
         found.folder = self.folder / name
+        return found
+
+    def without_forks(self):
+        """The same repository, its commands run by Python itself, in the process group of whoever starts them."""
+        found = copy.copy(self)
+        found.environment = self.environment | {"PATH": ENVIRONMENT["PATH"]}
         return found
 
     def commit(self, message):

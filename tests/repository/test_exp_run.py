@@ -10,11 +10,10 @@ from importlib.util import find_spec
 
 import pytest
 import torch
-from forks import Forks
 from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 from repository import Clone, copied, ran, scratch, settings
-from workspace import ENVIRONMENT, FEW_FILES, ROOT
+from workspace import FEW_FILES, ROOT
 
 from runs import InputError
 from stages import check, composition
@@ -34,39 +33,6 @@ def clone(tmp_path_factory):
     return copied(tmp_path_factory.mktemp("refused") / "clone")
 
 
-IMPORTED = (
-    "dvc.cli",
-    "dvc.cli.parser",
-    "dvc.commands.experiments.run",
-    "dvc.output",
-    "dvc.repo.experiments.queue.celery",
-    "dvc.repo.experiments.queue.tempdir",
-    "dvc.repo.experiments.queue.workspace",
-    "dvc.repo.reproduce",
-    "dvc.utils.hydra",
-    "mabe.data.ingest",
-    "runs.hardware",
-    "stages.check",
-    "stages.composition",
-    "stages.video.check",
-)
-
-
-@pytest.fixture(scope="module")
-def dvc(clone):
-    """`dvc` in forks of one process, called as `command`; a run of each kind goes through the command itself."""
-    forks = Forks(IMPORTED, clone.environment)
-
-    def run(project, *arguments, fails=False):
-        started = forks.start(project.folder, project.environment, "dvc", *arguments, together=True)
-        done = started.ended(timeout=300)
-        assert (done.returncode != 0) == fails, done.stdout
-        return done.stdout
-
-    yield run
-    forks.close()
-
-
 @pytest.fixture(params=["", "video"], ids=["root", "video"])
 def project(request, clone):
     """Each of the two DVC projects."""
@@ -82,15 +48,10 @@ def experiments(project):
     return project("git", "for-each-ref", "refs/exps")
 
 
-def command(project, *arguments, fails=False):
-    """The command `dvc` in a process of its own, as Forks is called."""
-    return project("dvc", *arguments, fails=fails)
-
-
-def refused(dvc, project, *arguments):
+def refused(project, *arguments):
     """The line of a run that is refused, after which nothing is as it was not before."""
     before = experiments(project)
-    output = dvc(project, "exp", "run", *arguments, fails=True)
+    output = project("dvc", "exp", "run", *arguments, fails=True)
     assert output.count("\n") == 1, output
     assert output.startswith("ERROR: ")
     assert changed(project) == ""
@@ -107,8 +68,8 @@ def refused(dvc, project, *arguments):
         pytest.param(["-S", "device=cuda"], "device is cuda but this machine", marks=NO_GPU),
     ],
 )
-def test_a_refused_run_is_one_line_and_changes_nothing(dvc, project, where, arguments, says):
-    assert says in refused(dvc if where else command, project, *where, *arguments)
+def test_a_refused_run_is_one_line_and_changes_nothing(project, where, arguments, says):
+    assert says in refused(project if where else project.without_forks(), *where, *arguments)
 
 
 @pytest.mark.parametrize(
@@ -124,7 +85,7 @@ def test_a_refused_run_is_one_line_and_changes_nothing(dvc, project, where, argu
         (["-S", "+seed.x=1"], "parameter seed is one value and has no part x: set seed itself"),
         (["-S", "~batch_size"], "parameter batch_size is missing"),
         (["-S", "batch_size=${none}"], "Interpolation key 'none' not found"),
-        (["-S", "conf/config.yaml:seed=3"], None),
+        (["-S", "conf/config.yaml:seed=3"], "-S sets parameters of params.yaml alone: leave out `conf/"),
         (
             ["-S", "./params.yaml:seed=3"],
             "-S sets parameters of params.yaml alone: leave out `./params.yaml:`",
@@ -133,12 +94,12 @@ def test_a_refused_run_is_one_line_and_changes_nothing(dvc, project, where, argu
         (["--queue", "-S", "seed=1,2", "-S", "batch_size=64,abc"], "parameter batch_size is 'abc'"),
     ],
 )
-def test_what_is_no_parameter_is_refused_in_both_projects(dvc, project, arguments, says):
+def test_what_is_no_parameter_is_refused_in_both_projects(project, arguments, says):
     if says is None:  # DVC opens the file, and says what it finds there, before it calls us
-        dvc(project, "exp", "run", *arguments, fails=True)
+        project("dvc", "exp", "run", *arguments, fails=True)
         assert changed(project) == ""
     else:
-        assert says in refused(dvc, project, *arguments)
+        assert says in refused(project, *arguments)
 
 
 @pytest.mark.parametrize(
@@ -172,12 +133,12 @@ def test_what_is_no_parameter_is_refused_in_both_projects(dvc, project, argument
         (["-S", "compute=modal"], "there is no Modal token: run `modal token new`"),
     ],
 )
-def test_refused_at_the_root(dvc, clone, monkeypatch, arguments, says):
+def test_refused_at_the_root(clone, monkeypatch, arguments, says):
     if "compute=modal" in arguments:
         pytest.importorskip("modal")
         monkeypatch.setitem(clone.environment, "MODAL_CONFIG_PATH", os.devnull)
         monkeypatch.setitem(clone.environment, "MODAL_TOKEN_ID", "")
-    assert says in refused(dvc, clone, *arguments)
+    assert says in refused(clone, *arguments)
 
 
 @pytest.mark.parametrize(
@@ -197,8 +158,8 @@ def test_refused_at_the_root(dvc, clone, monkeypatch, arguments, says):
         (["-S", "height=8", "-S", "crop_height=8"], "height is 8 but must be from 11"),
     ],
 )
-def test_refused_in_video(dvc, clone, arguments, says):
-    assert says in refused(dvc, clone.inside("video"), *arguments)
+def test_refused_in_video(clone, arguments, says):
+    assert says in refused(clone.inside("video"), *arguments)
 
 
 def test_a_refused_run_keeps_what_was_being_edited(clone):
@@ -214,9 +175,9 @@ def test_a_refused_run_keeps_what_was_being_edited(clone):
 
 
 @pytest.mark.parametrize("override", ["data_dir=~/rats", "batch_size"])
-def test_a_grammar_error_comes_before_any_of_our_code(dvc, project, override):
+def test_a_grammar_error_comes_before_any_of_our_code(project, override):
     """DVC parses the options first; docs/troubleshooting.md prints the message and the remedy."""
-    output = dvc(project, "exp", "run", "-S", override, fails=True)
+    output = project("dvc", "exp", "run", "-S", override, fails=True)
     first = output.splitlines()[0]
     assert first in (ROOT / "docs/troubleshooting.md").read_text()
     assert changed(project) == ""
@@ -249,9 +210,9 @@ def test_without_hydra_the_first_stage_refuses(clone):
         ("video/conf", "preset=test"),
     ],
 )
-def test_from_a_subfolder_the_run_stops(dvc, clone, folder, where, value):
+def test_from_a_subfolder_the_run_stops(clone, folder, where, value):
     root = clone.folder / ("video" if folder.startswith("video") else "")
-    output = refused(dvc, clone.inside(folder), "../dvc.yaml:check", *where, "-S", value)
+    output = refused(clone.inside(folder), "../dvc.yaml:check", *where, "-S", value)
     assert f"call it from {root}\n" in output
 
 
@@ -298,7 +259,7 @@ def test_every_published_version_passes_the_check_of_the_composition(monkeypatch
 def test_an_interrupted_run_goes_on_or_back(finished, tmp_path):
     """Ctrl-C goes to the whole process group: DVC and the stage."""
     folder = shutil.copytree(finished[0].folder, tmp_path / "clone", symlinks=True, ignore=scratch)
-    clone = Clone(folder, PATH=ENVIRONMENT["PATH"])  # no forks, which are of no process group
+    clone = Clone(folder).without_forks()
     size = settings(**FEW)
     command = ["dvc", "exp", "run", "-S", "version=v1", *size, "-S", "epochs=400"]
 
