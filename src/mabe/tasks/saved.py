@@ -64,6 +64,8 @@ def load_model(path: Path | str, params: TrainParams | None = None) -> SavedMode
         raise InputError(
             f"{path} was trained by another version of the code ({error}): train it anew"
         ) from None
+    except MemoryError:
+        raise
     except Exception as error:
         raise InputError(
             f"{path} is not a model of this repository ({type(error).__name__}): train it anew"

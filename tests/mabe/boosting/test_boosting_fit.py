@@ -20,6 +20,7 @@ from mabe.boosting.trees import lightgbm
 from mabe.errors import InputError
 from mabe.params import BoostingParams, keys
 from mabe.tasks import restore
+from mabe.tasks.pairs import Pairs
 
 PARAMS = BoostingParams(
     **{name: getattr(PAIRS, name) for name in ("num_mice", "num_keypoints", "pair_rate_hz", "features")},
@@ -30,7 +31,7 @@ PARAMS = BoostingParams(
     tree_leaves=7,
     negatives_per_positive=3,
 )
-FILES = ("manifest.parquet", *pairs_data(small_store()).task.READS)
+FILES = ("manifest.parquet", *Pairs.READS)
 
 
 def run(folder, **changes) -> bytes:
@@ -206,24 +207,39 @@ def test_a_text_that_would_lead_lightgbm_astray_is_refused():
         ("left_child=.*", "left_child=0 2 -2", "leads nowhere"),  # the root is its own child
         ("right_child=.*", "right_child=1 3 -4", "leads nowhere"),  # of nodes 0 to 2
         ("right_child=.*", "right_child=1 -5 -4", "leads nowhere"),  # of leaves -1 to -4
-        ("left_child=.*", "left_child=1 2", "not as many nodes"),
-        ("num_leaves=.*", "num_leaves=9", "not as many nodes"),
+        ("left_child=.*", "left_child=1 2", "2 items, not 3"),
+        ("left_child=.*", "left_child=1 2\xa0-2", "characters that LightGBM does not write"),  # 0 to LightGBM
+        ("left_child=.*", "left_child=1 2\x0b-2", "2 items, not 3"),
+        ("left_child=.*", "left_child=1  2 -2", "4 items, not 3"),
+        ("left_child=.*", "left_child=1 2 -0_2", "'-0_2' is not what stands there"),
+        ("left_child=.*", "left_child=1 2 +2", "is not what stands there"),
+        ("num_leaves=.*", "num_leaves=9", "3 items, not 8"),
+        ("num_leaves=.*", "num_leaves=0_4", "'0_4' is not what stands there"),  # 0 to LightGBM
+        ("num_leaves=.*", "num_leaves=0", "3 items, not -1"),
+        ("num_leaves=.*", "num_leaves=٤", "characters that LightGBM does not write"),
         ("split_feature=.*", "split_feature=0 3 1", "an input that there is not"),
-        ("decision_type=.*", "decision_type=2 1 2", "an input that there is not"),
+        ("decision_type=.*", "decision_type=2 1 2", "'1' is not what stands there"),
+        ("threshold=.*", "threshold=0.5 0.5 1_0", "'1_0' is not what stands there"),
+        ("leaf_count=.*", "leaf_count=1 2 3", "3 items, not 4"),
+        ("internal_weight=.*", "internal_weight=", "0 items, not 3"),
+        ("shrinkage=.*", "shrinkage=x", "'x' is not what stands there"),
         ("num_cat=.*", "num_cat=1", "is of another kind"),
         ("is_linear=.*", "is_linear=1", "is of another kind"),
         ("leaf_weight=.*", "leaf_weights=", "other lines"),
     ):
         wrong = re.sub(f"^{of_first_tree}$", to, text, count=1, flags=re.M)
         wrong = wrong.replace(f"={sizes}\n", f"={first + len(wrong) - len(text)} {second}\n")
+        assert wrong != text
         with pytest.raises(ValueError, match=says):
             check_text(wrong, 3)
     for part, to in (("input2", "input3"), ("objective=binary", "objective=cross_entropy")):
         with pytest.raises(ValueError, match="of another kind, or of other inputs"):
             check_text(text.replace(part, to), 3)
-    for part, to in ((f"={sizes}", f"={first - 1} {second + 1}"), ("feature_infos=", "feature_infos=[0:1] ")):
-        with pytest.raises(ValueError, match="not the size"):
-            check_text(text.replace(part, to), 3)
+    with pytest.raises(ValueError, match="not the size"):
+        check_text(text.replace(f"={sizes}", f"={first - 1} {second + 1}"), 3)
+    for to, says in (("feature_infos=[0:1] ", "4 items, not 3"), ("feature_infos=(0) ", "4 items")):
+        with pytest.raises(ValueError, match=says):
+            check_text(text.replace("feature_infos=", to), 3)
     with pytest.raises(ValueError, match="another kind"):
         check_text(text + "more", 3)
 
