@@ -173,7 +173,6 @@ class Boosted:
     def pictures(self) -> tuple[dict[str, pd.DataFrame], Pictures]:
         table = self.model.gain()
         gain = dict(zip(table["input"], table["gain"], strict=True))
-        gain = dict(zip(table["input"], table["gain"], strict=True))
         return {"importance.csv": table}, {"importance.png": partial(plots_pairs.importance, gain=gain)}
 
     def write(self, directory: Path) -> dict[str, Any]:

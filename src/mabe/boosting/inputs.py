@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 import torch
 
-from mabe.features.pairs import SCALARS, Layout, pair_inputs
+from mabe.features.pairs import SCALARS, Layout, others_of, pair_inputs
 from mabe.skeleton import Keypoints
 
 SHIFTS_S = (-2 / 3, -1 / 2, -1 / 3, -1 / 6, 1 / 6, 1 / 3, 1 / 2, 2 / 3)  # 20, 15, 10 and 5 samples at 30 Hz
@@ -48,14 +48,18 @@ def columns(layout: Layout) -> tuple[str, ...]:
 def blocks(
     samples: np.ndarray, subject: pd.Series, layout: Layout, rate_hz: float
 ) -> Iterator[tuple[int, "Block"]]:
-    """The first sample of each block of a subject, and the block; samples: float32 (T, columns of a sample)."""
+    """The first sample of each block of a subject, and the block; samples: float32 (T, columns of a sample).
+
+    No value depends on where a block begins.
+    """
     names, halo = layout.columns, round(HALO_S * rate_hz)
     picked = torch.tensor([names.index(name) for name in chosen(layout)])
-    who = [torch.tensor([subject[name] - 1]) for name in ("agent", "target")]
+    agent, target = (torch.tensor([subject[name] - 1]) for name in ("agent", "target"))
+    others = others_of(torch.from_numpy(np.array(samples))[None], agent, target, layout)
     for first in range(0, len(samples), BLOCK):
         begin, end = max(first - halo, 0), min(first + BLOCK + halo, len(samples))
         x = torch.from_numpy(np.array(samples[begin:end]))[None]
-        values = pair_inputs(x, who[0], who[1], layout, rate_hz)[0, :, picked].numpy()
+        values = pair_inputs(x, agent, target, layout, rate_hz, others)[0, :, picked].numpy()
         yield first, Block(values, rate_hz, first - begin, min(BLOCK, len(samples) - first))
 
 

@@ -10,7 +10,7 @@ from mabe.tasks.pairs_states import States
 from runs.seeds import seed_of
 
 MOST_ROWS = 300_000
-"""Of a laboratory, all of its actions together: their inputs are some 1.7 GB."""
+"""Of a laboratory, all of its actions together: their inputs are some 1.6 GB."""
 
 
 class Head(NamedTuple):

@@ -12,6 +12,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from mabe.features.grid import columns_of
 from mabe.skeleton import Keypoints
 
 HALF_STEP_S = 0.05  # rates are differences between this long before and this long after a sample
@@ -39,7 +40,7 @@ class Layout(NamedTuple):
 
     @property
     def sample_columns(self) -> int:
-        return self.mice * (2 * len(self.keypoints) + 1)
+        return columns_of(self.mice, len(self.keypoints))
 
     @property
     def columns(self) -> tuple[str, ...]:
@@ -90,20 +91,25 @@ class Animal(NamedTuple):
         return torch.stack([x * cos + y * sin, y * cos - x * sin], dim=-1)
 
 
-def pair_inputs(x: Tensor, agents: Tensor, targets: Tensor, layout: Layout, rate_hz: float) -> Tensor:
+def pair_inputs(
+    x: Tensor,
+    agents: Tensor,
+    targets: Tensor,
+    layout: Layout,
+    rate_hz: float,
+    others: Tensor | None = None,
+) -> Tensor:
     """float32 (B, T, D), the columns of `Layout.columns`, of windows x (B, T, columns of a sample).
 
-    agents, targets: int64 (B,), from 0. Where they are equal, the action is of oneself, and the mouse that is nearest
-    on average stands in as the target.
+    agents, targets: int64 (B,), from 0. Where they are equal, the action is of oneself, and another mouse stands in as
+    the target: `others`, or None for those of `others_of`.
     """
     points, walls = layout.split(x)
     window = torch.arange(len(x), device=x.device)
-    middles = _mean(points, dim=3)  # (B, T, M, 2)
-    apart = _norm(middles - middles[window, :, agents].unsqueeze(2))  # (B, T, M)
+    apart = _apart(points, agents)
     itself = torch.arange(layout.mice, device=x.device) == agents[:, None]
-    mean_apart = _mean(apart, dim=1).masked_fill(itself, torch.inf).nan_to_num(nan=torch.finfo(x.dtype).max)
     oneself = agents == targets
-    others = torch.where(oneself, mean_apart.argmin(dim=1), targets)
+    others = _others(apart, agents, targets) if others is None else others
     agent = _animal(points[window, :, agents], layout.keypoints)
     target = _animal(points[window, :, others], layout.keypoints)
     alone = (others == agents)[:, None, None]  # a store of one mouse
@@ -136,6 +142,23 @@ def pair_inputs(x: Tensor, agents: Tensor, targets: Tensor, layout: Layout, rate
     flag = oneself.to(x.dtype)[:, None, None].expand(-1, x.shape[1], 1)
     distances = torch.cat([across, *within], dim=-1).log1p()
     return torch.cat([torch.cat(lines, dim=2).flatten(2), distances, scalars, *present, flag], dim=-1)
+
+
+def others_of(x: Tensor, agents: Tensor, targets: Tensor, layout: Layout) -> Tensor:
+    """int64 (B,): the target, or where it is the agent itself, the mouse that is nearest to it on average."""
+    return _others(_apart(layout.split(x)[0], agents), agents, targets)
+
+
+def _apart(points: Tensor, agents: Tensor) -> Tensor:
+    """(B, T, M): how far the middle of each mouse is from the agent's."""
+    middles = _mean(points, dim=3)  # (B, T, M, 2)
+    return _norm(middles - middles[torch.arange(len(points), device=points.device), :, agents].unsqueeze(2))
+
+
+def _others(apart: Tensor, agents: Tensor, targets: Tensor) -> Tensor:
+    itself = torch.arange(apart.shape[2], device=apart.device) == agents[:, None]
+    mean = _mean(apart, dim=1).masked_fill(itself, torch.inf).nan_to_num(nan=torch.finfo(apart.dtype).max)
+    return torch.where(agents == targets, mean.argmin(dim=1), targets)
 
 
 def _motions(

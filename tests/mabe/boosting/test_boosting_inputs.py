@@ -55,11 +55,33 @@ def test_copies_and_statistics_are_those_of_a_plain_loop(task, subject):
 
 
 def test_a_block_is_no_border(task, subject, monkeypatch):
-    """But for the mouse that stands in as the target of an action of oneself, which is the nearest in the block."""
     row, samples = subject
     whole = described(task, row, samples)
     monkeypatch.setattr(inputs, "BLOCK", 60)
     np.testing.assert_allclose(described(task, row, samples), whole, atol=1e-3)
+
+
+def test_the_same_mouse_stands_in_over_all_blocks(task, subject, monkeypatch):
+    """Of three mice the second is the nearest to the first at the beginning, the third for longer after it."""
+    keypoints = len(task.layout.keypoints)
+    layout = task.layout._replace(mice=3)
+    x = np.zeros((200, layout.sample_columns), np.float32)
+    points = x[:, : 3 * keypoints * 2].reshape(200, 3, keypoints, 2)
+    points[:] = np.random.default_rng(0).normal(size=(keypoints, 2))
+    points[:60, 1, :, 0] += 3.0
+    points[60:, 1, :, 0] += 9.0
+    points[:60, 2, :, 0] += 9.0
+    points[60:, 2, :, 0] += 3.0
+    alone = subject[0].copy()
+    alone["agent"] = alone["target"] = 1
+
+    def all_of() -> np.ndarray:
+        parts = inputs.blocks(x, alone, layout, 30.0)
+        return np.concatenate([block.rows(np.arange(block.length)) for _, block in parts])
+
+    whole = all_of()
+    monkeypatch.setattr(inputs, "BLOCK", 60)
+    np.testing.assert_allclose(all_of(), whole, atol=1e-3)
 
 
 def test_times_are_in_seconds(task, subject):
