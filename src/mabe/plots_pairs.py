@@ -70,6 +70,8 @@ def importance(path: Path, gain: Mapping[str, float], most: int = 25) -> None:
 
 def precision_recall(path: Path, curves: Mapping[str, tuple[np.ndarray, np.ndarray]]) -> None:
     """A small picture per action: precision over recall at rising thresholds, (n,) each."""
+    if not curves:
+        curves = {"no action happens": (np.zeros(0), np.zeros(0))}
     columns = min(6, len(curves))
     rows = -(-len(curves) // columns)
     size = (1.7 * columns + 0.4, 1.7 * rows + 0.4)

@@ -96,3 +96,11 @@ def test_a_score_has_a_bar_for_its_mean_and_a_dot_for_each_laboratory(tmp_path):
     one, three = (pixels(tmp_path / name) for name in ("one.png", "three.png"))
     assert share_of(three, plots.COLOURS[1]) > 2 * share_of(one, plots.COLOURS[1]) > 0
     assert share_of(three, plots.COLOURS[6]) == pytest.approx(share_of(one, plots.COLOURS[6]), rel=0.1)
+
+
+def test_pictures_of_no_action_are_drawn(tmp_path):
+    """Of validation recordings in which none happens that was looked for."""
+    plots_pairs.precision_recall(tmp_path / "curves.png", curves={})
+    plots_pairs.scores_by_action(tmp_path / "scores.png", scores={}, label="F")
+    for path in tmp_path.iterdir():
+        assert matplotlib.image.imread(path).min() < 0.5  # axes at least
