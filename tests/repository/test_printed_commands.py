@@ -266,7 +266,11 @@ def rows(*names: str) -> Callable[[str, Clone], None]:
 
 
 def changed_batch(output: str, clone: Clone) -> None:
-    row(output, "batch_size", "384")
+    row(output, "batch_size", "32", "384")
+
+
+def other_batch(output: str, clone: Clone) -> None:
+    row(output, "batch_size", "64", "384")
 
 
 def batch_is(size: int) -> Callable[[str, Clone], None]:
@@ -345,7 +349,8 @@ def kept_outputs(output: str, clone: Clone) -> None:
 TABLES: dict[str, Callable[[str, Clone], None]] = {
     r"dvc exp run -S batch_size=384|dvc exp run --name batch-384 .*|dvc exp apply batch-384": batch_is(384),
     r"dvc metrics diff( sample-v5 sample-v6)?": differing,
-    r"dvc params diff( sample-v5 sample-v6)?": changed_batch,
+    r"dvc params diff": changed_batch,
+    r"dvc params diff sample-v5 sample-v6": other_batch,
     r"dvc plots diff.*": page_of_plots,
     r"dvc exp show --all-tags .*": rows(*RECORDS),
     r"dvc exp show --only-changed --drop '\.\*\[/\.\]'": rows("batch-384", "augmentation-off"),
@@ -375,7 +380,7 @@ FIRST = {
     "dvc params diff": None,
     "make tags": tagged,
     "dvc metrics diff sample-v5 sample-v6": differing,
-    "dvc params diff sample-v5 sample-v6": changed_batch,
+    "dvc params diff sample-v5 sample-v6": other_batch,
     "dvc exp show -T --only-changed --drop '.*[/.]'": rows(*RECORDS),
     "make show": shown,
     "make compare A=sample-v5 B=sample-v6": compared,
