@@ -195,3 +195,17 @@ def reference(variant: str, w: dict, x: Tensor) -> Tensor:
         h = lstm(w, "lstm", h) if variant.endswith("bilstm") else encoder(w, "encoder", linear(w, "embed", h))
         return linear(w, "head.4", linear(w, "head.1", h).relu())
     return linear(w, "head", encoder(w, "encoder", linear(w, "embed", x)))
+
+
+def unlike_gradients(model: torch.nn.Module, x: Tensor, times: int = 8) -> set[str]:
+    """Parameters whose gradients are other bits when the same step is computed again, in two threads."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    found = []
+    for _ in range(times):
+        torch.manual_seed(0)
+        model.zero_grad()
+        model.train()(x).square().mean().backward()
+        found.append({name: p.grad.clone() for name, p in model.named_parameters()})
+    torch.set_num_threads(before)
+    return {name for name, grad in found[0].items() if any(not torch.equal(grad, of[name]) for of in found)}

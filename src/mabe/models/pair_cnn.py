@@ -65,7 +65,9 @@ class PairCNN(nn.Module):
         h_BTC = self.stem(x_BTD.reshape(len(x_BTD), -1, self.stem.in_features))
         h_BTC = h_BTC + LABORATORY_SCALE * self.laboratory(laboratory_B)[:, None]
         h_BTC = self.norm(self.attentions(self.blocks(h_BTC)))
-        logits = self.head(h_BTC) + h_BTC @ self.own_head[laboratory_B]
+        # Not own_head[laboratory_B], whose gradient several threads add up in any order.
+        own_head = F.embedding(laboratory_B, self.own_head.flatten(1)).unflatten(1, self.own_head.shape[1:])
+        logits = self.head(h_BTC) + h_BTC @ own_head
         return logits.reshape(len(x_BTD), -1, self.outputs)[:, :samples]
 
 

@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from networks import KEYPOINTS, MICE, PARAMS, D, network, reference, with_
+from networks import KEYPOINTS, MICE, PARAMS, D, network, reference, unlike_gradients, with_
 
 from mabe.errors import InputError
 from mabe.models import MODELS, Model
@@ -33,6 +33,11 @@ def test_parity_with_a_plain_forward_pass(variant, frames):
     with torch.no_grad():
         expected = reference(variant, {k: v.detach() for k, v in model.state_dict().items()}, x)
         torch.testing.assert_close(model(x), expected, rtol=1e-5, atol=1e-6)  # positions are float32
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_a_training_step_is_the_same_bits_in_two_threads(variant):
+    assert unlike_gradients(network(**VARIANTS[variant]), torch.randn(16, 64, D)) == set()
 
 
 # ---- sizes

@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from networks import unlike_gradients
 
 from mabe.models import Sizes
 from mabe.models.pair_cnn import NULL_SHARE, PRESETS, PairCNN
@@ -64,3 +65,12 @@ def test_while_training_some_laboratories_are_hidden():
         model(windows(2))
     hidden = (torch.cat(seen) == 0).float().mean()
     assert abs(float(hidden) - NULL_SHARE) < 0.06
+
+
+def test_a_training_step_is_the_same_bits_in_two_threads():
+    """Though many windows of a laboratory add to the gradient of one head."""
+    torch.manual_seed(0)
+    model = PairCNN(Sizes(features=243, outputs=15, mice=2, keypoints=8, windows=2, groups=7), 0.1, "small")
+    x = torch.randn(32, 48, 243)
+    x[..., -1] = torch.arange(32)[:, None] % 8
+    assert unlike_gradients(model, x) == set()
