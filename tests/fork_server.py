@@ -63,7 +63,8 @@ def watch(child: int, connection: socket.socket) -> None:
 
     def kill_when_left() -> None:
         connection.recv(1)  # a client sends nothing more, so this is its end
-        os.kill(child, signal.SIGKILL)
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(child, signal.SIGKILL)
 
     with contextlib.suppress(ConnectionError):
         connection.sendall(f"{child}\n".encode())

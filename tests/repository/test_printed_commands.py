@@ -52,14 +52,17 @@ EXCUSED_BLOCKS = {
 }
 """Regular expressions that are found in a block of which no command is run here, with the reason."""
 
-REAL = ("make repro", "make video")
-"""Commands that are run by Python itself, imports and all: between them, every stage of both pipelines."""
+REAL = ("make repro",)
+"""Commands that are run by Python itself, imports and all: every stage of the pipeline."""
 
 PLACES = {"/YOUR/DIRECTORY": "shared-disk"}
 """Placeholders, and the folder beside the clone that takes their place."""
 
 SIZES = {
     "windows_per_epoch=3072": "windows_per_epoch=32",
+    "'version=v1,v2,v3,v4,v5,v6'": "'version=v1,v3'",
+    "'learning_rate=3e-4,4e-4'": "'learning_rate=4e-4'",
+    "'seed=1,2,3'": "'seed=1,2'",
     "max_epochs=10": "max_epochs=2",
     "taehv bench": "taehv bench --sizes 64x64 --frames 8",
 }
@@ -99,6 +102,7 @@ def small(clone: Clone) -> None:
         edit(conf / f"data/{data}.yaml", windows_per_epoch=32, max_epochs=2)
     for version in conf.glob("version/v*.yaml"):
         edit(version, sequence_length=32, save_freq=1, warmup_epochs=0)
+    edit(conf / "version/v8.yaml", trees=5)
     video = clone.folder / "video"
     edit(video / "conf/config.yaml", clips_count=6, clips_frames=16, grid_clips=1)
     sizes = {"height": 64, "width": 64, "n_frames": 8, "eval_frames": 8, "batch_size": 1, "val_clips": 1}
@@ -319,8 +323,8 @@ def differing(output: str, clone: Clone) -> None:
 
 
 def queued(output: str, clone: Clone) -> None:
-    """Six experiments wait, run, or are done, and none has failed."""
-    assert len(re.findall(r" (Queued|Running|Success)", output)) >= 6
+    """Two experiments wait, run, or are done, and none has failed."""
+    assert len(re.findall(r" (Queued|Running|Success)", output)) >= 2
     assert "Failed" not in output
 
 
@@ -329,17 +333,15 @@ def up_to_date(output: str, clone: Clone) -> None:
 
 
 def spread(output: str, clone: Clone) -> None:
-    """Three seeds of each rate, and what ran before with one of the rates and another seed."""
-    seeds = {line.split()[0]: int(line.split()[1]) for line in output.splitlines() if line.strip()[:1] == "0"}
-    assert seeds.keys() == {"0.0003", "0.0004"}
-    assert min(seeds.values()) >= 3
+    """Two seeds of one rate."""
+    row(output, "v7", "2")
 
 
 def kept_outputs(output: str, clone: Clone) -> None:
     """The weights of every experiment are still in the cache."""
     names = clone("git", "for-each-ref", "--format=%(refname)", "refs/exps").split()
     experiments = [name for name in names if re.match(r"refs/exps/[0-9a-f]{2}/", name)]
-    assert len(experiments) >= 6
+    assert len(experiments) >= 4
     for name in experiments:
         lock = yaml.safe_load(clone("git", "show", f"{name}:dvc.lock"))["stages"]
         (md5,) = [out["md5"] for out in lock["train"]["outs"] if out["path"] == "models/train"]

@@ -3,7 +3,6 @@
 import json
 import shutil
 import subprocess
-import sys
 
 import pytest
 import yaml
@@ -16,7 +15,7 @@ from tools import versions
 
 pytestmark = pytest.mark.integration
 
-VERSIONS = (sys.executable, "-m", "tools.versions")
+VERSIONS = ("python", "-m", "tools.versions")
 RUN = (*VERSIONS, "run", "--versions", "v2,v1", *settings(**FEW_FILES))
 
 
@@ -111,7 +110,7 @@ def test_a_clone_without_the_commits_says_so_and_shows_their_figures(recorded, t
     )
     assert lines[1].startswith(missing)
     assert "records sample-v1: docs" in clone(*VERSIONS, "tags", "sample-v1", fails=True)
-    assert "sample-v2" in clone(sys.executable, "-m", "tools.experiments", "show")
+    assert "sample-v2" in clone("python", "-m", "tools.experiments", "show")
     clone(*VERSIONS, "page")
     assert clone("git", "status", "--porcelain") == ""
 

@@ -56,7 +56,7 @@ def stored(server, origin, tmp_path_factory):
     pushing = connected(Clone(folder), server, "all")
     assert "files pushed" in pushing("dvc", "push")
     assert "Everything is up to date." in pushing("dvc", "push")
-    assert "files pushed for" in pushing(sys.executable, "-m", "tools.share")
+    assert "files pushed for" in pushing("python", "-m", "tools.share")
     return "all"
 
 
@@ -119,7 +119,7 @@ def test_without_a_bucket_only_storage_commands_fail(copy, fresh):
     for done in (copy("dvc", "push", fails=True), fresh("dvc", "pull", fails=True)):
         assert 'Invalid bucket name "no-bucket-set~see-docs-storage.md"' in done
         assert "Traceback" not in done
-    done = copy(sys.executable, "-m", "tools.share", fails=True)
+    done = copy("python", "-m", "tools.share", fails=True)
     assert done.startswith(
         "error: the runs cannot be pushed: Parameter validation failed: Invalid bucket name"
     )
@@ -160,7 +160,7 @@ def test_a_wrong_secret_is_refused_and_changes_nothing(server, stored, copy, fre
         clone.environment["AWS_SECRET_ACCESS_KEY"] = "wrong"
     commands = [
         (copy, ("dvc", "push")),
-        (copy, (sys.executable, "-m", "tools.share")),
+        (copy, ("python", "-m", "tools.share")),
         (fresh, ("dvc", "pull")),
     ]
     for clone, command in commands:

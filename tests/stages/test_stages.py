@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 import torch
 import yaml
-from workspace import ENVIRONMENT, FEW_FILES, ROOT, STAGES, TINY, command, files, make, stages, unfinished
+from workspace import ENVIRONMENT, FEW_FILES, ROOT, STAGES, TINY, files, make, stages, unfinished
 
 from mabe import export
 from mabe.data.store import Store, behaviors
@@ -350,13 +350,14 @@ def test_a_stage_depends_on_every_stage_module_it_imports():
 
 
 def test_no_output_depends_on_the_order_of_sets(tmp_path):
-    """In processes of their own: forks of one have one seed of hashes."""
+    """In a process of its own: forks of one have one seed of hashes."""
     written = []
+    code = "import importlib, sys\nfor name in sys.argv[1:]: importlib.import_module(f'stages.{name}').main()"
     for seed in ("1", "2"):
         folder = make(tmp_path / seed, "v7", **FEW_FILES, train_stride=32, warmup_epochs=0)
-        for name in STAGES:
-            environment = ENVIRONMENT | {"PYTHONHASHSEED": seed}
-            subprocess.run(command(name), cwd=folder, env=environment, capture_output=True, check=True)
+        environment = ENVIRONMENT | {"PYTHONHASHSEED": seed}
+        command = [sys.executable, "-c", code, *STAGES]
+        subprocess.run(command, cwd=folder, env=environment, capture_output=True, check=True)
         timed = ("metrics/train.json", "metrics/details/train.json")
         written.append({name: of for name, of in files(folder).items() if name not in timed})
     assert written[0].keys() == written[1].keys()

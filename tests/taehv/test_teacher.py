@@ -4,6 +4,7 @@ import json
 import math
 import shutil
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -15,7 +16,7 @@ from runs import InputError
 from taehv.model import TAEHV
 from taehv.teacher import Teacher, open_teacher
 
-diffusers = pytest.importorskip("diffusers", reason="the teacher needs the package diffusers")
+pytestmark = pytest.mark.skipif(find_spec("diffusers") is None, reason="the teacher needs diffusers")
 CPU = torch.device("cpu")
 SCALE = 1.15258426
 WEIGHTS = "diffusion_pytorch_model.safetensors"
@@ -24,6 +25,8 @@ WEIGHTS = "diffusion_pytorch_model.safetensors"
 @pytest.fixture(scope="module")
 def tiny(tmp_path_factory) -> Path:
     """A directory with CogVideoX's VAE of 77 k random weights."""
+    import diffusers  # here: it takes seconds
+
     folder = tmp_path_factory.mktemp("teacher") / "tiny"
     with torch.random.fork_rng():
         torch.manual_seed(0)
@@ -41,6 +44,8 @@ def teacher(tiny) -> Teacher:
 
 def reference(tiny: Path, x: Tensor) -> Tensor:
     """What diffusers itself makes of frames (N, T, 3, H, W): the mean of the posterior, (N, L, C, h, w)."""
+    import diffusers
+
     vae = diffusers.AutoencoderKLCogVideoX.from_pretrained(tiny).eval()
     with torch.no_grad():
         return vae.encode(2 * x.transpose(1, 2) - 1).latent_dist.mean.transpose(1, 2)
@@ -213,6 +218,8 @@ def test_the_hub_is_asked_for_a_pipeline_and_then_for_the_vae(monkeypatch, tiny,
         return str(tiny / file)
 
     monkeypatch.setattr(huggingface_hub, "hf_hub_download", download)
+    import diffusers
+
     load = diffusers.AutoencoderKLCogVideoX.from_pretrained
     monkeypatch.setattr(
         diffusers.AutoencoderKLCogVideoX,
