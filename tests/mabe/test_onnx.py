@@ -1,6 +1,5 @@
 """Exported networks as ONNX graphs: what onnxruntime computes is what PyTorch computes, for any batch and length."""
 
-import dataclasses
 import json
 from itertools import pairwise
 
@@ -10,41 +9,21 @@ import onnxruntime
 import pytest
 import torch
 from networks import KEYPOINTS, MICE, network, with_
-from small_pairs import PAIRS, SKELETON
+from small_export import write_network, write_pairs
 
 from mabe import export
 from mabe.features import columns
-from mabe.features.pairs import Layout
 from mabe.onnx import compare, main, windows
-from mabe.tasks import restore
-from mabe.tasks.saved import SavedModel
-from mabe.trained import Network
 
 torch.set_num_threads(1)
 SCENE = {"task": "scene", "names": ["none", "social", "mating", "aggressive"], "scored": [0, 1, 2, 3]}
-
-
-def exported(folder, params, net, input_dim, card, names):
-    """The directory of an exported model: a card of what a graph needs."""
-    folder.mkdir()
-    saved = SavedModel(state=net.state_dict(), params=params, input_dim=input_dim, card=card)
-    found = {"params": dataclasses.asdict(params), "task": card, "normalisation": {"columns": names}}
-    found |= Network(saved).write(folder)
-    (folder / export.CARD).write_text(json.dumps(found))
-    return folder
 
 
 @pytest.fixture(scope="module")
 def pairs(tmp_path_factory):
     """The graph of a pair network whose laboratories differ, its card, and the exported model."""
     folder = tmp_path_factory.mktemp("onnx")
-    layout = Layout(PAIRS.num_mice, SKELETON.keypoints(PAIRS.num_keypoints))
-    card = {"task": "pairs", "names": ["follow", "flee", "run"], "trained": {"A": ["run"], "B": ["follow"]}}
-    card |= {"keypoints": dataclasses.asdict(layout.keypoints)}
-    card |= {"mean": [0.0] * len(layout.columns), "std": [1.0] * len(layout.columns)}
-    net = restore(card, PAIRS).network(layout.sample_columns)
-    torch.nn.init.normal_(net.own_head, std=0.1)
-    model = exported(folder / "model", PAIRS, net, layout.sample_columns, card, layout.columns)
+    model = write_pairs(folder / "model")
     assert main([str(model), str(folder / "onnx")]) == 0
     return folder / "onnx", export.read(model)
 
@@ -93,7 +72,9 @@ def test_a_network_of_scenes(tmp_path, capfd):
     """With an LSTM, which exporters find hard. onnxruntime warns of shapes that are not as the graph says."""
     params = with_(model_type="conv_bilstm")
     names = columns("coords", MICE, [str(k) for k in range(KEYPOINTS)])
-    model = exported(tmp_path / "model", params, network(model_type="conv_bilstm"), len(names), SCENE, names)
+    net = network(model_type="conv_bilstm")
+    card = {"normalisation": {"columns": names}}
+    model = write_network(tmp_path / "model", params, net, len(names), SCENE, **card)
     assert main([str(model), str(tmp_path / "onnx")]) == 0
     card = json.loads((tmp_path / "onnx/network.json").read_text())
     assert card["input"] == {"inputs": ["batch", "time", len(names)]}
