@@ -23,7 +23,7 @@ from mabe.data.table_files import write_table
 from mabe.errors import InputError
 from mabe.ethogram import Ethogram
 from mabe.export import Exported
-from mabe.features.normalise import MISSING_VALUE, feature_blocks
+from mabe.features.normalise import MISSING_VALUE, Normalisation, feature_blocks
 from mabe.params import ExportParams, parse
 from mabe.skeleton import Skeleton
 from mabe.submission import Triple, build, submission_of, validate
@@ -50,15 +50,22 @@ def predict_competition(
     if on_error not in ("stop", "quarantine"):
         raise InputError(f"on_error is {on_error!r} but must be stop or quarantine")
     exported = export.read(model_dir)
-    predict = _Prediction(exported, model_dir, choose_device(device))
-    source = predict.source(Path(data_dir))
+    if "recordings" not in exported.card:
+        raise InputError(
+            f"{model_dir} was exported by an older version, whose card does not say how recordings are read: export it "
+            "again"
+        )
+    names, where = exported.card["recordings"], f"the card of {model_dir}"
+    skeleton = Skeleton.from_dict(names["skeleton"], where)
+    source = open_source(Path(data_dir), skeleton, Ethogram.from_dict(names["ethogram"], where))
+    settings, chosen = parse(ExportParams, names["settings"]), choose_device(device)
     with faults_of(str(data_dir)):
         entries = source.test_entries()
     check_video_ids(entries)
     parts, allowed = [], {}
     for entry in tqdm(entries, desc="predict", unit="recording"):
         try:
-            rows, listed = predict(source, entry)
+            rows, listed = _predict(exported, source, entry, settings, chosen)
         except InputError as error:
             if on_error == "stop":
                 raise
@@ -77,66 +84,41 @@ def predict_competition(
     return submission
 
 
-class _Prediction:
-    """An exported model with all that recordings have to be read and decided with."""
+def _predict(
+    exported: Exported, source: KaggleSource, entry: Entry, settings: ExportParams, device: torch.device
+) -> tuple[pd.DataFrame, Iterable[Triple]]:
+    """The rows of a recording, and the behaviours that may be predicted of it; InputError if it cannot be read."""
+    saved = exported.saved
+    with TemporaryDirectory() as name:
+        folder = Path(name)
+        store = _store(source, entry, folder, settings.max_gap_s)
+        task, listed = saved.task(store.manifest), behaviors(store.manifest["behaviors_labeled"].iloc[0])
+        if task.subjects.empty:  # nobody asks for anything
+            return build([]), listed
+        if "features.npy" in reads(saved.params.model_type):
+            _write_features(store, exported.normalisation, folder / "test.npy")
+        frames = task.frames(store, "test", folder)
+        p = saved.predict(task, frames, task.subjects, stride=settings.predict_stride, device=device)
+        return submission_of(
+            restore_decoder(exported.card["decoder"], store, settings), task.subjects, p
+        ), listed
 
-    def __init__(self, exported: Exported, model_dir: Path | str, device: torch.device) -> None:
-        self.exported, self.device = exported, device
-        try:
-            self.recordings = exported.card["recordings"]
-        except KeyError:
-            raise InputError(
-                f"{model_dir} was exported by an older version, whose card does not say how recordings are read: "
-                "export it again"
-            ) from None
-        self.settings = parse(ExportParams, self.recordings["settings"])
 
-    def source(self, data_dir: Path) -> KaggleSource:
-        skeleton, ethogram = (self.recordings[name] for name in ("skeleton", "ethogram"))
-        where = "the exported model"
-        return open_source(data_dir, Skeleton.from_dict(skeleton, where), Ethogram.from_dict(ethogram, where))
-
-    def __call__(self, source: KaggleSource, entry: Entry) -> tuple[pd.DataFrame, Iterable[Triple]]:
-        """The rows of a recording, and the behaviours that may be predicted of it."""
-        saved = self.exported.saved
-        with TemporaryDirectory() as name:
-            folder = Path(name)
-            store = _store(source, entry, folder, self.settings.max_gap_s)
-            row = store.manifest.iloc[0]
-            task = saved.task(store.manifest)
-            listed = behaviors(row["behaviors_labeled"])
-            if task.subjects.empty:  # nobody asks for anything
-                return build([]), listed
-            if "features.npy" in reads(saved.params.model_type):
-                self._write_features(store, row, folder)
-            probabilities = saved.predict(
-                task,
-                task.frames(store, "test", folder),
-                task.subjects,
-                stride=self.settings.predict_stride,
-                device=self.device,
-            )
-            decoder = restore_decoder(self.exported.card["decoder"], store, self.settings)
-            return submission_of(decoder, task.subjects, probabilities), listed
-
-    def _write_features(self, store: Store, row: pd.Series, folder: Path) -> None:
-        """test.npy, as motion-features writes it."""
-        normalisation = self.exported.normalisation
-        shape = (int(row["frames"]), normalisation.dim)
-        features = np.lib.format.open_memmap(folder / "test.npy", mode="w+", dtype=np.float16, shape=shape)
-        features[:] = MISSING_VALUE
-        start = 0
-        view = normalisation.view(store.parts)
-        for columns, block, _ in feature_blocks(
-            store.frames("test", 0, shape[0]), float(row["fps"]), normalisation, view
-        ):
-            features[start : start + len(block), columns] = block
-            start += len(block)
-        features.flush()
+def _write_features(store: Store, normalisation: Normalisation, path: Path) -> None:
+    """The features of a store's one recording, as motion-features writes them."""
+    row, start = store.manifest.iloc[0], 0
+    shape = (int(row["frames"]), normalisation.dim)
+    features = np.lib.format.open_memmap(path, mode="w+", dtype=np.float16, shape=shape)
+    features[:] = MISSING_VALUE
+    xy, view = store.xy("test"), normalisation.view(store.parts)
+    for columns, block, _ in feature_blocks(xy, float(row["fps"]), normalisation, view):
+        features[start : start + len(block), columns] = block
+        start += len(block)
+    features.flush()
 
 
 def _store(source: KaggleSource, entry: Entry, folder: Path, max_gap_s: float) -> Store:
-    """The store of one recording without annotations; InputError if it cannot be read."""
+    """The store of one recording without annotations."""
 
     def stop(entry: Entry, reason: str) -> None:
         raise InputError(reason)
