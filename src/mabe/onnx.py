@@ -10,8 +10,6 @@ import json
 import logging
 import sys
 import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -45,7 +43,7 @@ def write(model: Path | str, out: Path | str) -> dict[str, Any]:
     network = exported.model
     if not isinstance(network, nn.Module):
         kind = exported.card["params"]["model_type"]
-        raise InputError(f"{model} holds a model of the type {kind}, not one network: only that becomes ONNX")
+        raise InputError(f"{model} holds {kind} and no single network: only that has an ONNX graph, trees have none")
     columns = list(exported.card["normalisation"]["columns"])
     laboratories = sorted(exported.card["task"].get("trained", ()))  # of pairs: see mabe.tasks.pairs.Pairs
     if laboratories:
@@ -111,7 +109,8 @@ def compare(network: nn.Module, path: Path, length: int, laboratories: int) -> t
 
 def _export(network: nn.Module, x_BTD: torch.Tensor, path: Path) -> None:
     dimensions = {0: torch.export.Dim("batch"), 1: torch.export.Dim("time")}
-    with _quiet():
+    logging.getLogger("torch.onnx").setLevel(logging.ERROR)  # or it tells of packages that it does without
+    with warnings.catch_warnings(action="ignore"):  # torch's own deprecations
         torch.onnx.export(
             network,
             (x_BTD,),
@@ -139,20 +138,6 @@ def _with_shapes(path: Path) -> bool:
     del model.graph.value_info[:]
     onnx.save(model, path)
     return bool(given[1].dim_param)
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Without the exporter's words on packages that it does without, and on torch's own deprecations."""
-    logger = logging.getLogger("torch.onnx")
-    level = logger.level
-    logger.setLevel(logging.ERROR)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        logger.setLevel(level)
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -89,5 +89,5 @@ def test_what_is_no_network_is_refused(tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(export.Exported, "model", object())
     monkeypatch.setattr(export, "read", lambda directory: trees)
     assert main([str(tmp_path), str(tmp_path / "onnx")]) == 1
-    assert "holds a model of the type boosting, not one network" in capsys.readouterr().err
+    assert "holds boosting and no single network: only that has an ONNX graph" in capsys.readouterr().err
     assert not (tmp_path / "onnx").exists()
