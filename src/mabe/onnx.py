@@ -43,7 +43,9 @@ def write(model: Path | str, out: Path | str) -> dict[str, Any]:
     network = exported.model
     if not isinstance(network, nn.Module):
         kind = exported.card["params"]["model_type"]
-        raise InputError(f"{model} holds {kind} and no single network: only that has an ONNX graph, trees have none")
+        raise InputError(
+            f"{model} holds {kind} and no single network: only that has an ONNX graph, trees have none"
+        )
     columns = list(exported.card["normalisation"]["columns"])
     laboratories = sorted(exported.card["task"].get("trained", ()))  # of pairs: see mabe.tasks.pairs.Pairs
     if laboratories:
