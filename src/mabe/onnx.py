@@ -29,7 +29,6 @@ GRAPH, CARD = "network.onnx", "network.json"
 OPSET = 18
 TOLERANCE = 1e-4  # of a logit: at most 0.000025 of a probability
 INPUT, OUTPUT = "inputs", "logits"
-TRACED = 4  # frames of the windows that are traced: the exporter goes through an LSTM frame by frame
 TRACED = 4  # frames of the window that is traced: the exporter passes an LSTM frame by frame
 
 
