@@ -22,6 +22,7 @@ def main() -> None:
             normalisation=read_json(TRAINED / "normalisation.json"),
             decoder=decoder,
             metrics=read_json(DETAILS / "evaluate.json"),
+            recordings=export.recordings_card(store, settings),
         )
         if "test" not in store.sets():
             print("the data source has no test recordings: no submission.csv")

@@ -16,8 +16,10 @@ import safetensors
 import torch
 
 from mabe import trained
+from mabe.data.store import Store
 from mabe.errors import InputError
 from mabe.features import Normalisation
+from mabe.params import ExportParams
 from mabe.trained import Trained
 
 CARD = "model.json"
@@ -49,8 +51,9 @@ def write(
     normalisation: dict[str, Any],
     decoder: dict[str, Any],
     metrics: dict[str, Any],
+    recordings: dict[str, Any],
 ) -> None:
-    """Writes the weights and the card into `directory`; decoder: its card."""
+    """Writes the weights and the card into `directory`; decoder: its card; recordings: see `recordings_card`."""
     card = {
         "params": dataclasses.asdict(model.params),
         **model.write(directory),
@@ -58,6 +61,7 @@ def write(
         "task": model.task().card(),
         "decoder": decoder,
         "metrics": metrics,
+        "recordings": recordings,
         "versions": {
             "python": platform.python_version(),
             "torch": torch.__version__,
@@ -65,6 +69,12 @@ def write(
         },
     }
     (directory / CARD).write_text(json.dumps(card, indent=2) + "\n")
+
+
+def recordings_card(store: Store, settings: ExportParams) -> dict[str, Any]:
+    """How a recording's files become what the model reads, and its predictions bouts: what the card must say of it."""
+    names = {"skeleton": store.skeleton.to_dict(), "ethogram": store.ethogram.to_dict()}
+    return {**names, "settings": dataclasses.asdict(settings)}
 
 
 def read(directory: Path | str) -> Exported:

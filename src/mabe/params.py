@@ -74,7 +74,13 @@ class OptionalStagesParams:
 
 
 @dataclass(frozen=True, kw_only=True)
-class IngestParams:
+class GapParams:
+    max_gap_s: Seconds
+    """Missing stretches of a keypoint up to this long (s) are interpolated linearly."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class IngestParams(GapParams):
     data_source: str
     """The reader: a module of mabe.data.readers."""
     data_dir: Location
@@ -91,8 +97,6 @@ class IngestParams:
     seed: Seed
     on_error: Annotated[str, one_of("stop", "quarantine")]
     """What a recording that cannot be read does: end the stage, or be left out and listed."""
-    max_gap_s: Seconds
-    """Missing stretches of a keypoint up to this long (s) are interpolated linearly."""
     include_unlabelled: bool
     """Whether recordings without annotations enter the store's train set."""
 
@@ -286,8 +290,9 @@ class EvaluateParams(SchemeParams, MetricParams, PredictParams, SubmissionParams
 
 
 @dataclass(frozen=True, kw_only=True)
-class ExportParams(SchemeParams, PredictParams, SubmissionParams):
-    """What export adds to the trained model's own parameters, which travel with its weights."""
+class ExportParams(GapParams, SchemeParams, PredictParams, SubmissionParams):
+    """What export adds to the trained model's own parameters, which travel with its weights: how recordings become what
+    it reads, and its predictions a submission."""
 
 
 STAGES: dict[str, type] = {

@@ -2,7 +2,8 @@
 
 from runs.text import one_line
 
-# torch (CPU, GPU), the operating system, threading, Arrow, C++ and the loader of shared libraries.
+# torch (CPU, GPU), the operating system, threading, Arrow, C++, the loader of shared libraries, and pandas' parser when
+# it has no exception to pass on from reading the file.
 SIGNS = (
     "can't allocate memory",
     "out of memory",
@@ -13,6 +14,7 @@ SIGNS = (
     "realloc of size",
     "bad_alloc",
     "failed to map segment",
+    "Calling read(nbytes) on source failed",
 )
 
 

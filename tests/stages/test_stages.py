@@ -17,6 +17,7 @@ from workspace import ENVIRONMENT, FEW_FILES, ROOT, STAGES, TINY, files, make, s
 from mabe import export
 from mabe.data.store import Store, behaviors
 from mabe.features import features_of
+from mabe.kernel import predict_competition
 from mabe.predict import predict
 from mabe.submission import solution_of, validate
 from mabe.tasks.scene import Scene
@@ -362,3 +363,11 @@ def test_no_output_depends_on_the_order_of_sets(tmp_path):
         written.append({name: of for name, of in files(folder).items() if name not in timed})
     assert written[0].keys() == written[1].keys()
     assert [name for name in written[0] if written[0][name] != written[1][name]] == []
+
+
+def test_the_exported_model_alone_makes_the_same_submission(done, tmp_path):
+    """From the competition's files, one recording at a time."""
+    predict_competition(
+        done / "models/export", done / "data/raw/sample", tmp_path / "submission.csv", device="cpu"
+    )
+    assert (tmp_path / "submission.csv").read_bytes() == (done / "models/export/submission.csv").read_bytes()

@@ -13,6 +13,7 @@ from workspace import ENVIRONMENT, STAGES, TINY, change, files, make, stage, sta
 
 from mabe import export
 from mabe.data.store import Store
+from mabe.kernel import predict_competition
 from mabe.params_rules import ELSEWHERE, READ_BY
 from mabe.tasks.decoding import restore_decoder
 
@@ -77,6 +78,14 @@ def test_the_exported_model_predicts_what_evaluate_saw(done):
     decoder = restore_decoder(exported.card["decoder"], store, None)
     assert decoder.card() == exported.card["decoder"]
     assert set(decoder.heads) <= set(task.trained)
+
+
+def test_the_exported_model_alone_makes_the_same_submission(done, tmp_path):
+    """From the competition's files, one recording at a time."""
+    predict_competition(
+        done / "models/export", done / "data/raw/sample", tmp_path / "submission.csv", device="cpu"
+    )
+    assert (tmp_path / "submission.csv").read_bytes() == (done / "models/export/submission.csv").read_bytes()
 
 
 def test_the_summary_says_what_there_is(done):

@@ -10,6 +10,7 @@ from workspace import STAGES, files, make, stage, stages, unfinished
 
 from mabe import export
 from mabe.data.store import Store, behaviors
+from mabe.kernel import predict_competition
 from mabe.predict import predict
 from mabe.submission import solution_of, validate
 from mabe.tasks.decoding import restore_decoder
@@ -84,6 +85,14 @@ def test_the_exported_model_predicts_what_evaluate_saw(done):
     decoder = restore_decoder(exported.card["decoder"], store, None)
     assert decoder.card() == exported.card["decoder"]
     assert set(decoder.heads) <= set(task.trained)
+
+
+def test_the_exported_model_alone_makes_the_same_submission(done, tmp_path):
+    """From the competition's files, one recording at a time."""
+    predict_competition(
+        done / "models/export", done / "data/raw/sample", tmp_path / "submission.csv", device="cpu"
+    )
+    assert (tmp_path / "submission.csv").read_bytes() == (done / "models/export/submission.csv").read_bytes()
 
 
 def test_keys_that_pairs_do_not_read_are_refused(tmp_path):

@@ -9,7 +9,7 @@ import pandas as pd
 
 from mabe.data.recording import Recording
 from mabe.data.store import BOUT_COLUMNS, to_video_frames
-from mabe.data.tables import BOUTS, FILED, MOST_INDIVIDUALS, checked
+from mabe.data.tables import MOST_INDIVIDUALS, checked
 from mabe.errors import InputError
 from mabe.ethogram import Ethogram
 
@@ -20,7 +20,7 @@ def checked_bouts(recording: Recording, ethogram: Ethogram) -> Recording:
     if bouts is None:
         return recording
     if not _is_filed(bouts):  # the schema takes long, and says what is wrong
-        bouts = checked(FILED, bouts, path)
+        bouts = checked("FILED", bouts, path)
     for action in sorted(bouts["action"].unique()):
         try:
             ethogram.check(action)
@@ -79,6 +79,8 @@ def bouts_table(
     recordings: recording, first_frame and frames of each; tables: the bouts of each as `bouts_of` gives them.
     InputError if no bout has a tracked frame.
     """
+    from mabe.data.schemas import BOUTS
+
     of = np.repeat(np.arange(len(tables)), [0 if table is None else len(table) for table in tables])
     if not len(of):
         raise InputError("no recording has a bout: check the annotation files")

@@ -34,7 +34,6 @@ from mabe.data.source import Extent, Source, check_scale, entries_of, faults_of
 from mabe.data.splits import assign
 from mabe.data.store import INTERPOLATED, MANIFEST_COLUMNS, MISSING, SETS, write_names
 from mabe.data.table_files import write_table
-from mabe.data.tables import MANIFEST
 from mabe.errors import InputError
 from mabe.params import IngestParams
 from mabe.skeleton import Skeleton
@@ -42,6 +41,8 @@ from runs.cores import available_cores
 
 Arrays = dict[str, Callable[[int, np.ndarray], None]]
 """What writes rows of each of the store's arrays, by its name without the ending."""
+Fail = Callable[[Entry, str], None]
+"""What is told of a recording that cannot be read, and the reason."""
 _ROWS_AT_ONCE = 4096  # of missing frames that are written
 
 
@@ -100,7 +101,7 @@ def ingest(
         raise InputError(
             f"{params.data_dir} holds no labelled recording: add annotations or correct data_dir"
         )
-    _check_video_ids(entries)
+    check_video_ids(entries)
     quarantined: dict[str, str] = {}
 
     def fail(entry: Entry, reason: str) -> None:
@@ -108,25 +109,13 @@ def ingest(
             raise InputError(f"{reason} (on_error: quarantine would leave {entry.id} out)")
         quarantined[entry.id] = reason
 
-    places = _places(source, entries, fail)
-    axes = Axes.of((place.extent for place in places), source.skeleton)
-    out.mkdir(parents=True, exist_ok=True)
-    written: list[Written] = []
-    with _arrays(out, places, axes.shape) as writers:
-        for place, result in _write_all(source, places, axes, writers, params.max_gap_s, workers):
-            if isinstance(result, Written):
-                written.append(result)
-            else:
-                _write_missing(writers, place, axes.shape)
-                fail(place.entry, result)
+    written = write_recordings(source, entries, out, params.max_gap_s, fail, workers)
     if not any(w.place.entry.labelled for w in written):
         raise InputError(
             f"every labelled recording of {params.data_dir} was quarantined, the first because of: "
             f"{min(quarantined.items())[1]}"
         )
 
-    write_names(out, axes.names, source.skeleton, source.ethogram)
-    written.sort(key=lambda w: (SETS.index(w.place.entry.set), w.place.start))
     manifest = _manifest(written, params, left_out=quarantined)
     write_table(manifest, out / "manifest.parquet")
     bouts, bout_metrics = bouts_table(manifest, [w.bouts for w in written])
@@ -158,13 +147,32 @@ def ingest(
     return metrics
 
 
+def write_recordings(
+    source: Source, entries: list[Entry], out: Path, max_gap_s: float, fail: Fail, workers: int | None = None
+) -> list[Written]:
+    """Writes the arrays of a store and names.json into the directory `out`; the recordings by set and place."""
+    places = _places(source, entries, fail)
+    axes = Axes.of((place.extent for place in places), source.skeleton)
+    out.mkdir(parents=True, exist_ok=True)
+    written: list[Written] = []
+    with _arrays(out, places, axes.shape) as writers:
+        for place, result in _write_all(source, places, axes, writers, max_gap_s, workers):
+            if isinstance(result, Written):
+                written.append(result)
+            else:
+                _write_missing(writers, place, axes.shape)
+                fail(place.entry, result)
+    write_names(out, axes.names, source.skeleton, source.ethogram)
+    return sorted(written, key=lambda w: (SETS.index(w.place.entry.set), w.place.start))
+
+
 def _last_stops(written: list[Written]) -> dict[str, int]:
     """The last stop_frame of each recording with bouts, before they are cut."""
     marked = [w for w in written if w.bouts is not None and len(w.bouts)]
     return {w.row["recording"]: int(w.bouts["stop_frame"].max()) for w in marked if w.bouts is not None}
 
 
-def _check_video_ids(entries: list[Entry]) -> None:
+def check_video_ids(entries: list[Entry]) -> None:
     """InputError if two recordings of a set share a video_id, by which submissions name them."""
     seen: dict[tuple[str, int], Entry] = {}
     for entry in entries:
@@ -176,7 +184,7 @@ def _check_video_ids(entries: list[Entry]) -> None:
             )
 
 
-def _places(source: Source, entries: list[Entry], fail: Callable[[Entry, str], None]) -> list[Place]:
+def _places(source: Source, entries: list[Entry], fail: Fail) -> list[Place]:
     """First pass: the rows of every recording that can be opened, in the source's order."""
     places = []
     rows = dict.fromkeys(SETS, 0)
@@ -324,6 +332,8 @@ def _summary(
 
 def _manifest(written: list[Written], params: IngestParams, left_out: dict[str, str]) -> pd.DataFrame:
     """MANIFEST_COLUMNS, sorted by set and start."""
+    from mabe.data.schemas import MANIFEST
+
     manifest = pd.DataFrame([w.row for w in written])
     manifest["labelled"] = [w.place.entry.labelled for w in written]
     manifest["split"] = "test"

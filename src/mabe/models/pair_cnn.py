@@ -59,16 +59,16 @@ class PairCNN(nn.Module):
     def forward(self, x_BTD: Tensor) -> Tensor:
         samples, laboratory_B = x_BTD.shape[1], x_BTD[:, 0, -1].long()
         if self.training:
-            hidden = torch.rand(len(x_BTD), device=x_BTD.device) < NULL_SHARE
+            hidden = torch.rand(x_BTD.shape[0], device=x_BTD.device) < NULL_SHARE
             laboratory_B = laboratory_B.masked_fill(hidden, 0)
         x_BTD = F.pad(x_BTD[..., :-1], (0, 0, 0, -samples % self.patch))
-        h_BTC = self.stem(x_BTD.reshape(len(x_BTD), -1, self.stem.in_features))
+        h_BTC = self.stem(x_BTD.reshape(x_BTD.shape[0], -1, self.stem.in_features))
         h_BTC = h_BTC + LABORATORY_SCALE * self.laboratory(laboratory_B)[:, None]
         h_BTC = self.norm(self.attentions(self.blocks(h_BTC)))
         # Not own_head[laboratory_B], whose gradient several threads add up in any order.
         own_head = F.embedding(laboratory_B, self.own_head.flatten(1)).unflatten(1, self.own_head.shape[1:])
         logits = self.head(h_BTC) + h_BTC @ own_head
-        return logits.reshape(len(x_BTD), -1, self.outputs)[:, :samples]
+        return logits.reshape(x_BTD.shape[0], -1, self.outputs)[:, :samples]
 
 
 class Block(nn.Module):

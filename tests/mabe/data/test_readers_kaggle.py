@@ -15,8 +15,9 @@ from mouse import COMPETITION, PART, every_keypoint, kaggle_source
 
 from mabe.data.bouts import bouts_of
 from mabe.data.readers.kaggle import parse_behaviors, read_annotation
+from mabe.data.schemas import ANNOTATION
 from mabe.data.source import check_scale
-from mabe.data.tables import ANNOTATION, is_annotation
+from mabe.data.tables import is_annotation
 from mabe.errors import InputError
 from mabe.metrics.competition import ignored
 

@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 from mabe.data.formats.points import PointCheck
 from mabe.data.recording import Entry
 from mabe.data.source import check_extent
-from mabe.data.tables import MOST_INDIVIDUALS, TRACKING, checked
+from mabe.data.tables import MOST_INDIVIDUALS, checked
 from mabe.errors import InputError
 from mabe.skeleton import Skeleton
 
@@ -104,7 +104,7 @@ def tracks_of(table: pd.DataFrame, entry: Entry, skeleton: Skeleton) -> tuple[in
     skeleton), x and y (pixels, NaN where missing); a missing row is a missing keypoint.
     InputError for a fault in it, and for a part that occurs twice on a frame of an individual.
     """
-    table = checked(TRACKING, table, entry.path)
+    table = checked("TRACKING", table, entry.path)
     places = {name: _part(name, entry.path, skeleton) for name in table["part"].unique()}
     key = ["individual", "part", "frame"]
     table = table.assign(individual=table["individual"] - 1, part=table["part"].map(places))

@@ -22,7 +22,14 @@ from mabe.data.formats.long_table import read_tracks, tracked
 from mabe.data.recording import Entry, Recording
 from mabe.data.source import Extent, Source, check_extent, check_individuals, visible
 from mabe.data.table_files import read_csv
-from mabe.data.tables import ANNOTATION, VIDEOS, checked, is_annotation, reading
+from mabe.data.tables import (
+    ANNOTATION_COLUMNS,
+    VIDEO_COLUMNS,
+    checked,
+    is_annotation,
+    is_videos,
+    reading,
+)
 from mabe.errors import InputError
 from mabe.ethogram import Ethogram
 from mabe.skeleton import Skeleton
@@ -43,8 +50,12 @@ class KaggleSource(Source):
         """Recordings of train.csv, then of test.csv (which may be absent), each in the table's order."""
         entries = self._table("train.csv", "train")
         if (self.root / "test.csv").exists():
-            entries += self._table("test.csv", "test")
+            entries += self.test_entries()
         return entries
+
+    def test_entries(self) -> list[Entry]:
+        """Recordings of test.csv, in its order; InputError if there is none."""
+        return self._table("test.csv", "test")
 
     @cached_property
     def labelled_without_annotation(self) -> tuple[str, ...]:
@@ -119,10 +130,11 @@ class KaggleSource(Source):
             raise InputError(f"{path} is not a valid CSV file ({one_line(error)})") from None
         except pd.errors.EmptyDataError:
             raise InputError(f"{path} is empty: restore the file") from None
-        twice = names[names.duplicated() & names.isin(VIDEOS.columns)]
+        twice = names[names.duplicated() & names.isin(VIDEO_COLUMNS)]
         if len(twice):
             raise InputError(f"{path} has two columns {twice.iloc[0]}: remove one of them")
-        table = checked(VIDEOS, table[[c for c in table.columns if c in VIDEOS.columns]], path)
+        table = table[[c for c in table.columns if c in VIDEO_COLUMNS]]
+        table = table if is_videos(table) else checked("VIDEOS", table, path)
         for lab in table["lab_id"].unique():
             if not _is_name(lab):
                 raise InputError(
@@ -213,18 +225,18 @@ def read_annotation(path: Path, ethogram: Ethogram) -> pd.DataFrame:
     """The bouts of one annotation file, as `Recording.bouts`."""
     with reading(path), pq.ParquetFile(path) as file:
         table = file.read(use_threads=False)
-        _check_names(table.schema, path, ANNOTATION.columns)
+        _check_names(table.schema, path, ANNOTATION_COLUMNS)
         for i, field in enumerate(table.schema):
             if pa.types.is_integer(field.type):  # int8, int16 and int32 differ from file to file
                 table = table.set_column(i, field.name, table[i].cast(pa.int64()))
             elif pa.types.is_dictionary(field.type):
                 table = table.set_column(i, field.name, table[i].cast(field.type.value_type))
-    for name in ANNOTATION.columns:
+    for name in ANNOTATION_COLUMNS:
         if name in table.column_names and table[name].null_count:
             row = pc.index(table[name].is_null(), True).as_py()
             raise InputError(f"{path}: row {row}, counted from 0, has no {name}; correct the file")
     if not is_annotation(table):
-        table = pa.Table.from_pandas(checked(ANNOTATION, table.to_pandas(use_threads=False), path))
+        table = pa.Table.from_pandas(checked("ANNOTATION", table.to_pandas(use_threads=False), path))
     for action in sorted(pc.unique(table["action"]).to_pylist()):
         check_action(str(path), action, ethogram)
     return pd.DataFrame(
