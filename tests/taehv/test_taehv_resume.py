@@ -34,6 +34,21 @@ def _tiny(monkeypatch):
     small.shrink(monkeypatch)
 
 
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    """What leaves in a folder a copy of a run with RUN and more settings, trained once."""
+    made: dict[str, Path] = {}
+
+    def leave(folder: Path, **extra) -> None:
+        name = json.dumps(extra)
+        if name not in made:
+            made[name] = tmp_path_factory.mktemp("finished") / "run"
+            small.run(made[name], **RUN, **extra)
+        shutil.copytree(made[name], folder, dirs_exist_ok=True)
+
+    return leave
+
+
 def same(a, b) -> bool:
     """Whether two states hold the same, tensor by tensor and bit for bit."""
     if isinstance(a, torch.Tensor):
@@ -75,8 +90,8 @@ def interrupting(step: int):
 
 
 @pytest.mark.parametrize("extra", [{}, SERAENA], ids=["plain", "seraena"])
-def test_interrupted_run_ends_as_an_uninterrupted_one(tmp_path, extra):
-    small.run(tmp_path / "whole", **RUN, **extra)
+def test_interrupted_run_ends_as_an_uninterrupted_one(tmp_path, extra, finished):
+    finished(tmp_path / "whole", **extra)
     with pytest.raises(KeyboardInterrupt):
         small.run(tmp_path / "cut", on_record=interrupting(5), **RUN, **extra)
     assert series(tmp_path / "cut").paths()[-1].name == "checkpoint-5"  # between two that are due
@@ -108,8 +123,8 @@ def test_interrupt_between_two_records_loses_none_of_their_means(tmp_path, monke
     assert same(final(tmp_path / "whole"), final(tmp_path / "cut"))
 
 
-def test_resumes_from_a_path_and_from_its_directory(tmp_path):
-    small.run(tmp_path / "whole", **RUN)
+def test_resumes_from_a_path_and_from_its_directory(tmp_path, finished):
+    finished(tmp_path / "whole")
     shutil.copytree(tmp_path / "whole", tmp_path / "part")
     for step in (6, 8, 9):
         shutil.rmtree(tmp_path / f"part/checkpoint-{step}", ignore_errors=True)
@@ -123,8 +138,8 @@ def test_auto_without_a_checkpoint_starts(tmp_path):
     assert small.run(tmp_path, resume="auto", max_steps=2)["steps"] == 2
 
 
-def test_finished_run_that_is_resumed_changes_nothing(tmp_path):
-    small.run(tmp_path, **RUN)
+def test_finished_run_that_is_resumed_changes_nothing(tmp_path, finished):
+    finished(tmp_path)
     before = final(tmp_path)
     small.run(tmp_path, resume="auto", **RUN)
     assert same(before, final(tmp_path))
@@ -221,8 +236,8 @@ def flip_a_bit(path: Path) -> None:
 
 
 @pytest.mark.parametrize("harm", [cut_short, flip_a_bit, Path.unlink])
-def test_damaged_newest_falls_back_and_says_so(tmp_path, capsys, harm):
-    small.run(tmp_path, **RUN)
+def test_damaged_newest_falls_back_and_says_so(tmp_path, capsys, harm, finished):
+    finished(tmp_path)
     whole = final(tmp_path)
     harm(tmp_path / "checkpoint-9/state.pt")
     small.run(tmp_path, resume="auto", **RUN)
@@ -233,8 +248,8 @@ def test_damaged_newest_falls_back_and_says_so(tmp_path, capsys, harm):
     assert same(whole, final(tmp_path))
 
 
-def test_damaged_checkpoint_at_a_path_is_refused(tmp_path):
-    small.run(tmp_path / "a", **RUN)
+def test_damaged_checkpoint_at_a_path_is_refused(tmp_path, finished):
+    finished(tmp_path / "a")
     cut_short(tmp_path / "a/checkpoint-9/state.pt")
     with pytest.raises(RunError, match=r"checkpoint-9 is damaged \(state.pt: .*resume from another"):
         small.run(tmp_path / "b", resume=tmp_path / "a/checkpoint-9", **RUN)
@@ -256,10 +271,12 @@ class Harmful:
         ("rank-0", lambda state: state | {"buffer": {}}, "is no state of this run (it['buffer']"),
     ],
 )
-def test_a_sound_file_that_is_none_of_the_runs_is_one_sentence(tmp_path, monkeypatch, name, spoil, says):
+def test_a_sound_file_that_is_none_of_the_runs_is_one_sentence(
+    tmp_path, monkeypatch, name, spoil, says, finished
+):
     monkeypatch.chdir(tmp_path)
     run = RUN | SERAENA
-    small.run(tmp_path / "run", **run)
+    finished(tmp_path / "run", **SERAENA)
     folder = tmp_path / "run/checkpoint-9"
     torch.save(spoil(torch.load(folder / f"{name}.pt", weights_only=True)), folder / f"{name}.pt")
     with pytest.raises(RunError) as caught:
@@ -272,8 +289,8 @@ def test_a_sound_file_that_is_none_of_the_runs_is_one_sentence(tmp_path, monkeyp
 
 
 @pytest.mark.parametrize("text", ["{", "[]", "[" * 100_000])
-def test_a_checkpoint_that_does_not_say_whose_it_is_is_one_sentence(tmp_path, text):
-    small.run(tmp_path, **RUN)
+def test_a_checkpoint_that_does_not_say_whose_it_is_is_one_sentence(tmp_path, text, finished):
+    finished(tmp_path)
     (tmp_path / "checkpoint-9/run.json").write_text(text)
     with pytest.raises(RunError, match=r"run\.json does not say which run it is of: remove .*checkpoint-9"):
         small.run(tmp_path, resume="auto", **RUN)
