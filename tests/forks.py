@@ -145,6 +145,8 @@ CLIENT = """\
 import os, sys
 python, address, forks, modules, added = {}, {}, {}, {}, {}
 arguments = sys.argv[1:]
+if arguments[:1] == ["-u"]:  # torchrun's; a fork is as unbuffered as the process of `forks`
+    del arguments[0]
 module = arguments[1] if arguments[:1] == ["-m"] and len(arguments) > 1 else os.path.basename((arguments or [""])[0])
 if module.partition(".")[0] not in modules:
     os.execv(python, [python, *arguments])

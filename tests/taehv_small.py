@@ -2,6 +2,7 @@
 
 import atexit
 import os
+import shutil
 import sys
 from functools import cache
 from pathlib import Path
@@ -10,7 +11,7 @@ from typing import Any
 
 import pytest
 import torch
-from forks import Command, Forks
+from forks import Command, Forks, executable
 
 from runs.parameters import keys, parse
 from taehv import annotate, model, params
@@ -138,9 +139,18 @@ def forks() -> Forks:
     return found
 
 
+@cache
+def workers() -> dict[str, str]:
+    """The variable that lets torchrun start its processes as forks too."""
+    folder = Path(mkdtemp(prefix="workers-"))
+    atexit.register(shutil.rmtree, folder)
+    executable(folder / "python", Path(sys.executable), forks(), ("taehv", "runs"))
+    return {"PYTHON_EXEC": str(folder / "python")}
+
+
 def start(*arguments: str, shrunk: bool = False, folder: Path = ROOT) -> Command:
     """Starts `taehv`; shrunk: with the small network, in this process alone."""
-    return forks().start(folder, ENVIRONMENT, "taehv_small" if shrunk else "taehv", *arguments)
+    return forks().start(folder, ENVIRONMENT | workers(), "taehv_small" if shrunk else "taehv", *arguments)
 
 
 if __name__ == "__main__":  # `taehv` with the small network

@@ -5,12 +5,13 @@ import os
 import shutil
 import subprocess
 import sys
+import tempfile
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 import yaml
-from forks import Command, Forks
+from forks import Command, Forks, executable
 from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
@@ -31,6 +32,8 @@ TINY = {
 }
 FEW_FILES = TINY | {"sim_videos": 8, "ethograms": 1}
 """For tests whose time goes with the number of files."""
+WORKERS = ("runs", "train_together")
+"""Modules and scripts of which torchrun's processes run in forks."""
 # Python may keep bytecode: in the tests' copies of our code every process would compile it anew.
 ENVIRONMENT = {k: v for k, v in os.environ.items() if k != "PYTHONDONTWRITEBYTECODE"} | {
     "PYTHONPATH": str(ROOT),
@@ -69,9 +72,18 @@ def forks() -> Forks:
     return found
 
 
+@cache
+def workers() -> dict[str, str]:
+    """The variable that lets torchrun start its processes as forks too."""
+    folder = Path(tempfile.mkdtemp(prefix="workers-"))
+    atexit.register(shutil.rmtree, folder)
+    executable(folder / "python", Path(sys.executable), forks(), WORKERS)
+    return {"PYTHON_EXEC": str(folder / "python")}
+
+
 def start(folder: Path, name: str, file_size: int | None = None) -> Command:
     """Starts one stage in `folder`. file_size: bytes that a file may have, if there is a limit."""
-    return forks().start(folder, ENVIRONMENT, f"stages.{name}", file_size=file_size)
+    return forks().start(folder, ENVIRONMENT | workers(), f"stages.{name}", file_size=file_size)
 
 
 def stage(folder: Path, name: str, file_size: int | None = None) -> subprocess.CompletedProcess[str]:

@@ -140,7 +140,7 @@ def test_two_processes(folder, changes, says):
     write(RUN | {"processes": 2, "max_steps": 2, "validate_every": 2} | changes)
     done = subprocess.run(
         [sys.executable, "-m", "stages.video.train"],
-        env=small.ENVIRONMENT, capture_output=True, text=True, timeout=200,
+        env=small.ENVIRONMENT | small.workers(), capture_output=True, text=True, timeout=200,
     )  # fmt: skip
     if says is None:
         assert done.returncode == 0, done.stderr

@@ -10,7 +10,7 @@ import pytest
 import torch
 from small_training import small_run
 from train_together import __file__ as SCRIPT
-from workspace import make, stage, stages
+from workspace import make, stage, stages, workers
 
 from runs import RunError
 from runs.checkpoints import Checkpoints
@@ -34,7 +34,7 @@ def together(folder: Path, changes: dict, count: int = 2) -> list[dict]:
 
     folder.mkdir(parents=True, exist_ok=True)
     torchrun = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(count), str(SCRIPT)]
-    environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join(sys.path)}
+    environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join(sys.path)} | workers()
     done = subprocess.run(
         [sys.executable, *torchrun, str(folder), json.dumps(changes)],
         env=environment, capture_output=True, text=True, timeout=120,
