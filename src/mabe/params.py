@@ -50,7 +50,7 @@ _path = Rule(
     "a path of at most 1,000 characters, each part of at most 255 bytes, without line breaks or the like",
 )
 Location = Annotated[str, _path]
-_folds = Rule(lambda v: 0 < len(set(v)) == len(v) and min(v) >= 0, "numbers from 0 on, each once")
+_folds = Rule(lambda v: 0 < len(set(v)) == len(v) and min(v) >= 0, "numbers from 0 on, each once, or null")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -15,9 +15,9 @@ def assign_folds(recordings: pd.DataFrame, bouts: pd.DataFrame, *, count: int, s
     recordings: columns recording, lab, pose_hash, labelled (bool), frames, fps. bouts: columns recording, action,
     start_frame, stop_frame.
     Recordings with the same pose_hash form a group and are of one fold. The groups of each laboratory are dealt one by
-    one, those with the rarest actions of the laboratory first, equal ones by lot: each to the fold that so far has the
-    least of its actions, then the fewest groups of the laboratory, the fewest of its seconds, and of all. A fold may
-    hold nothing of a laboratory with fewer groups. The draw depends on the seed and on the ids, not on their order.
+    one, those with the rarest of its actions first, of these the longest, equal ones by lot: each to the fold that so
+    far has the least of its actions, then the fewest groups of the laboratory, the fewest of its seconds, and of all.
+    A fold may hold nothing of a laboratory with fewer groups. The draw depends on seed and ids, not on their order.
     """
     labelled = recordings[recordings["labelled"]].sort_values("recording")
     fold = dict.fromkeys(labelled["pose_hash"], NONE)
@@ -35,7 +35,9 @@ def assign_folds(recordings: pd.DataFrame, bouts: pd.DataFrame, *, count: int, s
         actions = _actions(shown, str(name), own["pose_hash"])  # (groups, actions), seconds
         whole = np.maximum(actions.sum(0), 1e-9)
         rarest = np.where(actions > 0, whole, np.inf).min(axis=1, initial=np.inf)
-        order = sorted(range(len(own)), key=lambda i: (rarest[i], lot(seed, own["recording"].iloc[i])))
+        drawn = [lot(seed, recording) for recording in own["recording"]]
+        lasts = total[own["pose_hash"]].to_numpy()
+        order = sorted(range(len(own)), key=lambda i: (rarest[i], -lasts[i], drawn[i]))
         held, number, time = np.zeros((count, actions.shape[1])), np.zeros(count), np.zeros(count)
         for i in order:
             pose_hash = own["pose_hash"].iloc[i]
@@ -44,8 +46,8 @@ def assign_folds(recordings: pd.DataFrame, bouts: pd.DataFrame, *, count: int, s
             fold[pose_hash] = chosen
             held[chosen] += actions[i]
             number[chosen] += 1
-            time[chosen] += total[pose_hash]
-            everywhere[chosen] += total[pose_hash]
+            time[chosen] += lasts[i]
+            everywhere[chosen] += lasts[i]
     found = recordings["pose_hash"].map(fold).where(recordings["labelled"], NONE)
     return found.astype(np.int64).rename("fold")
 

@@ -12,6 +12,7 @@ from mabe import plots_pairs
 from mabe.data.store import Store
 from mabe.params import EvaluateParams
 from mabe.submission import competition_score
+from mabe.tasks.pairs_decoder import PairsDecoder
 from mabe.tasks.pairs_fit import Fit
 from mabe.tasks.pairs_report import annotated, decide, submission_from
 
@@ -26,7 +27,7 @@ class Blend(NamedTuple):
     probabilities: list[np.ndarray]
     """float16 (frames, actions) of each subject."""
     alone: dict[str, float]
-    """mabe_f of each part, with smoothing if the settings have it."""
+    """mabe_f of each part, decided as the blend is."""
     tables: dict[str, pd.DataFrame]
     pictures: dict[str, Callable[[Path], None]]
 
@@ -40,23 +41,27 @@ def blend(
 ) -> Blend:
     """The blend of two parts whose mabe_f is highest, of equal ones that nearest to halves.
 
-    parts: by name, float16 (frames, actions) of each of `subjects`. What is compared is mabe_f with thresholds from
-    other folds, without smoothing.
+    parts: by name, float16 (frames, actions) of each of `subjects`. What is compared is mabe_f with thresholds alone,
+    from other groups of recordings.
     """
     first, second = parts
+    scheme = settings.scheme(store.ethogram)
+    _, listed, bouts = annotated(store, subjects, scheme)
 
-    def score(probabilities: Sequence[np.ndarray], smoothing: bool) -> float:
-        fit = Fit(task, subjects, probabilities, store, settings.scheme(store.ethogram))
-        _, listed, bouts = annotated(store, subjects, fit.truth.scheme)
-        decided = decide(fit, fit.others(smoothing=smoothing), multi=False)
+    def score(fit: Fit, decoders: Sequence[PairsDecoder]) -> float:
+        decided = decide(fit, decoders, multi=False)
         return competition_score(listed, bouts, submission_from(decided, subjects))
 
-    scores = {w: score(mixed(parts[first], parts[second], w), False) for w in GRID}
+    scores = {}
+    for w in GRID:
+        fit = Fit(task, subjects, mixed(parts[first], parts[second], w), store, scheme)
+        scores[w] = score(fit, fit.decoders(fit.rest, smoothing=False))
+    fits = {name: Fit(task, subjects, of, store, scheme) for name, of in parts.items()}
     weight = max(GRID, key=lambda w: (round(scores[w], 9), -abs(w - 0.5)))
     return Blend(
         weights={first: weight, second: round(1 - weight, 1)},
         probabilities=mixed(parts[first], parts[second], weight),
-        alone={name: score(of, settings.smoothing) for name, of in parts.items()},
+        alone={name: score(fit, fit.others(smoothing=settings.smoothing)) for name, fit in fits.items()},
         tables={"blend.csv": pd.DataFrame({f"weight_of_{first}": GRID, "mabe_f": scores.values()})},
         pictures={
             "blend.png": partial(plots_pairs.blend, scores=scores, chosen=weight, parts=(first, second))

@@ -234,11 +234,15 @@ class Fit:
 
     def others(self, *, smoothing: bool) -> list[PairsDecoder]:
         """For each group the decoder that only others taught; of several folds, lengths and actions are theirs too."""
-        groups = range(self.groups)
         if not self.folds:
-            return self.decoders([[h for h in groups if h != g] for g in groups], smoothing=smoothing)
+            return self.decoders(self.rest, smoothing=smoothing)
         fits = [self._without(fold) for fold in self.folds]
         return [fit.decoders([range(fit.groups)], smoothing=smoothing)[0] for fit in fits]
+
+    @property
+    def rest(self) -> list[list[int]]:
+        """For each group the others."""
+        return [[h for h in range(self.groups) if h != g] for g in range(self.groups)]
 
     def _without(self, fold: int) -> "Fit":
         """Of the subjects of the other folds."""

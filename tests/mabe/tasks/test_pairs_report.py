@@ -39,7 +39,8 @@ def sample(tmp_path_factory):
     simulate(SimulateParams(sim_seed=0, sim_videos=24, sim_test_videos=1, sim_seconds=8.0), folder / "raw")
     params = IngestParams(
         data_source="kaggle", data_dir=str(folder / "raw"),
-        skeleton=str(MOUSE_FILE), ethogram=str(COMPETITION_FILE), split_file=None, val_fraction=0.5, num_folds=5, seed=0,
+        skeleton=str(MOUSE_FILE), ethogram=str(COMPETITION_FILE), split_file=None, val_fraction=0.5, seed=0,
+        num_folds=5,
         on_error="stop", max_gap_s=0.2, include_unlabelled=False,
     )  # fmt: skip
     ingest(params, folder / "store", workers=1)
