@@ -65,6 +65,8 @@ def main() -> None:
         for job, of, place in zip(jobs, computes, places, strict=True):
             (trained / place).mkdir(parents=True, exist_ok=True)
             curves = Path(nowhere) if details else live  # of the first fold alone
+            if len(jobs) > 1:
+                print(f"{place} ({1 + len(details)} of {len(jobs)})", flush=True)
             details.append(carried_out(job, of, trained / place, curves))
     figures = together(dict(zip(places, details, strict=True))) if whole.folds is not None else details[0]
     write_json(DETAILS / "train.json", figures)

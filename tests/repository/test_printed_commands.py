@@ -61,6 +61,8 @@ PLACES = {"/YOUR/DIRECTORY": "shared-disk"}
 SIZES = {
     "windows_per_epoch=3072": "windows_per_epoch=32",
     "max_epochs=10": "max_epochs=2",
+    "folds=[0,1,2,3,4]": "folds=[0,1]",
+    "version=v9": "version=v9 -S 'folds=[0,1]' -S trees=5",
     "taehv bench": "taehv bench --sizes 64x64 --frames 8",
 }
 """What of a command makes it last, and what takes its place."""
