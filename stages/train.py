@@ -53,8 +53,9 @@ def main() -> None:
     members = members_of(whole)
     places = [place_of(member, whole) for member in members]
     computes = [compute_of(member, compute) for member in members]
+    digests = digests_of(whole.model_type)  # once: all read the same
     jobs = [
-        job_of(dataclasses.asdict(member), of, place)
+        job_of(dataclasses.asdict(member), of, digests, place)
         for member, of, place in zip(members, computes, places, strict=True)
     ]
     if len(jobs) > 1:  # elsewhere they run at the same time, here one after the other
@@ -112,11 +113,20 @@ def compute_of(member: params.AnyModelParams, compute: params.ComputeParams) -> 
     return dataclasses.replace(compute, gpu=None, processes=1, device="cpu")
 
 
-def job_of(settings: dict[str, Any], compute: params.ComputeParams, place: str = "") -> Job:
-    """A training as a job; on Modal a GPU, where one is asked for, is used or missed. place: of its files."""
+def digests_of(model_type: str) -> dict[str, str]:
+    """SHA-256 of what training a model reads."""
+    return {name: content.sha256 for name, content in contents(inputs_of(model_type)).items()}
+
+
+def job_of(
+    settings: dict[str, Any], compute: params.ComputeParams, digests: dict[str, str], place: str = ""
+) -> Job:
+    """A training as a job; on Modal a GPU, where one is asked for, is used or missed.
+
+    digests: see `digests_of`. place: of its files within those of the run.
+    """
     kind = KINDS[MODELS[settings["model_type"]].kind]
     files = inputs_of(settings["model_type"])
-    digests = {name: content.sha256 for name, content in contents(files).items()}
     options = {
         "device": device_of(compute),
         "feed": compute.feed,

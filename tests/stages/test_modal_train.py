@@ -137,7 +137,9 @@ def test_folds_run_at_the_same_time_and_end_with_the_bits_of_a_local_run(site, p
     site.server.release()
     code, log = client.wait()
     assert code == 0, log
-    assert log.count("is under way: attaching to it") + log.count("is done: only its outputs are fetched") == 2
+    assert (
+        log.count("is under way: attaching to it") + log.count("is done: only its outputs are fetched") == 2
+    )
     assert len(site.calls) == 2
     for fold in ("fold_0", "fold_2"):
         assert same(folder / "models/train" / fold, local / "models/train" / fold)

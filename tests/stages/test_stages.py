@@ -201,7 +201,9 @@ def test_accuracy_follows_from_the_saved_predictions_and_the_labels(done):
     np.testing.assert_allclose(probabilities.sum(1, dtype=np.float32), 1, atol=2e-3)
     known = truth >= 0
     right = probabilities.argmax(1)[known] == truth[known]
-    assert details(done, "evaluate")["accuracy"] == pytest.approx(right.mean(), abs=0.01)  # half precision has ties
+    assert details(done, "evaluate")["accuracy"] == pytest.approx(
+        right.mean(), abs=0.01
+    )  # half precision has ties
     assert listed["recording"].tolist() == rows["recording"].tolist()
     assert listed["frames"].sum() == len(truth)
 
