@@ -49,7 +49,8 @@ HEADLINE = ("best_epoch", "seconds", "windows_per_second", "cost_usd")
 def main() -> None:
     whole = params.load_training()
     compute = params.load(params.ComputeParams)
-    _ = Store(STORE, whole.folds).manifest  # refuses a fold without recordings before anything is trained
+    if whole.folds is not None:  # one without recordings is refused before anything is trained
+        _ = Store(STORE, whole.folds).manifest
     members = members_of(whole)
     places = [place_of(member, whole) for member in members]
     computes = [compute_of(member, compute) for member in members]
