@@ -28,7 +28,7 @@ def main() -> None:
     settings = params.load(params.EvaluateParams)
     device = choose_device(params.load(params.ComputeParams).device)
     used = params.load_training()
-    store = Store(STORE, used.folds)
+    store = Store(STORE, settings.folds)
     model = trained.load(TRAINED, used)
     task = model.task(store.recordings(set="train"), inputs_of(used.model_type))
     subjects = task.subjects[task.subjects["split"] == "val"]
@@ -51,7 +51,7 @@ def main() -> None:
         metrics = metrics | {"blend": {"weights": blended.weights, "mabe_f": alone}}
 
     with atomic_dir(PREDICTIONS) as temporary:
-        predictions.write(temporary, task, subjects, probabilities, folds=used.folds is not None)
+        predictions.write(temporary, task, subjects, probabilities, folds=settings.folds is not None)
         found.submission.to_csv(temporary / "val_submission.csv", index=False)
         found.solution.to_csv(temporary / "val_solution.csv", index=False)
         (temporary / "decoder.json").write_text(json.dumps(decoder.card(), indent=2) + "\n")

@@ -100,8 +100,8 @@ class Store:
         return self.held_out is not None and len(self.held_out) > 1
 
     def training(self, left_out: int | None = None) -> pd.DataFrame:
-        """The manifest's rows of what decisions may be learnt from: the split train. If several folds are held out,
-        each in its turn, that are all of the train set but for those of the fold `left_out`."""
+        """The manifest's rows of the recordings that teach lengths of bouts and the like: those of the split train or,
+        if several folds are `pooled`, the whole train set but for the fold `left_out`."""
         if not self.pooled:
             return self.recordings(split="train")
         rows = self.recordings(set="train")
