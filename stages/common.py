@@ -25,6 +25,8 @@ STORE = Path("data/store")
 LABELS = Path("data/labels")
 FEATURES = Path("data/features")
 PREDICTIONS = Path("data/predictions")
+WEIGHTS = "weights.json"
+"""Among the predictions of a blend: what each of its parts counts."""
 TRAINED = Path("models/train")
 HISTORY = "history.json"
 """Beside the weights: the best epoch and each epoch's metrics."""

@@ -1,25 +1,31 @@
 """export: the best model as weights and a card, and a submission for the test recordings."""
 
+from dataclasses import replace
+
 from mabe import export, params, trained
 from mabe.data.store import Store, behaviors
+from mabe.members import members_of, place_of
 from mabe.submission import submission_of, validate
 from mabe.tasks.decoding import restore_decoder
 from runs.atomic import atomic_dir
 from runs.hardware import choose_device
-from stages.common import DETAILS, EXPORTED, FEATURES, PREDICTIONS, STORE, TRAINED, read_json, run
+from stages.common import DETAILS, EXPORTED, FEATURES, PREDICTIONS, STORE, TRAINED, WEIGHTS, read_json, run
 
 
 def main() -> None:
     settings = params.load(params.ExportParams)
     device = choose_device(params.load(params.ComputeParams).device)
     store = Store(STORE)
-    model = trained.load(TRAINED, params.load_training())
+    used = params.load_training()
+    model = trained.load(TRAINED, used)
+    if isinstance(model, trained.Ensemble) and len(model.weights) > 1:
+        model = replace(model, weights=read_json(PREDICTIONS / WEIGHTS))
     decoder = read_json(PREDICTIONS / "decoder.json")
     with atomic_dir(EXPORTED) as temporary:
         export.write(
             temporary,
             model,
-            normalisation=read_json(TRAINED / "normalisation.json"),
+            normalisation=read_json(TRAINED / place_of(members_of(used)[0], used) / "normalisation.json"),
             decoder=decoder,
             metrics=read_json(DETAILS / "evaluate.json"),
             recordings=export.recordings_card(store, settings),

@@ -18,6 +18,7 @@ MICE, KEYPOINTS = 2, 7
 D = MICE * KEYPOINTS * 2
 PARAMS = TrainParams(
     model_type="basic",
+    folds=None,
     features="coords",
     num_mice=MICE,
     num_keypoints=KEYPOINTS,

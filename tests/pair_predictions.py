@@ -10,6 +10,7 @@ from mabe.data.store import Store, behaviors, pair_of
 from mabe.params import EvaluateParams
 
 SETTINGS = EvaluateParams(
+    folds=None,
     class_scheme="mabe4",
     ignore_classes=(),
     eval_metrics=("accuracy", "f1_macro", "precision", "recall"),

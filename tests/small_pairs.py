@@ -133,7 +133,7 @@ def made(folder: Path, rate_hz: float, recordings: int = 10, seconds: float = 16
                 "label_fps": fps,
             }
             | {"unit": "cm", "annotated_start": 0, "annotated_stop": frames, "pose_hash": str(i)}
-            | {"behaviors_labeled": json.dumps(listed)}
+            | {"behaviors_labeled": json.dumps(listed), "fold": i // 2 % 3}
         )
         for text in listed:
             agent, target, action = text.split(",")

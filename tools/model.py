@@ -20,6 +20,7 @@ from typing import Any
 from runs import RunError, folders
 from runs.checkpoints import Checkpoints, Series
 from runs.models import chosen, export, read
+from runs.parameters import read_yaml
 from stages.common import run
 from taehv import state
 from taehv.weights import SAFETENSORS
@@ -80,6 +81,10 @@ def evaluate(model: Path, folder: Path) -> str:
     home, name = (Path.cwd() / "video", "best.safetensors") if video else (Path.cwd(), "best.pt")
     if folder.exists():
         raise RunError(f"{folder} exists: name a folder that does not")
+    if not video and read_yaml(home / "params.yaml")["folds"] is not None:
+        raise RunError(
+            "folds are scored together, by the evaluate stage: a model file is of a run with folds null"
+        )
     for part in ("data", "models/train"):
         (folder / part).mkdir(parents=True)
         for path in (home / part).glob("[!.]*"):

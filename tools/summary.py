@@ -11,13 +11,15 @@ def main() -> None:
     classes = "  ".join(f"{name} {scores['f1']:.3f}" for name, scores in evaluate["per_class"].items())
     segments = "  ".join(f"{iou} {f1:.3f}" for iou, f1 in evaluate["segment_f1"].items())
     cost = f", ${train['cost_usd']:.3f}" if "cost_usd" in train else ""
-    size = f"batch {values['batch_size']}" if values["trees"] is None else f"{values['trees']} trees"
+    sizes = ("batch", values["batch_size"], ""), ("", values["trees"], "trees")
+    size = ", ".join(" ".join(filter(None, map(str, of))) for of in sizes if of[1] is not None)
     model = f"{values['model_type']}, {values['features']} features, {size}"
-    fitted = (
-        f"best epoch {train['best_epoch']} of {train['epochs_run']}"
-        if "best_epoch" in train
-        else (f"{train['classifiers']} classifiers")
-    )
+    if values["folds"] is not None:
+        fitted = f"{len(train['members'])} models"
+    elif "best_epoch" in train:
+        fitted = f"best epoch {train['best_epoch']} of {train['epochs_run']}"
+    else:
+        fitted = f"{train['classifiers']} classifiers"
     precision = f" ({train['precision']})" if "precision" in train else ""
     print(f"\n{values['version']} on {values['data_source']}: {model}")
     lines = {

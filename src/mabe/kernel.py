@@ -14,6 +14,7 @@ import torch
 from tqdm import tqdm
 
 from mabe import export
+from mabe.data.folds import NONE
 from mabe.data.ingest import check_video_ids, write_recordings
 from mabe.data.readers.kaggle import KaggleSource, open_source
 from mabe.data.recording import Entry
@@ -124,6 +125,6 @@ def _store(source: KaggleSource, entry: Entry, folder: Path, max_gap_s: float) -
         raise InputError(reason)
 
     (written,) = write_recordings(source, [entry], folder, max_gap_s, stop, workers=1)
-    manifest = pd.DataFrame([{**written.row, "split": entry.set}])
+    manifest = pd.DataFrame([{**written.row, "split": entry.set, "fold": NONE}])
     write_table(manifest[list(MANIFEST_COLUMNS)].astype(MANIFEST_COLUMNS), folder / "manifest.parquet")
     return Store(folder)

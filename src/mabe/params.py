@@ -50,6 +50,7 @@ _path = Rule(
     "a path of at most 1,000 characters, each part of at most 255 bytes, without line breaks or the like",
 )
 Location = Annotated[str, _path]
+_folds = Rule(lambda v: 0 < len(set(v)) == len(v) and min(v) >= 0, "numbers from 0 on, each once, or null")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -94,6 +95,8 @@ class IngestParams(GapParams):
     In the pipeline it lies in data_dir or conf/split, on which the stage depends."""
     val_fraction: Fraction
     """Share of labelled recordings that are held out for validation."""
+    num_folds: Annotated[int, between(2, 100)]
+    """That the labelled recordings are dealt into, beside the split, see `mabe.data.folds`."""
     seed: Seed
     on_error: Annotated[str, one_of("stop", "quarantine")]
     """What a recording that cannot be read does: end the stage, or be left out and listed."""
@@ -115,6 +118,12 @@ class SchemeParams:
 @dataclass(frozen=True, kw_only=True)
 class LabelParams(SchemeParams):
     num_classes: Annotated[int, between(2, 1000)]
+
+
+@dataclass(frozen=True, kw_only=True)
+class FoldParams:
+    folds: Annotated[tuple[int, ...], _folds] | None
+    """For each of these a model learns from the labelled recordings of the others; null means the split's."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -155,7 +164,7 @@ ModelType = Annotated[str, one_of(*MODELS)]
 
 
 @dataclass(frozen=True, kw_only=True)
-class TrainParams(InputParams, MetricParams, ModelParams):  # type: ignore[misc, valid-type]
+class TrainParams(FoldParams, InputParams, MetricParams, ModelParams):  # type: ignore[misc, valid-type]
     """Of a network."""
 
     # model
@@ -221,12 +230,12 @@ class TrainParams(InputParams, MetricParams, ModelParams):  # type: ignore[misc,
 
 
 @dataclass(frozen=True, kw_only=True)
-class BoostingParams(InputParams):
+class BoostingParams(FoldParams, InputParams):
     """Of gradient boosting."""
 
     model_type: ModelType
     seed: Seed
-    learning_rate: Annotated[float, positive(1)]
+    tree_learning_rate: Annotated[float, positive(1)]
     trees: Annotated[int, positive(10_000)]
     """Of each laboratory and action."""
     tree_leaves: Annotated[int, between(2, 1024)]
@@ -235,7 +244,12 @@ class BoostingParams(InputParams):
     """Samples without an action, for each with it, that are learnt from."""
 
 
-KINDS: dict[str, type] = {"network": TrainParams, "boosting": BoostingParams}
+@dataclass(frozen=True, kw_only=True)
+class BlendParams(TrainParams, BoostingParams):
+    """Of a network and gradient boosting together, see `mabe.members`."""
+
+
+KINDS: dict[str, type] = {"network": TrainParams, "boosting": BoostingParams, "blend": BlendParams}
 """What each kind of model reads, see `mabe.models.Model`. A key of the train stage that is not its own is null."""
 AnyTrainParams = make_dataclass(
     "AnyTrainParams",
@@ -280,7 +294,7 @@ class SubmissionParams:
 
 
 @dataclass(frozen=True, kw_only=True)
-class EvaluateParams(SchemeParams, MetricParams, PredictParams, SubmissionParams):
+class EvaluateParams(FoldParams, SchemeParams, MetricParams, PredictParams, SubmissionParams):
     ethograms: Annotated[int, between(0, 1000)]
     """Validation recordings that are drawn."""
     label_mode: Annotated[str, one_of("exclusive", "multi")]
@@ -290,7 +304,7 @@ class EvaluateParams(SchemeParams, MetricParams, PredictParams, SubmissionParams
 
 
 @dataclass(frozen=True, kw_only=True)
-class ExportParams(GapParams, SchemeParams, PredictParams, SubmissionParams):
+class ExportParams(FoldParams, GapParams, SchemeParams, PredictParams, SubmissionParams):
     """What export adds to the trained model's own parameters, which travel with its weights: how recordings become what
     it reads, and its predictions a submission."""
 

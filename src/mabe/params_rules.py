@@ -4,12 +4,14 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from mabe import ethogram, registry, skeleton
+from mabe.members import members_of
 from mabe.models import MODELS
 from mabe.params import (
     COORDINATE_SETS,
     KINDS,
     STAGES,
     AnyModelParams,
+    BlendParams,
     ComputeParams,
     LabelParams,
     PredictParams,
@@ -18,7 +20,9 @@ from mabe.params import (
 from runs.parameters import keys
 from runs.text import shown
 
-READ_BY = {"network": {*keys(TrainParams), *keys(PredictParams)}, "boosting": {*keys(KINDS["boosting"])}}
+READ_BY = {kind: {*keys(cls)} for kind, cls in KINDS.items()}
+for _kind in ("network", "blend"):
+    READ_BY[_kind] |= {*keys(PredictParams)}
 """The keys of a model that each kind reads: those of the others are null, so that none is set in vain."""
 ELSEWHERE = {name for stage, cls in STAGES.items() if stage != "train" for name in keys(cls)} - {
     *keys(PredictParams)
@@ -35,6 +39,15 @@ def unread(values: Mapping[str, Any]) -> Iterator[str]:
         if name not in read and values[name] is not None:
             found = shown(repr(values[name]), 60)
             yield f"model_type {values['model_type']} does not read {name} {found}: set it to null"
+
+
+def faults_of_folds(train: AnyModelParams, num_folds: int) -> Iterator[str]:
+    if isinstance(train, BlendParams) and train.folds is None:
+        wanted = list(range(num_folds))
+        yield f"model_type blend weighs its parts by what they predict of held-out recordings: set folds to {wanted}"
+    for fold in train.folds or ():
+        if fold >= num_folds:
+            yield f"folds names fold {fold}, but num_folds is {num_folds}: the folds are 0 to {num_folds - 1}"
 
 
 def faults_of_boosting(values: Mapping[str, Any]) -> Iterator[str]:
@@ -84,8 +97,11 @@ def faults_together(
         yield f"num_classes is {labels.num_classes} but class_scheme {labels.class_scheme} has {len(scheme.names)}"
     if len(scheme.scored) < 2:
         yield "ignore_classes leaves fewer than two classes to tell apart"
+    yield from faults_of_folds(train, values["num_folds"])
     if isinstance(train, TrainParams):
-        yield from faults_of_network(train, compute, values)
+        network = members_of(train)[0] if isinstance(train, BlendParams) else train
+        assert isinstance(network, TrainParams)
+        yield from faults_of_network(network, compute, values)
     else:
         yield from faults_of_boosting(values)
 

@@ -52,20 +52,24 @@ def ethogram(
     save(figure, path)
 
 
-def curves(path: Path, history: Sequence[dict[str, Any]], best_epoch: int) -> None:
+def curves(path: Path, runs: Sequence[tuple[Sequence[dict[str, Any]], int]]) -> None:
     """Loss and every recorded score per epoch, training and validation on one axis; the best epoch is marked.
 
-    history: the records of mabe.training.loop, one per epoch.
+    runs: of each the records of mabe.training.loop, one per epoch, and the best epoch. Several have thin lines.
     """
-    epochs = [record["epoch"] for record in history]
-    names = list(history[0]["val"])
-    marker = "o" if len(epochs) == 1 else None  # a line through one point cannot be seen
+    names = list(runs[0][0][0]["val"])
+    style = {"linewidth": 0.8} if len(runs) > 1 else {}
     figure, axes = figure_of((4 * len(names), 3.2), 1, len(names))
     for ax, name in zip(axes, names, strict=True):
-        for part, colour in (("train", COLOURS[1]), ("val", COLOURS[3])):
-            values = [record[part][name] for record in history]
-            ax.plot(epochs, values, color=colour, label=part, marker=marker)
-        ax.axvline(best_epoch, color="#888888", linewidth=1, linestyle=":", label="best epoch")
+        for number, (history, best_epoch) in enumerate(runs):
+            epochs = [record["epoch"] for record in history]
+            marker = "o" if len(epochs) == 1 else None  # a line through one point cannot be seen
+            for part, colour in (("train", COLOURS[1]), ("val", COLOURS[3])):
+                values = [record[part][name] for record in history]
+                label = None if number else part
+                ax.plot(epochs, values, color=colour, label=label, marker=marker, **style)
+            label = None if number else "best epoch"
+            ax.axvline(best_epoch, color="#888888", linewidth=1, linestyle=":", label=label)
         ax.set_xlabel("epoch")
         ax.set_ylabel(name)
         ax.spines[["top", "right"]].set_visible(False)

@@ -116,6 +116,17 @@ def reliability(path: Path, curves: Mapping[str, tuple[np.ndarray, np.ndarray]],
     save(figure, path)
 
 
+def blend(path: Path, scores: Mapping[float, float], chosen: float, parts: tuple[str, str]) -> None:
+    """mabe_f over the weight of the first of two parts; the chosen weight is marked."""
+    figure, ax = figure_of((5, 3.2))
+    ax.plot(list(scores), list(scores.values()), color=COLOURS[1], marker="o", markersize=4)
+    ax.axvline(chosen, color="#888888", linewidth=1, linestyle=":")
+    ax.set_xlabel(f"weight of {parts[0]}; 0 is {parts[1]} alone")
+    ax.set_ylabel("mabe_f")
+    ax.spines[["top", "right"]].set_visible(False)
+    save(figure, path)
+
+
 def action_colour(number: int) -> Any:
     """The colour of an action, by its number among all: 40 differ."""
     from matplotlib import colormaps

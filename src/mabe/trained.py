@@ -1,8 +1,8 @@
-"""A trained model of either kind, as evaluate and export need it: what differs between networks and boosted trees."""
+"""A trained model of any kind, as evaluate and export need it: a network, boosted trees, or several of these."""
 
 import json
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
 from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, Protocol, cast
@@ -18,7 +18,9 @@ from mabe.boosting import saved as trees_file
 from mabe.boosting.saved import SavedTrees
 from mabe.boosting.trees import Trees
 from mabe.errors import InputError
+from mabe.members import members_of, parts_of, place_of
 from mabe.models import MODELS
+from mabe.params import KINDS as KINDS_OF_PARAMS
 from mabe.params import AnyModelParams, BoostingParams, TrainParams, parse
 from mabe.predict import predict
 from mabe.tasks import restore
@@ -41,8 +43,8 @@ class Trained(Protocol):
     def model(self) -> Any:
         """What computes its predictions."""
 
-    def task(self, rows: pd.DataFrame | None = None) -> Task:
-        """Its task, on the recordings of manifest `rows`."""
+    def task(self, rows: pd.DataFrame | None = None, files: Mapping[str, Path] | None = None) -> Task:
+        """Its task, on the recordings of manifest `rows`; files: see `mabe.tasks.restore`."""
 
     def predict(
         self,
@@ -84,8 +86,8 @@ class Network:
     def model(self) -> nn.Module:
         return self.saved.network()
 
-    def task(self, rows: pd.DataFrame | None = None) -> Task:
-        return restore(self.saved.card, self.params, rows)
+    def task(self, rows: pd.DataFrame | None = None, files: Mapping[str, Path] | None = None) -> Task:
+        return restore(self.saved.card, self.params, rows, files)
 
     def predict(
         self,
@@ -110,9 +112,13 @@ class Network:
         )
 
     def pictures(self) -> tuple[dict[str, pd.DataFrame], Pictures]:
-        assert self.history is not None
-        epochs, best = self.history["epochs"], self.history["best_epoch"]
-        return {}, {"curves.png": partial(plots.curves, history=epochs, best_epoch=best)}
+        return self.pictures_of([self])
+
+    @staticmethod
+    def pictures_of(members: Sequence["Network"]) -> tuple[dict[str, pd.DataFrame], Pictures]:
+        histories = [member.history for member in members if member.history is not None]
+        runs = [(history["epochs"], history["best_epoch"]) for history in histories]
+        return {}, {"curves.png": partial(plots.curves, runs=runs)}
 
     def write(self, directory: Path) -> dict[str, Any]:
         state = {k: v.contiguous() for k, v in self.saved.state.items()}
@@ -155,8 +161,8 @@ class Boosted:
     def model(self) -> Trees:
         return self.saved.trees
 
-    def task(self, rows: pd.DataFrame | None = None) -> Task:
-        return restore(self.saved.card, self.params, rows)
+    def task(self, rows: pd.DataFrame | None = None, files: Mapping[str, Path] | None = None) -> Task:
+        return restore(self.saved.card, self.params, rows, files)
 
     def predict(
         self,
@@ -171,7 +177,16 @@ class Boosted:
         return self.model.predict(cast(Pairs, task), frames, subjects)
 
     def pictures(self) -> tuple[dict[str, pd.DataFrame], Pictures]:
-        table = self.model.gain()
+        return self.pictures_of([self])
+
+    @staticmethod
+    def pictures_of(members: Sequence["Boosted"]) -> tuple[dict[str, pd.DataFrame], Pictures]:
+        table = members[0].model.gain()
+        if len(members) > 1:
+            gains = pd.concat([member.model.gain() for member in members]).groupby("input", sort=False)[
+                "gain"
+            ]
+            table = gains.mean().sort_values(ascending=False, kind="stable").reset_index()
         gain = dict(zip(table["input"], table["gain"], strict=True))
         return {"importance.csv": table}, {"importance.png": partial(plots_pairs.importance, gain=gain)}
 
@@ -192,16 +207,136 @@ class Boosted:
         return cls(saved)
 
 
+@dataclass(frozen=True)
+class Ensemble:
+    """See `Trained`: a model for each fold, of a blend one of each part and fold, whose probabilities are averaged."""
+
+    params: AnyModelParams
+    members: tuple[Trained, ...]
+    """In the order of `mabe.members.members_of`."""
+    weights: Mapping[str, float]
+    """Of each part, together 1: its members share it."""
+
+    @property
+    def model(self) -> tuple[Any, ...]:
+        return tuple(member.model for member in self.members)
+
+    def task(self, rows: pd.DataFrame | None = None, files: Mapping[str, Path] | None = None) -> Task:
+        """That of the first member, with all that any member has learnt to tell."""
+        cards = [member.task().card() for member in self.members]
+        card, trained = cards[0], [of.get("trained", {}) for of in cards]
+        if "trained" in card:
+            labs = sorted({lab for of in trained for lab in of})
+            union = {lab: sorted({action for of in trained for action in of.get(lab, ())}) for lab in labs}
+            card = card | {"trained": union}
+        return restore(card, self.members[0].params, rows, files)
+
+    def predict(
+        self,
+        task: Task,
+        frames: np.ndarray,
+        subjects: pd.DataFrame,
+        *,
+        stride: int | None,
+        device: torch.device,
+    ) -> Iterator[np.ndarray]:
+        each = len(self.members) // len(self.weights)
+        counted = [member for member in self.members if self.weights[member.params.model_type] > 0]
+        shares = [np.float32(self.weights[member.params.model_type] / each) for member in counted]
+        tracks = [
+            _predict(member, task, frames, subjects, stride=stride, device=device) for member in counted
+        ]
+        for found in zip(*tracks, strict=True):
+            yield np.sum([share * p for share, p in zip(shares, found, strict=True)], axis=0)
+
+    def out_of_fold(
+        self,
+        task: Task,
+        frames: np.ndarray,
+        subjects: pd.DataFrame,
+        *,
+        stride: int | None,
+        device: torch.device,
+    ) -> dict[str, list[np.ndarray]]:
+        """float16 (frames, O) of each of `subjects`, by each part: of the member that its recording was held out from.
+
+        Arguments are those of `predict`; subjects has a column fold. Half precision, as they are kept: what is scored
+        is what is in the file.
+        """
+        found: dict[str, list[np.ndarray]] = {part: [np.empty(0)] * len(subjects) for part in self.weights}
+        for member in self.members:
+            places = np.flatnonzero(subjects["fold"].isin(member.params.folds or ()))
+            if len(places):
+                of = subjects.iloc[places]
+                tracks = _predict(member, task, frames, of, stride=stride, device=device)
+                for place, p in zip(places, tracks, strict=True):
+                    found[member.params.model_type][place] = p.astype(np.float16)
+        return found
+
+    def pictures(self) -> tuple[dict[str, pd.DataFrame], Pictures]:
+        tables: dict[str, pd.DataFrame] = {}
+        pictures: Pictures = {}
+        for part in self.weights:
+            members = [member for member in self.members if member.params.model_type == part]
+            more_tables, more_pictures = KINDS[MODELS[part].kind].pictures_of(members)
+            tables |= more_tables
+            pictures |= more_pictures
+        return tables, pictures
+
+    def write(self, directory: Path) -> dict[str, Any]:
+        entries = []
+        for member in self.members:
+            folder = directory / place_of(member.params, self.params)
+            folder.mkdir(parents=True)
+            own = {"params": asdict(member.params), "task": member.task().card()}
+            entries.append(own | member.write(folder))
+        return {"members": entries, "weights": dict(self.weights)}
+
+    @classmethod
+    def load(cls, directory: Path, params: AnyModelParams) -> "Ensemble":
+        """Its parts count alike, until predictions tell what they are worth."""
+        members = [
+            KINDS[MODELS[of.model_type].kind].load(directory / place_of(of, params), of)
+            for of in members_of(params)
+        ]
+        parts = parts_of(params)
+        return cls(params, tuple(members), dict.fromkeys(parts, 1 / len(parts)))
+
+    @classmethod
+    def read(cls, directory: Path, card: dict[str, Any]) -> "Ensemble":
+        """What `write` wrote, from the folders that its parameters tell."""
+        params: AnyModelParams = parse(
+            KINDS_OF_PARAMS[MODELS[card["params"]["model_type"]].kind], card["params"]
+        )
+        members = [
+            KINDS[MODELS[of.model_type].kind].read(directory / place_of(of, params), entry)
+            for of, entry in zip(members_of(params), card["members"], strict=True)
+        ]
+        return cls(params, tuple(members), card["weights"])
+
+
+def _predict(
+    member: Trained, task: Task, frames: np.ndarray, subjects: pd.DataFrame, **options: Any
+) -> Iterator[np.ndarray]:
+    """What a member predicts of subjects of `task`, which are its own in all but what it has learnt."""
+    own = task.like(member.task().card(), member.params)
+    return member.predict(own, frames, subjects, **options)
+
+
 KINDS: dict[str, Any] = {"network": Network, "boosting": Boosted}
 """The class of each kind of model, see `mabe.models.Model`. Beside the methods of `Trained` it has WEIGHTS, the name
-of the file that `write` writes, and the class methods of `load` and `read`."""
+of the file that `write` writes, pictures_of several models, and the class methods of `load` and `read`."""
 
 
 def load(directory: Path, params: AnyModelParams) -> Trained:
     """What train left in `directory`; InputError if there is none that was trained with `params`."""
+    if params.folds is not None:
+        return Ensemble.load(directory, params)
     return KINDS[MODELS[params.model_type].kind].load(directory, params)
 
 
 def read(directory: Path, card: dict[str, Any]) -> Trained:
     """What `Trained.write` left in `directory`; card: with what it returned, params and task."""
+    if card["params"]["folds"] is not None:
+        return Ensemble.read(directory, card)
     return KINDS[MODELS[card["params"]["model_type"]].kind].read(directory, card)

@@ -48,6 +48,9 @@ class Backend(Protocol):
     name: str
     """The value of the parameter `compute`."""
 
+    def begin(self, job: Job) -> None:
+        """Starts a job that runs elsewhere, if it is not under way, so that several run at once before `carry_out`."""
+
     def carry_out(self, job: Job, output: Path, on_record: OnRecord) -> tuple[dict[str, Any], float | None]:
         """The job's result, its files in the directory `output`; what a device costs (USD per hour, None: unknown).
 

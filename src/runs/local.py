@@ -29,6 +29,9 @@ class Local:
     def __init__(self, prices: Mapping[str, float] | None = None, folder: Path = FOLDER) -> None:
         self.prices, self.folder = prices, folder
 
+    def begin(self, job: Job) -> None:
+        """A run of this machine begins when it is carried out."""
+
     def carry_out(self, job: Job, output: Path, on_record: OnRecord) -> tuple[dict[str, Any], float | None]:
         price = None
         if self.prices is not None:

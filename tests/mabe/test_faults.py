@@ -56,6 +56,7 @@ def ingested(root: Path, on_error: str = "stop") -> tuple[Store, dict]:
         ethogram=str(COMPETITION_FILE),
         split_file=None,
         val_fraction=0.5,
+        num_folds=2,
         seed=0,
         on_error=on_error,
         max_gap_s=0.2,

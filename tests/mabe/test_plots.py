@@ -51,7 +51,7 @@ def test_curves_confusion_and_bars_are_drawn(tmp_path):
         }
         for e in (1, 2, 3)
     ]
-    plots.curves(tmp_path / "curves.png", history, best_epoch=3)
+    plots.curves(tmp_path / "curves.png", [(history, 3)])
     plots.confusion(tmp_path / "confusion.png", np.array([[5, 1], [0, 0]]), ("a", "b"))
     plots.bars(
         tmp_path / "bars.png", {"a": 0.5, "b": 1.0}, [plots.class_colour(0), plots.class_colour(1)], "F1"
@@ -69,7 +69,7 @@ def test_curves_confusion_and_bars_are_drawn(tmp_path):
 def test_curves_of_one_epoch_can_be_seen(tmp_path):
     """A line through one point has no length: it needs a marker. The legend is in the right half."""
     train, val = ({"loss": loss, "f1_macro": 0.5} for loss in (0.2, 0.8))
-    plots.curves(tmp_path / "c.png", [{"epoch": 1, "train": train, "val": val}], best_epoch=1)
+    plots.curves(tmp_path / "c.png", [([{"epoch": 1, "train": train, "val": val}], 1)])
     picture = matplotlib.image.imread(tmp_path / "c.png")[..., :3]
     left = picture[:, : picture.shape[1] // 2]
     for colour in (plots.COLOURS[1], plots.COLOURS[3]):

@@ -86,6 +86,7 @@ PUBLISHED = {
 SAME = {
     # of all versions
     "seed": 42,
+    "folds": None,
     "num_classes": 4,
     "motion_fps": None,
     "conv_pool": 1,

@@ -136,7 +136,7 @@ def test_queue_takes_a_sweep(clone):
         clone("dvc", "queue", "remove", "--all")
 
 
-@pytest.mark.parametrize("override", ["batchsize=3", "version=v9", "data=unknown"])
+@pytest.mark.parametrize("override", ["batchsize=3", "version=v99", "data=unknown"])
 def test_override_that_does_not_exist_is_refused(clone, override):
     output = clone("dvc", "exp", "run", "-S", override, fails=True)
     assert override.split("=")[0] in output

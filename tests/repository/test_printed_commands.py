@@ -64,6 +64,8 @@ SIZES = {
     "'learning_rate=3e-4,4e-4'": "'learning_rate=4e-4'",
     "'seed=1,2,3'": "'seed=1,2'",
     "max_epochs=10": "max_epochs=2",
+    "folds=[0,1,2,3,4]": "folds=[0,1]",
+    "version=v9": "version=v9 -S 'folds=[0,1]' -S trees=5",
     "taehv bench": "taehv bench --sizes 64x64 --frames 8",
 }
 """What of a command makes it last, and what takes its place."""

@@ -182,7 +182,7 @@ def test_missing_data_say_how_to_get_them(tmp_path, failure, source, says):
         ("train", "data/labels", "there is no data/labels/labels.npy: run `dvc repro`"),
         ("train", "data/features", "there is no data/features/train.npy: run `dvc repro`"),
         ("evaluate", "data/store", "no recording store in data/store"),
-        ("evaluate", "data/labels", "there is no data/labels/classes.json: run `dvc repro`"),
+        ("evaluate", "data/labels", "there is no data/labels/labels.npy: run `dvc repro`"),
         ("evaluate", "data/features", "there is no data/features/train.npy: run `dvc repro`"),
         ("evaluate", "models/train", "there is no model models/train/best.pt: run `dvc repro train`"),
         ("export", "models/train", "there is no model models/train/best.pt: run `dvc repro train`"),

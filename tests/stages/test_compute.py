@@ -1,5 +1,6 @@
 """What a container is asked for, and on which device it computes."""
 
+import dataclasses
 from dataclasses import replace
 from pathlib import Path
 
@@ -8,6 +9,7 @@ from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
 from mabe import params
+from mabe.members import members_of, place_of
 from mabe.training.job import fault_of, fault_of_record
 from runs import RunError
 from runs.parameters import keys
@@ -30,7 +32,9 @@ def asked(monkeypatch):
         monkeypatch.setattr(train, "contents", lambda inputs: {})
         settings = {name: values[name] for name in keys(params.TrainParams)}
         chosen = params.parse(params.ComputeParams, values)
-        return train.job_of(settings, chosen), compute.backend(chosen).machine
+        return train.job_of(settings, chosen, train.digests_of(settings["model_type"])), compute.backend(
+            chosen
+        ).machine
 
     return run
 
@@ -138,3 +142,21 @@ def test_a_wrong_result_is_one_sentence_and_lost_records_are_logged(monkeypatch,
         return
     assert compute.carry_out(*arguments, lambda *a: None, lambda *a: None)[1] == 0.5
     assert logged == [{"epoch": 2}, {"epoch": 1}, {"epoch": 2}]
+
+
+def test_the_trees_of_a_blend_get_no_gpu_and_each_member_a_run_of_its_own(monkeypatch):
+    values = composed("version=v9", "folds=[1,3]")
+    monkeypatch.setattr(train, "contents", lambda inputs: {})
+    whole, machine = params.training(values), params.parse(params.ComputeParams, values)
+    found = {}
+    for member in members_of(whole):
+        of = train.compute_of(member, machine)
+        job = train.job_of(dataclasses.asdict(member), of, {}, place_of(member, whole))
+        assert job.params["folds"] == (int(job.label[-1]),)
+        found[job.key] = job.label, of.gpu, job.options["device"]
+    assert list(found.values()) == [
+        ("v9-pair_cnn-fold_1", "H100", "cuda"),
+        ("v9-pair_cnn-fold_3", "H100", "cuda"),
+        ("v9-boosting-fold_1", None, "cpu"),
+        ("v9-boosting-fold_3", None, "cpu"),
+    ]

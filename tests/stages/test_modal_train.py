@@ -123,3 +123,25 @@ def test_unknown_gpu_is_refused_by_the_first_stage(tmp_path):
         "H100, H200, B200\n"
     )
     assert not (folder / "data").exists()
+
+
+def test_folds_run_at_the_same_time_and_end_with_the_bits_of_a_local_run(site, prepared):
+    settings = {"folds": [0, 2], "epochs": 2}
+    local, folder = (copy(prepared, site.folder / name, **settings) for name in ("local", "copy"))
+    workspace.change(local, compute="local")
+    workspace.stages(local, "train")
+    site.server.hold("epoch 1/2")  # of the container that is there first
+    client = site.start("stages.train", folder=folder)
+    site.server.wait_held()
+    client.wait_for("started on Modal", times=2)
+    site.server.release()
+    code, log = client.wait()
+    assert code == 0, log
+    assert (
+        log.count("is under way: attaching to it") + log.count("is done: only its outputs are fetched") == 2
+    )
+    assert len(site.calls) == 2
+    for fold in ("fold_0", "fold_2"):
+        assert same(folder / "models/train" / fold, local / "models/train" / fold)
+    assert curves(folder) == curves(local) != {}  # of the first fold
+    assert metrics(folder)["members"].keys() == {"fold_0", "fold_2"}

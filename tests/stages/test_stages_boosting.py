@@ -11,7 +11,7 @@ import pytest
 import torch
 from workspace import ENVIRONMENT, STAGES, TINY, change, files, make, stage, stages, unfinished
 
-from mabe import export
+from mabe import export, predictions
 from mabe.data.store import Store
 from mabe.kernel import predict_competition
 from mabe.params_rules import ELSEWHERE, READ_BY
@@ -73,8 +73,11 @@ def test_the_exported_model_predicts_what_evaluate_saw(done):
     subjects = task.subjects[task.subjects["split"] == "val"]
     frames = task.frames(store, "train", done / "nowhere")
     options = {"stride": None, "device": torch.device("cpu")}
-    found = np.concatenate(list(exported.saved.predict(task, frames, subjects, **options)))
-    np.testing.assert_array_equal(found, np.load(done / "data/predictions/val.npy"))
+    rows, blocks = predictions.read(done / "data/predictions")
+    found = exported.saved.predict(task, frames, subjects, **options)
+    for p, actions, block in zip(found, rows["actions"], blocks, strict=True):
+        columns = [task.names.index(name) for name in actions]
+        np.testing.assert_array_equal(p[:, columns].astype(np.float16), block)
     decoder = restore_decoder(exported.card["decoder"], store, None)
     assert decoder.card() == exported.card["decoder"]
     assert set(decoder.heads) <= set(task.trained)

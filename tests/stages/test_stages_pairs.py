@@ -8,7 +8,7 @@ import pytest
 import torch
 from workspace import STAGES, files, make, stage, stages, unfinished
 
-from mabe import export
+from mabe import export, predictions
 from mabe.data.store import Store, behaviors
 from mabe.kernel import predict_competition
 from mabe.predict import predict
@@ -53,11 +53,14 @@ def test_metrics(done):
 
 
 def test_probabilities_are_those_of_the_listed_pairs(done):
-    rows = pd.read_csv(done / "data/predictions/val.csv")
-    p = np.load(done / "data/predictions/val.npy")
-    assert p.shape == (rows["frames"].sum(), len(read(done, "models/export/model.json")["task"]["names"]))
-    assert (p >= 0).all()
-    assert (p <= 1).all()
+    rows, blocks = predictions.read(done / "data/predictions")
+    names = set(read(done, "models/export/model.json")["task"]["names"])
+    for row, p in zip(rows.itertuples(), blocks, strict=True):
+        assert p.shape == (row.frames, len(row.actions))
+        assert set(row.actions) <= names
+        assert (p >= 0).all()
+        assert (p <= 1).all()
+    assert (rows["fold"] == -1).all()
     assert not rows.duplicated(["recording", "agent", "target"]).any()
 
 
@@ -80,8 +83,10 @@ def test_the_exported_model_predicts_what_evaluate_saw(done):
     subjects = task.subjects[task.subjects["split"] == "val"]
     options = {"length": 32, "gap": 1, "stride": 16, "device": torch.device("cpu"), "amp": "off"}
     frames = task.frames(store, "train", done / "nowhere")
-    found = np.concatenate(list(predict(exported.model, task, frames, subjects, **options)))
-    np.testing.assert_allclose(found, np.load(done / "data/predictions/val.npy"), atol=1e-6)
+    found = predict(exported.model, task, frames, subjects, **options)
+    rows, blocks = predictions.read(done / "data/predictions")
+    for p, actions, block in zip(found, rows["actions"], blocks, strict=True):
+        np.testing.assert_allclose(p[:, [task.names.index(name) for name in actions]], block, atol=1e-3)
     decoder = restore_decoder(exported.card["decoder"], store, None)
     assert decoder.card() == exported.card["decoder"]
     assert set(decoder.heads) <= set(task.trained)

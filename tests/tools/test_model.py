@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 import torch
@@ -59,3 +60,12 @@ def test_what_is_not_there_is_said(tmp_path):
         tool.main([str(tmp_path), "--to", str(tmp_path / "m.pt")])
     with pytest.raises(SystemExit):
         tool.main([str(tmp_path), "--last", "0"])
+
+
+def test_a_model_file_is_not_scored_in_place_of_several_folds(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Path("params.yaml").write_text("folds: [0, 1]\n")
+    Path("model.pt").touch()
+    with pytest.raises(RunError, match="folds are scored together, by the evaluate stage"):
+        tool.main(["model.pt", "--evaluate", "scores"])
+    assert not Path("scores").exists()

@@ -57,7 +57,7 @@ def fit(
             ratio = params.negatives_per_positive
             rows = draw(of_lab, task.truth.states, negatives_per_positive=ratio, seed=params.seed)
             settings = FIXED | {
-                "learning_rate": params.learning_rate,
+                "learning_rate": params.tree_learning_rate,
                 "num_leaves": params.tree_leaves,
                 "seed": params.seed % 2**31,
             }

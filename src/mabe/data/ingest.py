@@ -27,6 +27,7 @@ from tqdm import tqdm
 from mabe.data import arrays, report
 from mabe.data.axes import Axes
 from mabe.data.bouts import bouts_of, bouts_table, checked_bouts
+from mabe.data.folds import NONE, assign_folds
 from mabe.data.gaps import interpolate_gaps
 from mabe.data.readers import open_source
 from mabe.data.recording import Entry, Recording
@@ -117,8 +118,12 @@ def ingest(
         )
 
     manifest = _manifest(written, params, left_out=quarantined)
-    write_table(manifest, out / "manifest.parquet")
     bouts, bout_metrics = bouts_table(manifest, [w.bouts for w in written])
+    labelled = [w.place.entry.labelled for w in written]
+    manifest["fold"] = assign_folds(
+        manifest.assign(labelled=labelled), bouts, count=params.num_folds, seed=params.seed
+    )
+    write_table(manifest, out / "manifest.parquet")
     write_table(bouts, out / "bouts.parquet")
     findings = {
         **{name: dict.fromkeys(getattr(source, name), "") for name in report.OF_SOURCE},
@@ -336,7 +341,7 @@ def _manifest(written: list[Written], params: IngestParams, left_out: dict[str, 
 
     manifest = pd.DataFrame([w.row for w in written])
     manifest["labelled"] = [w.place.entry.labelled for w in written]
-    manifest["split"] = "test"
+    manifest["split"], manifest["fold"] = "test", NONE
     train = manifest["set"] == "train"
     manifest.loc[train, "split"] = assign(
         manifest.loc[train, ["recording", "lab", "pose_hash", "labelled"]],

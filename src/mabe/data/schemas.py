@@ -92,6 +92,7 @@ _checks = {
     "px_per_cm": pandera.Check.gt(0),
     "unit": pandera.Check.isin(("cm", "px")),
     "individuals": pandera.Check.in_range(0, MOST_INDIVIDUALS),
+    "fold": pandera.Check.ge(-1),
     "missing_share": pandera.Check.in_range(0, 1),
 }
 MANIFEST = pandera.DataFrameSchema(

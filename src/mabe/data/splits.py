@@ -55,12 +55,12 @@ def _draw(labelled: pd.DataFrame, val_fraction: float, seed: int) -> set[str]:
         if len(lab) < 2:
             continue
         count = min(max(int(val_fraction * len(lab) + 0.5), 1), len(lab) - 1)
-        by_lot = sorted(zip(lab["recording"], lab["pose_hash"], strict=True), key=lambda g: _lot(seed, g[0]))
+        by_lot = sorted(zip(lab["recording"], lab["pose_hash"], strict=True), key=lambda g: lot(seed, g[0]))
         held_out.update(pose_hash for _, pose_hash in by_lot[:count])
     return held_out
 
 
-def _lot(seed: int, recording: str) -> bytes:
+def lot(seed: int, recording: str) -> bytes:
     return hashlib.blake2b(f"{seed}/{recording}".encode(), digest_size=16).digest()
 
 

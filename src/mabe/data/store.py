@@ -56,6 +56,7 @@ MANIFEST_COLUMNS: dict[str, str] = {
     "behaviors_labeled": "object", # JSON list of "mouse1,mouse2,attack" / "mouse1,self,rear" that the scorer counts
     "body_parts": "object",        # JSON list of the parts that the recording tracks
     "pose_hash": "object",         # recordings with the same hash have the same pose (CalMS21 annotators)
+    "fold": "int64",               # from 0, see mabe.data.folds; -1 for a recording without labels or of the test set
 }
 BOUT_COLUMNS: dict[str, str] = {
     "recording": "object",
@@ -75,11 +76,36 @@ class Store:
     """Read access to a store directory. Arrays are memory-mapped: nothing is loaded until it is used."""
 
     path: Path
+    held_out: tuple[int, ...] | None = None
+    """Folds whose recordings take the place of the split val, all others that of train; None: the split of ingest."""
 
     @cached_property
     def manifest(self) -> pd.DataFrame:
-        """MANIFEST_COLUMNS, sorted by set and start."""
-        return self._table("manifest")
+        """MANIFEST_COLUMNS, sorted by set and start. InputError if a fold of `held_out` holds no recording."""
+        table = self._table("manifest")
+        if self.held_out is None:
+            return table
+        for fold in self.held_out:
+            if not (table["fold"] == fold).any():
+                raise InputError(
+                    f"fold {fold} of {self.path} holds no labelled recording, since there are fewer with different "
+                    "poses than folds: leave it out of folds, or set num_folds lower"
+                )
+        split = table["fold"].isin(self.held_out).map({True: "val", False: "train"})
+        return table.assign(split=split.where(table["set"] == "train", "test"))
+
+    @property
+    def pooled(self) -> bool:
+        """Whether several folds are held out, each from a model of its own."""
+        return self.held_out is not None and len(self.held_out) > 1
+
+    def training(self, left_out: int | None = None) -> pd.DataFrame:
+        """The manifest's rows of the recordings that teach lengths of bouts and the like: those of the split train or,
+        if several folds are `pooled`, the whole train set but for the fold `left_out`."""
+        if not self.pooled:
+            return self.recordings(split="train")
+        rows = self.recordings(set="train")
+        return rows if left_out is None else rows[rows["fold"] != left_out].reset_index(drop=True)
 
     @cached_property
     def bouts(self) -> pd.DataFrame:

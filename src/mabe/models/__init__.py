@@ -30,10 +30,11 @@ class Sizes:
 class Model:
     """A line of the registry.
 
-    network: the class, as "module:Class" within this folder; None for boosting.
+    network: the class, as "module:Class" within this folder; None for boosting and for a blend.
     kind: how it is trained, a key of mabe.params.KINDS.
     task: what it predicts, a key of mabe.tasks.TASKS.
     reads_keypoints: whether it must find x, y of each keypoint in the features, which engineered ones have not.
+    parts: the models that a blend is of.
     parameters: the annotation of each parameter that is this model's alone.
     """
 
@@ -44,10 +45,11 @@ class Model:
         kind: str = "network",
         task: str = "scene",
         reads_keypoints: bool = False,
+        parts: tuple[str, ...] = (),
         **parameters: Any,
     ) -> None:
         self.network, self.kind, self.task = network, kind, task
-        self.reads_keypoints, self.parameters = reads_keypoints, parameters
+        self.reads_keypoints, self.parts, self.parameters = reads_keypoints, parts, parameters
 
 
 MODELS = {
@@ -64,6 +66,7 @@ MODELS = {
         "pair_cnn:PairCNN", task="pairs", pair_preset=Annotated[str, one_of("small", "base", "large")]
     ),
     "boosting": Model(None, kind="boosting", task="pairs"),
+    "blend": Model(None, kind="blend", task="pairs", parts=("pair_cnn", "boosting")),
 }
 MODEL_PARAMETERS = {
     name: annotation for model in MODELS.values() for name, annotation in model.parameters.items()

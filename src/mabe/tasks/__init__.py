@@ -31,10 +31,16 @@ def open_task(params: AnyModelParams, files: Mapping[str, Path], rows: pd.DataFr
     return TASKS[MODELS[params.model_type].task].open(params, files, rows)
 
 
-def restore(card: Mapping[str, Any], params: AnyModelParams, rows: pd.DataFrame | None = None) -> Task:
-    """The task of a saved model's `card`, on the recordings of manifest `rows`, without targets.
+def restore(
+    card: Mapping[str, Any],
+    params: AnyModelParams,
+    rows: pd.DataFrame | None = None,
+    files: Mapping[str, Path] | None = None,
+) -> Task:
+    """The task of a saved model's `card`, on the recordings of manifest `rows`, without what only training reads.
 
-    rows: None means no recording, which is enough to make the network.
+    rows: None means no recording, which is enough to make the network. files: as of `open_task`, for a task whose
+    report reads them.
     """
     rows = pd.DataFrame(columns=list(MANIFEST_COLUMNS)).astype(MANIFEST_COLUMNS) if rows is None else rows
-    return TASKS[card["task"]].restore(card, params, rows)
+    return TASKS[card["task"]].restore(card, params, rows, files or {})

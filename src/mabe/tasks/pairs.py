@@ -180,11 +180,21 @@ class Pairs:
         )
 
     @classmethod
-    def restore(cls, card: Mapping[str, Any], params: AnyModelParams, rows: pd.DataFrame) -> "Pairs":
+    def restore(
+        cls, card: Mapping[str, Any], params: AnyModelParams, rows: pd.DataFrame, files: Mapping[str, Path]
+    ) -> "Pairs":
         """The task of a `card`, without what happens, for other recordings."""
+        del files  # the report reads the store's bouts
+        return cls._of(card, params, subjects_of(on_grid(rows, params.pair_rate_hz)))
+
+    def like(self, card: Mapping[str, Any], params: AnyModelParams) -> "Pairs":
+        return self._of(card, params, self.subjects)
+
+    @classmethod
+    def _of(cls, card: Mapping[str, Any], params: AnyModelParams, subjects: pd.DataFrame) -> "Pairs":
         return cls(
             params,
-            subjects_of(on_grid(rows, params.pair_rate_hz)),
+            subjects,
             names=tuple(card["names"]),
             trained={lab: frozenset(actions) for lab, actions in card["trained"].items()},
             layout=Layout(params.num_mice, Keypoints.from_dict(card["keypoints"])),

@@ -17,6 +17,7 @@ from mabe.ethogram import UNKNOWN, ClassScheme
 from mabe.labels import frame_labels
 from mabe.metrics.bouts import runs
 from mabe.tasks.pairs_decoder import Head, PairsDecoder, native_track
+from mabe.tasks.pairs_lengths import Lengths, lengths_of
 from mabe.tasks.scene_bouts import tidy_bouts
 
 GROUPS = 5
@@ -28,7 +29,6 @@ PRIOR = 225.0
 """Variance of thresholds (%²) at which the learnt one and DEFAULT count alike."""
 FEW_BOUTS = 10
 """A head with fewer takes what was learnt of its action in all laboratories."""
-LONGEST_WINDOW_S = 1.0
 SMOOTHINGS = tuple(product((False, True), repeat=3))
 """Whether there is a rolling mean, whether short bouts are dropped and whether gaps are filled. Of equally good ones
 the first is taken."""
@@ -89,41 +89,6 @@ def groups_of(recordings: pd.DataFrame, count: int = GROUPS) -> dict[str, int]:
             taken[chosen] += 1
             load[chosen] += frames
     return {name: group[pose] for name, pose in zip(rows["recording"], rows["pose_hash"], strict=True)}
-
-
-@dataclass(frozen=True, kw_only=True)
-class Lengths:
-    """Of an action's training bouts (s)."""
-
-    window_s: float = 0.0
-    """The median, at most LONGEST_WINDOW_S."""
-    min_bout_s: float = 0.0
-    """Half of the 10th percentile."""
-    merge_gap_s: float = 0.0
-    """Half of the 10th percentile of the gaps between successive bouts of one agent and target."""
-
-
-def lengths_of(store: Store) -> dict[tuple[str | None, str], Lengths]:
-    """Those of each laboratory and action and, for the laboratory None, the window of each action in all of them."""
-    rows = store.recordings(split="train")[["recording", "lab", "fps"]]
-    bouts = store.bouts[store.bouts["start_frame"] < store.bouts["stop_frame"]].merge(rows, on="recording")
-    of = ["recording", "agent", "target", "action"]
-    bouts = bouts.sort_values([*of, "start_frame"])
-    bouts["seconds"] = (bouts["stop_frame"] - bouts["start_frame"]) / bouts["fps"]
-    bouts["gap"] = (bouts["start_frame"] - bouts.groupby(of)["stop_frame"].shift()) / bouts["fps"]
-    gaps = bouts[bouts["gap"] > 0].groupby(["lab", "action"])["gap"].quantile(0.1)
-    found: dict[tuple[str | None, str], Lengths] = {
-        (None, action): Lengths(window_s=min(median, LONGEST_WINDOW_S))
-        for action, median in bouts.groupby("action")["seconds"].median().items()
-    }
-    for head, seconds in bouts.groupby(["lab", "action"])["seconds"]:
-        short, median = seconds.quantile([0.1, 0.5])
-        found[head] = Lengths(
-            window_s=min(median, LONGEST_WINDOW_S),
-            min_bout_s=short / 2,
-            merge_gap_s=float(gaps.get(head, 0.0)) / 2,
-        )
-    return found
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -189,8 +154,9 @@ class Track(NamedTuple):
 class Fit:
     """Predictions of `subjects` with their truth, from which `decoders` learns.
 
-    task: has names, rate_hz and trained. probabilities: float32 (frames, actions) of each subject; read once here and
-    once by each call of `decoders`, one subject at a time.
+    task: has names, rate_hz and trained. probabilities: (frames, actions) of each subject; read once here and once by
+    each call of `decoders`, one subject at a time.
+    left_out: the fold that nothing is to be learnt from, if the store holds out several; the subjects are of others.
     """
 
     def __init__(
@@ -200,22 +166,31 @@ class Fit:
         probabilities: Sequence[np.ndarray],
         store: Store,
         scheme: ClassScheme,
+        left_out: int | None = None,
     ) -> None:
         self.task, self.subjects, self.probabilities = task, subjects, probabilities
-        self.truth = Truth(store, scheme)
-        self.lengths = lengths_of(store)
+        self.store, self.truth = store, Truth(store, scheme)
+        self.lengths = lengths_of(store.training(left_out), store.bouts)
         self.heads = [
             (lab, action)
             for lab, actions in sorted(task.trained.items())
             for action in sorted(actions)
-            if scheme.competition or scheme.class_id(action) not in scheme.ignored
+            if (scheme.competition or scheme.class_id(action) not in scheme.ignored)
+            and (left_out is None or (lab, action) in self.lengths)
         ]
         self.number: dict[tuple[str | None, str], int] = {head: i for i, head in enumerate(self.heads)}
         self.actions = sorted({action for _, action in self.heads})
         of_action = np.array([self.actions.index(action) for _, action in self.heads], np.int64)
         self.levels = (np.arange(len(self.heads)), of_action, np.zeros(len(self.heads), np.int64))
         """What each head is pooled with: itself, its action, all."""
+        folds = sorted(set(subjects["fold"])) if store.pooled else []
+        self.folds = folds if len(folds) > 1 else []
         self.group = groups_of(subjects)
+        if self.folds:  # then they are the groups
+            self.group = {
+                name: folds.index(fold)
+                for name, fold in zip(subjects["recording"], subjects["fold"], strict=True)
+            }
         self.groups = max(self.group.values(), default=-1) + 1
         self.histograms = np.zeros((2, self.groups, len(self.heads), 2, BINS), np.int64)
         """Frames without and with the rolling mean, by group, head, truth and bin."""
@@ -256,6 +231,25 @@ class Fit:
             self._decoder(groups, learnt[k], [of[k] for of in chosen] if chosen else None)
             for k, groups in enumerate(sets)
         ]
+
+    def others(self, *, smoothing: bool) -> list[PairsDecoder]:
+        """For each group the decoder that only others taught; of several folds, lengths and actions are theirs too."""
+        if not self.folds:
+            return self.decoders(self.rest, smoothing=smoothing)
+        fits = [self._without(fold) for fold in self.folds]
+        return [fit.decoders([range(fit.groups)], smoothing=smoothing)[0] for fit in fits]
+
+    @property
+    def rest(self) -> list[list[int]]:
+        """For each group the others."""
+        return [[h for h in range(self.groups) if h != g] for g in range(self.groups)]
+
+    def _without(self, fold: int) -> "Fit":
+        """Of the subjects of the other folds."""
+        rest = np.flatnonzero(self.subjects["fold"] != fold).tolist()
+        probabilities = [self.probabilities[i] for i in rest]
+        subjects = self.subjects.iloc[rest]
+        return Fit(self.task, subjects, probabilities, self.store, self.truth.scheme, left_out=fold)
 
     def _pooled(self, groups: Sequence[int]) -> list[np.ndarray]:
         """int64 (2, groups, K, 2, B) of each level: its histograms of some groups."""

@@ -64,13 +64,12 @@ def report(
     """
     scheme, multi = settings.scheme(store.ethogram), settings.label_mode == "multi"
     fit = Fit(task, subjects, probabilities, store, scheme)
-    rows = store.manifest[store.manifest["split"].isin(subjects["split"])].reset_index(drop=True)
-    listed, bouts = scene_report.without_ignored(rows, store.bouts, scheme)
+    rows, listed, bouts = annotated(store, subjects, scheme)
     solution = solution_of(listed, bouts)
     variants = _variants(fit, decoder, settings.smoothing)
-    decided = {name: _decide(fit, of, multi=False) for name, of in variants.items()}
+    decided = {name: decide(fit, of, multi=False) for name, of in variants.items()}
     decided["swapped"] = [_swapped(table) for table in decided["cross_fitted"]]
-    shown = {name: _decide(fit, of, multi=True) for name, of in variants.items()} if multi else decided
+    shown = {name: decide(fit, of, multi=True) for name, of in variants.items()} if multi else decided
     if multi:
         print("label_mode multi: the submission has the action with the largest p / threshold of each frame")
     if fit.groups < 2:
@@ -78,7 +77,7 @@ def report(
             f"the validation recordings have one pose, so none teaches thresholds for others: {DEFAULT:g} %"
         )
 
-    submissions = {name: _submission(tables, subjects) for name, tables in decided.items()}
+    submissions = {name: submission_from(tables, subjects) for name, tables in decided.items()}
     scores = {
         "mabe_f" if name == "cross_fitted" else f"mabe_f_{name}": competition_score(listed, bouts, submission)
         for name, submission in submissions.items()
@@ -86,7 +85,7 @@ def report(
     predicted = shown["cross_fitted"]
     truth, classes = classes_of(rows, store, subjects, predicted, scheme)
     metrics, matrix = scene_report.evaluate(rows, truth, classes, scheme, settings.eval_metrics)
-    f = {name: f_by_action(solution, _submission(shown[name], subjects)) for name in variants}
+    f = {name: f_by_action(solution, submission_from(shown[name], subjects)) for name in variants}
     per_action = _per_action(fit, decoder, predicted, f)
     metrics |= scores | {
         "label_mode": settings.label_mode,
@@ -112,21 +111,28 @@ def report(
     )
 
 
+def annotated(
+    store: Store, subjects: pd.DataFrame, scheme: ClassScheme
+) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
+    """The manifest's rows of the split of `subjects`; these and the store's bouts with what the competition scores."""
+    rows = store.manifest[store.manifest["split"].isin(subjects["split"])].reset_index(drop=True)
+    return rows, *scene_report.without_ignored(rows, store.bouts, scheme)
+
+
 def _variants(fit: Fit, decoder: PairsDecoder, smoothing: bool) -> dict[str, list[PairsDecoder]]:
     """The decoders, one for each group of recordings, whose scores are compared."""
-    others = [[h for h in range(fit.groups) if h != g] for g in range(fit.groups)]
-    cross_fitted = fit.decoders(others, smoothing=smoothing)
+    cross_fitted = fit.others(smoothing=smoothing)
     without_rules = partial(dataclasses.replace, min_bout_s=0.0, merge_gap_s=0.0)
     return {
         "cross_fitted": cross_fitted,
         "rolling": [of.changed(without_rules) for of in cross_fitted],
-        "thresholds": fit.decoders(others, smoothing=False),
+        "thresholds": fit.others(smoothing=False),
         "fixed": [of.changed(lambda _: Head(threshold=0.5)) for of in cross_fitted],
         "optimistic": [decoder] * fit.groups,
     }
 
 
-def _decide(fit: Fit, decoders: Sequence[PairsDecoder], *, multi: bool) -> list[pd.DataFrame]:
+def decide(fit: Fit, decoders: Sequence[PairsDecoder], *, multi: bool) -> list[pd.DataFrame]:
     """BOUT_COLUMNS of each subject, by the decoder of its group."""
     tables = []
     for (_, row), p in zip(fit.subjects.iterrows(), fit.probabilities, strict=True):
@@ -140,7 +146,7 @@ def _swapped(bouts: pd.DataFrame) -> pd.DataFrame:
     return bouts.assign(agent=bouts["target"], target=bouts["agent"])
 
 
-def _submission(tables: Sequence[pd.DataFrame], subjects: pd.DataFrame) -> pd.DataFrame:
+def submission_from(tables: Sequence[pd.DataFrame], subjects: pd.DataFrame) -> pd.DataFrame:
     """As `mabe.submission.submission_of`, the bouts of all recordings of one clock at a time."""
     of = np.repeat(np.arange(len(tables)), [len(table) for table in tables])
     clocks = subjects[["video_id", "fps", "label_fps"]].iloc[of].reset_index(drop=True)

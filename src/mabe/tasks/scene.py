@@ -136,9 +136,15 @@ class Scene:
         return cls(params, rows, names=names, scored=scored, labels=np.load(files["labels.npy"]))
 
     @classmethod
-    def restore(cls, card: Mapping[str, Any], params: TrainParams, rows: pd.DataFrame) -> "Scene":
-        """The task of a `card`, without labels, for other recordings."""
-        return cls(params, rows, names=tuple(card["names"]), scored=tuple(card["scored"]))
+    def restore(
+        cls, card: Mapping[str, Any], params: TrainParams, rows: pd.DataFrame, files: Mapping[str, Path]
+    ) -> "Scene":
+        """The task of a `card` for other recordings, with the labels of `files` if it has any."""
+        labels = np.load(files["labels.npy"]) if "labels.npy" in files else None
+        return cls(params, rows, names=tuple(card["names"]), scored=tuple(card["scored"]), labels=labels)
+
+    def like(self, card: Mapping[str, Any], params: TrainParams) -> "Scene":
+        return self.restore(card, params, self.subjects, {})
 
     def _move(self, device: torch.device) -> None:
         """Labels and weights go where the windows are, once."""

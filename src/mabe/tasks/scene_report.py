@@ -29,13 +29,17 @@ def learn_decoder(
     settings: EvaluateParams,
 ) -> SceneDecoder:
     """See `mabe.tasks.decoding.learn_decoder`. The annotations are enough: no prediction is looked at."""
-    bouts = store.bouts[store.bouts["recording"].isin(store.recordings(split="train")["recording"])]
-    return _decoder(ActionRule.fit(bouts, settings.scheme(store.ethogram)), store, settings)
+    return _learnt(store, settings)
 
 
 def restore_decoder(card: Mapping[str, Any], store: Store, settings: SubmissionParams) -> SceneDecoder:
     """See `mabe.tasks.decoding.restore_decoder`."""
     return _decoder(ActionRule.from_dict(card["action_rule"]), store, settings)
+
+
+def _learnt(store: Store, settings: EvaluateParams, left_out: int | None = None) -> SceneDecoder:
+    bouts = store.bouts[store.bouts["recording"].isin(store.training(left_out)["recording"])]
+    return _decoder(ActionRule.fit(bouts, settings.scheme(store.ethogram)), store, settings)
 
 
 def _decoder(rule: ActionRule, store: Store, settings: SubmissionParams) -> SceneDecoder:
@@ -61,10 +65,16 @@ def report(
     # The competition's score, of the prediction and of the true classes: the ceiling of the rule from classes
     # to actions. The truth is as filed, as in the competition.
     listed, bouts = without_ignored(subjects, store.bouts, scheme)
+    of_fold = {
+        fold: _learnt(store, settings, fold) for fold in (set(subjects["fold"]) if store.pooled else ())
+    }
 
     def submit(classes: list[np.ndarray]) -> pd.DataFrame:
         tracks = zip(listed.iterrows(), to_submit(classes, truth, scheme), strict=True)
-        return build(submission_rows(decoder.bouts_of_classes(row, track), row) for (_, row), track in tracks)
+        return build(
+            submission_rows(of_fold.get(row.get("fold"), decoder).bouts_of_classes(row, track), row)
+            for (_, row), track in tracks
+        )
 
     submission = submit(predicted)
     metrics["mabe_f"] = competition_score(listed, bouts, submission)

@@ -8,7 +8,7 @@ that may be true at once.
 B windows, T frames of a window, D columns of a feature row, O outputs of the network per frame.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
@@ -94,6 +94,9 @@ class Task(Protocol):
 
     def card(self) -> dict[str, Any]:
         """JSON values from which `mabe.tasks.restore` makes the task again: they travel with the weights."""
+
+    def like(self, card: Mapping[str, Any], params: Any) -> "Task":
+        """The same subjects, without targets, as the saved model of `card` and `params` sees them."""
 
 
 class Decoder(Protocol):

@@ -222,7 +222,7 @@ class Run:
 
     def describe(self, done: int) -> str:
         """The run in a line: network, device, where its frames are, windows and steps; `done` epochs are behind it."""
-        params = self.params
+        params, most = self.params, epochs_at_most(self.params)
         return (
             f"{params.model_type}: {count_parameters(self.model):,} parameters on {device_name(self.device)} "
             f"({'bf16' if self.bf16 else 'float32'}); "
@@ -230,7 +230,8 @@ class Run:
             f"{self.windows:,} windows an epoch in {self.steps:,} steps of "
             f"{self.parts} x {params.batch_size // self.parts}"
             f"{f' in {self.processes.count} processes' if self.processes.count > 1 else ''}, "
-            f"{len(self.validation):,} for validation; epochs {done + 1} to {epochs_at_most(params)}"
+            f"{len(self.validation):,} for validation; "
+            f"{f'epochs {done + 1} to {most}' if done < most else 'all epochs are done'}"
         )
 
 

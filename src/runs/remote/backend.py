@@ -49,6 +49,13 @@ class Modal:
         return Volume()
 
     @sentences()
+    def begin(self, job: Job) -> None:
+        done = self.volume.read(job.key, "done.json", records.done)
+        former = self._notes(job.key)
+        if done is None and running_call(former) is None:
+            self._start_anew(job, former)
+
+    @sentences()
     def carry_out(self, job: Job, output: Path, on_record: OnRecord) -> tuple[dict[str, Any], float | None]:
         """KeyboardInterrupt leaves the run alive."""
         done = self.volume.read(job.key, "done.json", records.done)
@@ -83,9 +90,7 @@ class Modal:
         if call_id is not None:
             print(f"run {job.key[:12]} is under way: attaching to it", flush=True)
         else:
-            stop_apps(former)  # of a call that was lost between the two notes, or that failed
-            state_path(job.key).unlink(missing_ok=True)
-            started = self._start(job)
+            started = self._start_anew(job, former)
             if isinstance(started, Done):
                 return started
             call_id = started
@@ -103,6 +108,12 @@ class Modal:
                 "shows its log): the same command goes on from the newest checkpoint"
             )
         return done
+
+    def _start_anew(self, job: Job, former: list[Note]) -> str | Done:
+        """As `_start`, where none of the calls that are known is under way."""
+        stop_apps(former)  # of a call that was lost between the two notes, or that failed
+        state_path(job.key).unlink(missing_ok=True)
+        return self._start(job)
 
     def _start(self, job: Job) -> str | Done:
         """Uploads what is missing and starts the call: its id. done.json if somebody else's run ended meanwhile."""

@@ -26,7 +26,8 @@ PARAMS = BoostingParams(
     **{name: getattr(PAIRS, name) for name in ("num_mice", "num_keypoints", "pair_rate_hz", "features")},
     model_type="boosting",
     seed=1,
-    learning_rate=0.2,
+    folds=None,
+    tree_learning_rate=0.2,
     trees=15,
     tree_leaves=7,
     negatives_per_positive=3,
@@ -100,13 +101,13 @@ def test_an_interrupted_run_ends_with_the_same_bytes(whole, tmp_path, monkeypatc
 
 CHANGES = {
     "seed": 2,
-    "learning_rate": 0.1,
+    "tree_learning_rate": 0.1,
     "trees": 16,
     "tree_leaves": 4,
     "negatives_per_positive": 2,
     "pair_rate_hz": 20.0,
 }
-ELSEWHERE = {"model_type", "features", "num_mice", "num_keypoints"}
+ELSEWHERE = {"model_type", "features", "num_mice", "num_keypoints", "folds"}
 """Of the store and the kind of model, which other tests change."""
 
 

@@ -28,6 +28,7 @@ def params(root, **changes) -> IngestParams:
         "ethogram": str(RATS_FILE if changes.get("data_source") == "rats" else COMPETITION_FILE),
         "split_file": None,
         "val_fraction": 0.5,
+        "num_folds": 2,
         "seed": 0,
         "on_error": "stop",
         "max_gap_s": 0.2,

@@ -97,6 +97,7 @@ CONF = {
     "ethogram": "data/raw/flies/ethogram.yaml",
     "class_scheme": "flies2",
     "val_fraction": 0.5,
+    "num_folds": 2,
     "num_classes": 2,
     "class_weights": [1.0, 1.0],
     "num_keypoints": 5,

@@ -12,7 +12,8 @@ from pair_store import pair_store, recording
 from mabe.errors import InputError
 from mabe.submission import submission_rows
 from mabe.tasks.pairs_decoder import Head, PairsDecoder, native_track, rolling_mean
-from mabe.tasks.pairs_fit import BINS, Fit, Lengths, best_bin, groups_of, lengths_of, shrunk
+from mabe.tasks.pairs_fit import BINS, Fit, best_bin, groups_of, shrunk
+from mabe.tasks.pairs_lengths import Lengths, lengths_of
 
 NAMES = ("attack", "chase", "rear")
 HEADS = {"attack": Head(threshold=0.2), "chase": Head(threshold=0.5)}
@@ -181,7 +182,8 @@ def test_lengths_are_those_of_training_bouts(tmp_path):
     bouts = [("a/1", 1, 2, "chase", 100 * i, 100 * i + 2 + i) for i in range(11)]  # .2 to 1.2 s
     bouts += [("a/2", 1, 2, "chase", 0, 900), ("a/1", 1, 1, "rear", 0, 500)]
     rows = [recording("a/1", 0, 2000, []), recording("a/2", 2000, 1000, [], split="val")]
-    found = lengths_of(pair_store(tmp_path / "s", rows, bouts))
+    store = pair_store(tmp_path / "s", rows, bouts)
+    found = lengths_of(store.training(), store.bouts)
     chase = found["a", "chase"]
     assert (chase.window_s, chase.min_bout_s) == pytest.approx((0.7, 0.15))
     assert chase.merge_gap_s == pytest.approx(np.quantile([9.8 - i / 10 for i in range(10)], 0.1) / 2)

@@ -40,6 +40,7 @@ def sample(tmp_path_factory):
     params = IngestParams(
         data_source="kaggle", data_dir=str(folder / "raw"),
         skeleton=str(MOUSE_FILE), ethogram=str(COMPETITION_FILE), split_file=None, val_fraction=0.5, seed=0,
+        num_folds=5,
         on_error="stop", max_gap_s=0.2, include_unlabelled=False,
     )  # fmt: skip
     ingest(params, folder / "store", workers=1)

@@ -25,6 +25,7 @@ PARAMS: dict[str, object] = {
     "num_keypoints": 18,
     "num_classes": 4,
     "dropout": 0.1,
+    "folds": None,
     **OWN,
     "pair_rate_hz": 30.0,
     "ema_decay": None,

@@ -73,6 +73,7 @@ TWICE: dict[str, tuple[dict, dict]] = {
     "flip_vertical": (AUGMENTED, {"flip_vertical": True}),
     "rotation_deg": (AUGMENTED, {"rotation_deg": 30.0}),
     "ema_decay": ({}, {"ema_decay": 0.5}),
+    "folds": ({"model_type": "pair_cnn", "epochs": 1}, {"folds": (1,)}),
     "pair_rate_hz": ({"model_type": "pair_cnn", "epochs": 1}, {"pair_rate_hz": 20.0}),
     "eval_metrics": ({}, {"eval_metrics": ("accuracy", "recall")}),
 }
