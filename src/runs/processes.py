@@ -2,6 +2,7 @@
 
 import os
 import signal
+import time
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
     from accelerate import Accelerator
 
 T = TypeVar("T")
+TURN_S = 0.1
+"""What another thread gets of the interpreter before a run's processes part."""
 
 
 class Processes:
@@ -61,6 +64,9 @@ class Processes:
     def leave(self) -> None:
         """Ends the connections to the others."""
         if self._accelerator is not None:
+            # Gloo's thread drops the tensors that it summed last, for which it needs the interpreter's lock. The end
+            # of the group waits for that thread and keeps the lock (PyTorch 2.13), so the thread has its turn before.
+            time.sleep(TURN_S)
             self._accelerator.end_training()
 
     def sum(self, value: Tensor) -> Tensor:

@@ -69,18 +69,19 @@ def test_where_a_run_executes_invalidates_nothing(clone, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("key", "value", "stage"),
+    ("key", "value", "stages"),
     [
-        ("sim_seed", 1, "simulate@sample"),
-        ("max_gap_s", 0.1, "ingest"),
-        ("motion_fps", 30.0, "motion-features"),
-        ("dropout", 0.25, "train"),
-        ("ethograms", 2, "evaluate"),
+        ("sim_seed", 1, {"simulate@sample"}),
+        ("max_gap_s", 0.1, {"ingest", "export"}),  # the card says how recordings are read
+        ("motion_fps", 30.0, {"motion-features"}),
+        ("dropout", 0.25, {"train"}),
+        ("ethograms", 2, {"evaluate"}),
+        ("folds", [0], {"train", "evaluate", "export"}),
     ],
 )
-def test_parameter_invalidates_its_stage(clone, key, value, stage):
+def test_parameter_invalidates_its_stages(clone, key, value, stages):
     change(clone.folder, **{key: value})
-    assert set(clone.json("dvc", "status", "--json")) == {"check", stage}
+    assert set(clone.json("dvc", "status", "--json")) == {"check"} | stages
 
 
 def test_a_split_by_hand_is_a_dependency(clone):
