@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
+from mabe.data.folds import NONE
 from mabe.data.store import Store
 from mabe.ethogram import UNKNOWN, ClassScheme
 from mabe.labels import frame_labels
@@ -170,7 +171,8 @@ class Fit:
     ) -> None:
         self.task, self.subjects, self.probabilities = task, subjects, probabilities
         self.store, self.truth = store, Truth(store, scheme)
-        self.lengths = lengths_of(store.training(left_out), store.bouts)
+        training = store.training(left_out)
+        self.lengths = lengths_of(training, store.bouts)
         self.heads = [
             (lab, action)
             for lab, actions in sorted(task.trained.items())
@@ -178,6 +180,9 @@ class Fit:
             if (scheme.competition or scheme.class_id(action) not in scheme.ignored)
             and (left_out is None or (lab, action) in self.lengths)
         ]
+        taught = set(task.trained) if left_out is None else {*training.loc[training["fold"] != NONE, "lab"]}
+        self.laboratories = sorted(taught & set(task.trained))
+        """Those with heads of their own: to any other, as to one that is new, the pooled ones apply."""
         self.number: dict[tuple[str | None, str], int] = {head: i for i, head in enumerate(self.heads)}
         self.actions = sorted({action for _, action in self.heads})
         of_action = np.array([self.actions.index(action) for _, action in self.heads], np.int64)
@@ -310,7 +315,7 @@ class Fit:
                 merge_gap_s=lengths.merge_gap_s * fill,
             )
 
-        heads: dict[str, dict[str, Head]] = {lab: {} for lab in self.task.trained}
+        heads: dict[str, dict[str, Head]] = {lab: {} for lab in self.laboratories}
         for lab, action in self.heads:
             heads[lab][action] = head(lab, action)
         return PairsDecoder(
