@@ -72,6 +72,14 @@ def test_a_recording_that_cannot_be_read_is_named_or_left_out(model, tmp_path, c
         predicted(model, tmp_path, on_error="skip")
 
 
+def test_no_recording_that_can_be_read_is_said(model, tmp_path):
+    write_test_recording(tmp_path, "A", 1).unlink()
+    with pytest.raises(
+        InputError, match=r"no test recording of .* could be read, the first because of: .*1\.parquet"
+    ):
+        predicted(model, tmp_path, on_error="quarantine")
+
+
 @pytest.mark.parametrize(
     ("change", "says"),
     [
