@@ -143,8 +143,8 @@ def test_thresholds_lengths_and_actions_are_those_of_other_folds(tmp_path):
     for decoder, seconds in ((of_first, 3.0), (of_second, 1.0)):
         window = decoder.heads["a"]["chase"].window_s
         assert window in (0.0, min(seconds, 1.0))
-    assert fit._without(0).lengths_of("a", "chase").min_bout_s == pytest.approx(1.5)
-    assert fit._without(1).lengths_of("a", "chase").min_bout_s == pytest.approx(0.5)
+    assert fit._without[0].lengths_of("a", "chase").min_bout_s == pytest.approx(1.5)
+    assert fit._without[1].lengths_of("a", "chase").min_bout_s == pytest.approx(0.5)
     whole = learn_decoder(task, subjects, p, store, SETTINGS)
     assert set(whole.heads["a"]) == {"attack", "chase"}
 

@@ -6,6 +6,7 @@ G groups of recordings, H heads (an action of a laboratory each), B bins of prob
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import product
 from typing import Any, NamedTuple
 
@@ -241,20 +242,24 @@ class Fit:
         """For each group the decoder that only others taught; of several folds, lengths and actions are theirs too."""
         if not self.folds:
             return self.decoders(self.rest, smoothing=smoothing)
-        fits = [self._without(fold) for fold in self.folds]
-        return [fit.decoders([range(fit.groups)], smoothing=smoothing)[0] for fit in fits]
+        return [fit.decoders([range(fit.groups)], smoothing=smoothing)[0] for fit in self._without.values()]
 
     @property
     def rest(self) -> list[list[int]]:
         """For each group the others."""
         return [[h for h in range(self.groups) if h != g] for g in range(self.groups)]
 
-    def _without(self, fold: int) -> "Fit":
-        """Of the subjects of the other folds."""
-        rest = np.flatnonzero(self.subjects["fold"] != fold).tolist()
-        probabilities = [self.probabilities[i] for i in rest]
-        subjects = self.subjects.iloc[rest]
-        return Fit(self.task, subjects, probabilities, self.store, self.truth.scheme, left_out=fold)
+    @cached_property
+    def _without(self) -> dict[int, "Fit"]:
+        """For each fold one of the subjects of the others."""
+        found = {}
+        for fold in self.folds:
+            rest = np.flatnonzero(self.subjects["fold"] != fold).tolist()
+            probabilities, subjects = [self.probabilities[i] for i in rest], self.subjects.iloc[rest]
+            found[fold] = Fit(
+                self.task, subjects, probabilities, self.store, self.truth.scheme, left_out=fold
+            )
+        return found
 
     def _pooled(self, groups: Sequence[int]) -> list[np.ndarray]:
         """int64 (2, groups, K, 2, B) of each level: its histograms of some groups."""
