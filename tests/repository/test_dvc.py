@@ -72,7 +72,7 @@ def test_where_a_run_executes_invalidates_nothing(clone, monkeypatch):
     ("key", "value", "stage"),
     [
         ("sim_seed", 1, "simulate@sample"),
-        ("max_gap_s", 0.1, "ingest"),
+        ("val_fraction", 0.3, "ingest"),
         ("motion_fps", 30.0, "motion-features"),
         ("dropout", 0.25, "train"),
         ("ethograms", 2, "evaluate"),
