@@ -1,4 +1,5 @@
-"""A trained model as two files that load without the pipeline: model.safetensors or trees.zip, and model.json.
+"""A trained model as files that load without the pipeline: model.safetensors or trees.zip, of each fold if there are
+several, and model.json.
 
 The card (model.json) holds what is needed to go from keypoints to bouts: the training parameters, the feature
 columns and their normalisation, the task and its decoder, metrics and versions.
@@ -27,7 +28,7 @@ CARD = "model.json"
 
 @dataclass(frozen=True, kw_only=True)
 class Exported:
-    """A model read back from its two files."""
+    """A model read back from its files."""
 
     saved: Trained
     """Its predictions, parameters and task."""
@@ -35,7 +36,7 @@ class Exported:
 
     @property
     def model(self) -> Any:
-        """A network on the CPU in evaluation mode, or trees."""
+        """A network on the CPU in evaluation mode, or trees; with folds a tuple of these."""
         return self.saved.model
 
     @property

@@ -63,7 +63,7 @@ def predict_competition(
     with faults_of(str(data_dir)):
         entries = source.test_entries()
     check_video_ids(entries)
-    parts, allowed = [], {}
+    parts, allowed, left_out = [], {}, []
     for entry in tqdm(entries, desc="predict", unit="recording"):
         try:
             rows, listed = _predict(exported, source, entry, settings, chosen)
@@ -71,9 +71,14 @@ def predict_competition(
             if on_error == "stop":
                 raise
             tqdm.write(f"left out: {error}")
+            left_out.append(str(error))
             continue
         parts.append(rows)
         allowed[entry.video_id] = listed
+    if left_out and not parts:
+        raise InputError(
+            f"no test recording of {data_dir} could be read, the first because of: {left_out[0]}"
+        )
     submission = build(parts)
     if submission.empty:
         raise InputError(

@@ -134,7 +134,7 @@ class Network:
     def read(cls, directory: Path, card: dict[str, Any]) -> "Network":
         """What `write` wrote."""
         state = safetensors.torch.load_file(str(directory / cls.WEIGHTS))
-        params = parse(TrainParams, card["params"])
+        params = _params(TrainParams, card)
         found = cls(SavedModel(state=state, params=params, input_dim=card["input_dim"], card=card["task"]))
         try:
             _ = found.model
@@ -203,7 +203,7 @@ class Boosted:
     @classmethod
     def read(cls, directory: Path, card: dict[str, Any]) -> "Boosted":
         saved = trees_file.load(directory / cls.WEIGHTS)
-        check_params(directory / cls.WEIGHTS, saved.params, parse(BoostingParams, card["params"]))
+        check_params(directory / cls.WEIGHTS, saved.params, _params(BoostingParams, card))
         return cls(saved)
 
 
@@ -305,14 +305,22 @@ class Ensemble:
     @classmethod
     def read(cls, directory: Path, card: dict[str, Any]) -> "Ensemble":
         """What `write` wrote, from the folders that its parameters tell."""
-        params: AnyModelParams = parse(
-            KINDS_OF_PARAMS[MODELS[card["params"]["model_type"]].kind], card["params"]
-        )
+        params: AnyModelParams = _params(KINDS_OF_PARAMS[MODELS[card["params"]["model_type"]].kind], card)
         members = [
             KINDS[MODELS[of.model_type].kind].read(directory / place_of(of, params), entry)
             for of, entry in zip(members_of(params), card["members"], strict=True)
         ]
         return cls(params, tuple(members), card["weights"])
+
+
+def _params(cls: type, card: Mapping[str, Any]) -> Any:
+    """What the model of a card was trained with; InputError if it is of a version with other parameters."""
+    try:
+        return parse(cls, card["params"])
+    except InputError as error:
+        raise InputError(
+            f"the model was exported by another version of the code ({error}): export it again"
+        ) from None
 
 
 def _predict(
@@ -337,6 +345,6 @@ def load(directory: Path, params: AnyModelParams) -> Trained:
 
 def read(directory: Path, card: dict[str, Any]) -> Trained:
     """What `Trained.write` left in `directory`; card: with what it returned, params and task."""
-    if card["params"]["folds"] is not None:
+    if card["params"].get("folds") is not None:
         return Ensemble.read(directory, card)
     return KINDS[MODELS[card["params"]["model_type"]].kind].read(directory, card)

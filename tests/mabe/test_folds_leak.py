@@ -143,7 +143,26 @@ def test_thresholds_lengths_and_actions_are_those_of_other_folds(tmp_path):
     for decoder, seconds in ((of_first, 3.0), (of_second, 1.0)):
         window = decoder.heads["a"]["chase"].window_s
         assert window in (0.0, min(seconds, 1.0))
-    assert fit._without(0).lengths_of("a", "chase").min_bout_s == pytest.approx(1.5)
-    assert fit._without(1).lengths_of("a", "chase").min_bout_s == pytest.approx(0.5)
+    assert fit._without[0].lengths_of("a", "chase").min_bout_s == pytest.approx(1.5)
+    assert fit._without[1].lengths_of("a", "chase").min_bout_s == pytest.approx(0.5)
     whole = learn_decoder(task, subjects, p, store, SETTINGS)
     assert set(whole.heads["a"]) == {"attack", "chase"}
+
+
+def test_a_laboratory_of_one_fold_is_to_the_others_as_a_new_one(tmp_path):
+    """So it has the thresholds of all laboratories, not none, as with `folds: [0]` and at export."""
+    listed = ["mouse1,mouse2,chase"]
+    rows = [recording(f"a/{i}", 1000 * i, 1000, listed, pose_hash=str(i), fold=i // 2) for i in range(4)]
+    rows.append(recording("b/9", 4000, 1000, listed, pose_hash="9", fold=0))
+    rows.append(recording("b/8", 5000, 1000, [], pose_hash="8", fold=-1))  # unlabelled: teaches nothing
+    bouts = [(row["recording"], 1, 2, "chase", 50 * k, 50 * k + 10) for row in rows[:5] for k in range(12)]
+    path = pair_store(tmp_path / "s", rows, bouts).path
+    name_parts(path, COMPETITION)
+    store = Store(path, (0, 1))
+    subjects, task = subjects_of(store.recordings(split="val"), 10.0), task_of(store, 10.0)
+    p = perfect(store, subjects, task)
+    fit = Fit(task, subjects, p, store, SETTINGS.scheme(store.ethogram))
+    of_first, of_second = fit.others(smoothing=True)
+    assert (set(of_first.heads), set(of_second.heads)) == ({"a"}, {"a", "b"})
+    (place,) = np.flatnonzero(subjects["recording"] == "b/9")
+    assert len(of_first.decide(subjects.iloc[place], p[place])) == 12

@@ -72,6 +72,14 @@ def test_a_recording_that_cannot_be_read_is_named_or_left_out(model, tmp_path, c
         predicted(model, tmp_path, on_error="skip")
 
 
+def test_no_recording_that_can_be_read_is_said(model, tmp_path):
+    write_test_recording(tmp_path, "A", 1).unlink()
+    with pytest.raises(
+        InputError, match=r"no test recording of .* could be read, the first because of: .*1\.parquet"
+    ):
+        predicted(model, tmp_path, on_error="quarantine")
+
+
 @pytest.mark.parametrize(
     ("change", "says"),
     [
@@ -92,10 +100,17 @@ def test_no_bout_at_all_is_no_submission(model, tmp_path):
         predicted(model, tmp_path)
 
 
-def test_a_card_of_an_older_version(tmp_path):
+@pytest.mark.parametrize(
+    ("lost", "says"),
+    [
+        (lambda card: card.pop("recordings"), "model was exported by an older version, whose"),
+        (lambda card: card["params"].pop("folds"), "exported by another version of the code .*folds"),
+    ],
+)
+def test_a_card_of_an_older_version(tmp_path, lost, says):
     folder = write_pairs(tmp_path / "model")
     card = json.loads((folder / "model.json").read_text())
-    del card["recordings"]
+    lost(card)
     (folder / "model.json").write_text(json.dumps(card))
-    with pytest.raises(InputError, match="model was exported by an older version, whose"):
+    with pytest.raises(InputError, match=says):
         predict_competition(folder, tmp_path, tmp_path / "submission.csv")

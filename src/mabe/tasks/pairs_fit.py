@@ -6,12 +6,14 @@ G groups of recordings, H heads (an action of a laboratory each), B bins of prob
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import product
 from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
 
+from mabe.data.folds import NONE
 from mabe.data.store import Store
 from mabe.ethogram import UNKNOWN, ClassScheme
 from mabe.labels import frame_labels
@@ -170,7 +172,8 @@ class Fit:
     ) -> None:
         self.task, self.subjects, self.probabilities = task, subjects, probabilities
         self.store, self.truth = store, Truth(store, scheme)
-        self.lengths = lengths_of(store.training(left_out), store.bouts)
+        training = store.training(left_out)
+        self.lengths = lengths_of(training, store.bouts)
         self.heads = [
             (lab, action)
             for lab, actions in sorted(task.trained.items())
@@ -178,6 +181,9 @@ class Fit:
             if (scheme.competition or scheme.class_id(action) not in scheme.ignored)
             and (left_out is None or (lab, action) in self.lengths)
         ]
+        taught = set(task.trained) if left_out is None else {*training.loc[training["fold"] != NONE, "lab"]}
+        self.laboratories = sorted(taught & set(task.trained))
+        """Those with heads of their own: to any other, as to one that is new, the pooled ones apply."""
         self.number: dict[tuple[str | None, str], int] = {head: i for i, head in enumerate(self.heads)}
         self.actions = sorted({action for _, action in self.heads})
         of_action = np.array([self.actions.index(action) for _, action in self.heads], np.int64)
@@ -236,20 +242,24 @@ class Fit:
         """For each group the decoder that only others taught; of several folds, lengths and actions are theirs too."""
         if not self.folds:
             return self.decoders(self.rest, smoothing=smoothing)
-        fits = [self._without(fold) for fold in self.folds]
-        return [fit.decoders([range(fit.groups)], smoothing=smoothing)[0] for fit in fits]
+        return [fit.decoders([range(fit.groups)], smoothing=smoothing)[0] for fit in self._without.values()]
 
     @property
     def rest(self) -> list[list[int]]:
         """For each group the others."""
         return [[h for h in range(self.groups) if h != g] for g in range(self.groups)]
 
-    def _without(self, fold: int) -> "Fit":
-        """Of the subjects of the other folds."""
-        rest = np.flatnonzero(self.subjects["fold"] != fold).tolist()
-        probabilities = [self.probabilities[i] for i in rest]
-        subjects = self.subjects.iloc[rest]
-        return Fit(self.task, subjects, probabilities, self.store, self.truth.scheme, left_out=fold)
+    @cached_property
+    def _without(self) -> dict[int, "Fit"]:
+        """For each fold one of the subjects of the others."""
+        found = {}
+        for fold in self.folds:
+            rest = np.flatnonzero(self.subjects["fold"] != fold).tolist()
+            probabilities, subjects = [self.probabilities[i] for i in rest], self.subjects.iloc[rest]
+            found[fold] = Fit(
+                self.task, subjects, probabilities, self.store, self.truth.scheme, left_out=fold
+            )
+        return found
 
     def _pooled(self, groups: Sequence[int]) -> list[np.ndarray]:
         """int64 (2, groups, K, 2, B) of each level: its histograms of some groups."""
@@ -310,7 +320,7 @@ class Fit:
                 merge_gap_s=lengths.merge_gap_s * fill,
             )
 
-        heads: dict[str, dict[str, Head]] = {lab: {} for lab in self.task.trained}
+        heads: dict[str, dict[str, Head]] = {lab: {} for lab in self.laboratories}
         for lab, action in self.heads:
             heads[lab][action] = head(lab, action)
         return PairsDecoder(
