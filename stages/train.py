@@ -7,6 +7,9 @@ depends on; a finished local run removes its directory, unless keep_checkpoints 
 
 import dataclasses
 import shutil
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from types import ModuleType
@@ -69,13 +72,29 @@ def main() -> None:
             curves = Path(nowhere) if details else live  # of the first fold alone
             if len(jobs) > 1:
                 print(f"{place} ({1 + len(details)} of {len(jobs)})", flush=True)
-            details.append(carried_out(job, of, trained / place, curves))
+            with others_told(len(jobs) - len(details) - 1 if of.compute == "modal" else 0):
+                details.append(carried_out(job, of, trained / place, curves))
     figures = together(dict(zip(places, details, strict=True))) if whole.folds is not None else details[0]
     write_json(DETAILS / "train.json", figures)
     write_json(METRICS / "train.json", {name: figures[name] for name in HEADLINE if name in figures})
     if compute.keep_checkpoints != "all":
         for job in jobs:  # not before: a fold that is done is not trained again by a run that was killed
             shutil.rmtree(RUNS / job.key, ignore_errors=True)
+
+
+@contextmanager
+def others_told(count: int) -> Iterator[None]:
+    """Says, if the block fails or is interrupted, that `count` other runs have begun on Modal."""
+    try:
+        yield
+    except BaseException:
+        if count:
+            print(
+                f"{count} more of this training have begun on Modal and go on: `python -m runs status` lists them, "
+                "`python -m runs stop KEY` ends one",
+                file=sys.stderr,
+            )
+        raise
 
 
 def carried_out(job: Job, compute: params.ComputeParams, output: Path, curves: Path) -> Details:

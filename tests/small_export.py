@@ -20,7 +20,6 @@ from mabe.trained import Network
 ACTIONS = ("flee", "follow", "run")
 PX_PER_CM = 10.0
 SETTINGS = ExportParams(
-    folds=None,
     max_gap_s=0.5,
     predict_stride=None,
     min_bout_s=0.2,

@@ -304,7 +304,7 @@ class EvaluateParams(FoldParams, SchemeParams, MetricParams, PredictParams, Subm
 
 
 @dataclass(frozen=True, kw_only=True)
-class ExportParams(FoldParams, GapParams, SchemeParams, PredictParams, SubmissionParams):
+class ExportParams(GapParams, SchemeParams, PredictParams, SubmissionParams):
     """What export adds to the trained model's own parameters, which travel with its weights: how recordings become what
     it reads, and its predictions a submission."""
 

@@ -76,7 +76,7 @@ def test_where_a_run_executes_invalidates_nothing(clone, monkeypatch):
         ("motion_fps", 30.0, {"motion-features"}),
         ("dropout", 0.25, {"train"}),
         ("ethograms", 2, {"evaluate"}),
-        ("folds", [0], {"train", "evaluate", "export"}),
+        ("folds", [0], {"train", "evaluate"}),
     ],
 )
 def test_parameter_invalidates_its_stages(clone, key, value, stages):

@@ -55,7 +55,9 @@ Null NULL none None '010' "1" v1 - 2026-01-02 12e03 +12e03 1,000 1.0e 5. -0 -0.0
 def test_a_value_is_what_dvc_reads(tmp_path, text):
     """Else a stage would compute with another number than DVC tracks and shows."""
     path = tmp_path / "params.yaml"
-    in_list = f"b: [{text}]\n" if ":" not in text else ""  # where DVC's parser takes it for a mapping, and ends
+    in_list = (
+        f"b: [{text}]\n" if ":" not in text else ""
+    )  # where DVC's parser takes it for a mapping, and ends
     path.write_text(f"a: {text}\n{in_list}" if text != "-" else "a: '-'\n")
     try:
         theirs = load_yaml(path)

@@ -9,9 +9,11 @@ B windows, T samples, M mice, K keypoints of a mouse, D inputs. Lengths are in c
 from collections.abc import Sequence
 from typing import NamedTuple
 
+import pandas as pd
 import torch
 from torch import Tensor
 
+from mabe.errors import InputError
 from mabe.features.grid import columns_of
 from mabe.skeleton import Keypoints
 
@@ -89,6 +91,18 @@ class Animal(NamedTuple):
         x, y = vectors.unbind(-1)
         cos, sin = heading.unbind(-1)
         return torch.stack([x * cos + y * sin, y * cos - x * sin], dim=-1)
+
+
+def check_mice(subjects: pd.DataFrame, mice: int) -> None:
+    """InputError if a row of `subjects` (columns recording, agent, target) names an individual that no model sees."""
+    beyond = subjects[subjects[["agent", "target"]].max(axis=1) > mice]
+    if len(beyond):
+        row = beyond.iloc[0]
+        number = max(row["agent"], row["target"])
+        raise InputError(
+            f"behaviors_labeled of recording {row['recording']} names mouse{number} but num_mice is {mice}: set "
+            f"num_mice to {number} or more before the model is trained, or leave the recording out"
+        )
 
 
 def pair_inputs(

@@ -24,7 +24,7 @@ from mabe.data.store import Store
 from mabe.errors import InputError
 from mabe.features.grid import on_grid, read_grid
 from mabe.features.layout import View
-from mabe.features.pairs import Layout, Scale, pair_inputs
+from mabe.features.pairs import Layout, Scale, check_mice, pair_inputs
 from mabe.models.build import network_of
 from mabe.params import AnyModelParams, TrainParams
 from mabe.skeleton import Keypoints
@@ -75,6 +75,7 @@ class Pairs:
         self.trained, self.layout, self.scale, self.truth = trained, layout, scale, truth
         self.laboratories = tuple(sorted(trained))
         self.rate_hz = params.pair_rate_hz
+        check_mice(subjects, layout.mice)
         self._pairs = torch.from_numpy(subjects[["agent", "target"]].to_numpy(np.int64).reshape(-1, 2) - 1)
         # -1 for a laboratory without training recordings
         self._laboratory = torch.from_numpy(pd.Index(self.laboratories).get_indexer(subjects["lab"]))

@@ -1,11 +1,13 @@
 """Inputs of pair models: invariant to place and direction, in physical units, and mirrored with the animals."""
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from small_pairs import PARTS, SHAPE_CM, SKELETON
 
-from mabe.features.pairs import Layout, Scale, mirrored, pair_inputs
+from mabe.errors import InputError
+from mabe.features.pairs import Layout, Scale, check_mice, mirrored, pair_inputs
 
 LAYOUT = Layout(3, SKELETON.keypoints(len(PARTS)))
 RATE = 30.0
@@ -129,3 +131,10 @@ def test_scale_ignores_what_is_missing():
     scale = Scale.of(values, flags=1)
     assert scale.mean.tolist() == [2.0, 0.0, 2.0, 0.0]
     assert scale.std.tolist() == [1.0, 1.0, 1.0, 1.0]
+
+
+def test_an_individual_that_no_model_sees_is_named():
+    subjects = pd.DataFrame({"recording": ["a/1", "a/2"], "agent": [1, 2], "target": [2, 5]})
+    check_mice(subjects, 5)
+    with pytest.raises(InputError, match=r"recording a/2 names mouse5 but num_mice is 2: set num_mice to 5"):
+        check_mice(subjects, 2)

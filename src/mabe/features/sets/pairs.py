@@ -12,7 +12,7 @@ from mabe.data.store import Store
 from mabe.errors import InputError
 from mabe.features.grid import keypoints_of, on_grid
 from mabe.features.layout import View
-from mabe.features.pairs import Layout, Scale, pair_inputs
+from mabe.features.pairs import Layout, Scale, check_mice, pair_inputs
 from mabe.params import FeatureParams
 
 WINDOWS = 1500  # whose inputs decide, spread evenly over the training pairs
@@ -33,6 +33,7 @@ def build(params: FeatureParams, view: View, store: Store, out: Path) -> dict[st
         raise InputError(
             f"no pair of a training recording of {store.path} was looked at: check behaviors_labeled"
         )
+    check_mice(subjects, params.num_mice)
     length = round(SECONDS * params.pair_rate_hz)
     chosen = subjects.iloc[np.unique(np.linspace(0, len(subjects) - 1, WINDOWS).astype(int))]
     inputs = []
