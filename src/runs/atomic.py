@@ -12,6 +12,9 @@ from pathlib import Path
 
 import psutil
 
+RESERVE = 2**20
+"""Bytes that are given back before a directory is removed: where memory ran out, removing it needs some too."""
+
 
 @contextmanager
 def atomic_file(path: Path | str) -> Iterator[Path]:
@@ -43,6 +46,7 @@ def atomic_dir(path: Path | str) -> Iterator[Path]:
     temporary = _prepare(path)
     aside = temporary.with_name(temporary.name + ".old")
     temporary.mkdir()
+    reserve = bytearray(RESERVE)
     try:
         yield temporary
         for folder, _, names in os.walk(temporary):
@@ -54,6 +58,7 @@ def atomic_dir(path: Path | str) -> Iterator[Path]:
         os.rename(temporary, path)
         _sync(path.parent)
     finally:
+        del reserve
         if not os.path.lexists(path) and os.path.lexists(aside):
             os.rename(aside, path)
         _remove(temporary)

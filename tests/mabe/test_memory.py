@@ -52,8 +52,18 @@ def limited(folder, name, limit):
         capture_output=True,
         text=True,
         check=False,
-        timeout=120,
+        timeout=60,
     )
+
+
+def ended(folder, name, limit):
+    """As `limited`. Python itself waits for ever for a thread that got no memory to begin with: then once more."""
+    try:
+        return limited(folder, name, limit)
+    except subprocess.TimeoutExpired as error:
+        if b"Exception ignored in thread started by" not in (error.stderr or b""):
+            raise
+        return limited(folder, name, limit)
 
 
 @pytest.mark.integration
@@ -84,7 +94,7 @@ def test_a_stage_with_little_memory_ends(prepared, monkeypatch, name, megabytes)
     monkeypatch.setitem(ENVIRONMENT, "OMP_NUM_THREADS", "2")  # their stacks take what is left
     limit = megabytes * 1000 * 1024
     before = unfinished(prepared)  # of a stage that was killed in an earlier test
-    done = limited(prepared, name, limit)  # or times out
+    done = ended(prepared, name, limit)  # or times out
     last = (done.stderr.strip().splitlines() or [""])[-1]
     if done.returncode == 1 and last.startswith("error: "):
         assert last.startswith("error: the memory does not suffice (")  # and no file is wrong
