@@ -1,7 +1,6 @@
 """evaluate: the best model on whole held-out recordings, as numbers and as pictures."""
 
 import json
-from typing import Any
 
 from mabe import params, predictions, trained
 from mabe.data.store import Store
@@ -33,7 +32,7 @@ def main() -> None:
     task = model.task(store.recordings(set="train"), inputs_of(used.model_type))
     subjects = task.subjects[task.subjects["split"] == "val"]
     frames = task.frames(store, "train", FEATURES)
-    options: dict[str, Any] = {"stride": settings.predict_stride, "device": device}
+    options: trained.Where = {"stride": settings.predict_stride, "device": device}
     blended = None
     if isinstance(model, trained.Ensemble):
         parts = model.out_of_fold(task, frames, subjects, **options)

@@ -15,10 +15,10 @@ from tqdm import tqdm
 
 from mabe import export
 from mabe.data.folds import NONE
-from mabe.data.ingest import check_video_ids, write_recordings
+from mabe.data.ingest import write_recordings
 from mabe.data.readers.kaggle import KaggleSource, open_source
 from mabe.data.recording import Entry
-from mabe.data.source import faults_of
+from mabe.data.source import check_video_ids, faults_of
 from mabe.data.store import MANIFEST_COLUMNS, Store, behaviors
 from mabe.data.table_files import write_table
 from mabe.errors import InputError

@@ -253,9 +253,7 @@ KINDS: dict[str, type] = {"network": TrainParams, "boosting": BoostingParams, "b
 """What each kind of model reads, see `mabe.models.Model`. A key of the train stage that is not its own is null."""
 AnyTrainParams = make_dataclass(
     "AnyTrainParams",
-    {
-        name: ModelType if name == "model_type" else Any for cls in KINDS.values() for name in keys(cls)
-    }.items(),
+    {k: ModelType if k == "model_type" else Any for cls in KINDS.values() for k in keys(cls)}.items(),
     frozen=True,
     kw_only=True,
 )

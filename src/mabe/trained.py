@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property, partial
 from pathlib import Path
-from typing import Any, Protocol, cast
+from typing import Any, Protocol, TypedDict, Unpack, cast
 
 import numpy as np
 import pandas as pd
@@ -32,6 +32,14 @@ Pictures = dict[str, Callable[[Path], None]]
 """What draws each picture, by the name of its file."""
 
 
+class Where(TypedDict):
+    """How a network is applied; boosting reads neither."""
+
+    stride: int | None
+    """Frames between windows; None means half a window."""
+    device: torch.device
+
+
 class Trained(Protocol):
     """A trained model."""
 
@@ -47,18 +55,11 @@ class Trained(Protocol):
         """Its task, on the recordings of manifest `rows`; files: see `mabe.tasks.restore`."""
 
     def predict(
-        self,
-        task: Task,
-        frames: np.ndarray,
-        subjects: pd.DataFrame,
-        *,
-        stride: int | None,
-        device: torch.device,
+        self, task: Task, frames: np.ndarray, subjects: pd.DataFrame, **where: Unpack[Where]
     ) -> Iterator[np.ndarray]:
         """Yields float32 (frames, O), the probabilities of each of `subjects`, rows of `task.subjects`, in their order.
 
-        frames: what `task.frames` gives. stride: frames between windows, None for half a window; device: both of a
-        network alone.
+        frames: what `task.frames` gives.
         """
 
     def pictures(self) -> tuple[dict[str, pd.DataFrame], Pictures]:
@@ -90,13 +91,7 @@ class Network:
         return restore(self.saved.card, self.params, rows, files)
 
     def predict(
-        self,
-        task: Task,
-        frames: np.ndarray,
-        subjects: pd.DataFrame,
-        *,
-        stride: int | None,
-        device: torch.device,
+        self, task: Task, frames: np.ndarray, subjects: pd.DataFrame, **where: Unpack[Where]
     ) -> Iterator[np.ndarray]:
         length = self.params.sequence_length
         return predict(
@@ -106,8 +101,8 @@ class Network:
             subjects,
             length=length,
             gap=self.params.frame_gap,
-            stride=stride or max(1, length // 2),
-            device=device,
+            stride=where["stride"] or max(1, length // 2),
+            device=where["device"],
             amp=self.params.amp,
         )
 
@@ -165,15 +160,9 @@ class Boosted:
         return restore(self.saved.card, self.params, rows, files)
 
     def predict(
-        self,
-        task: Task,
-        frames: np.ndarray,
-        subjects: pd.DataFrame,
-        *,
-        stride: int | None,
-        device: torch.device,
+        self, task: Task, frames: np.ndarray, subjects: pd.DataFrame, **where: Unpack[Where]
     ) -> Iterator[np.ndarray]:
-        del stride, device  # of networks
+        del where  # of networks
         return self.model.predict(cast(Pairs, task), frames, subjects)
 
     def pictures(self) -> tuple[dict[str, pd.DataFrame], Pictures]:
@@ -232,31 +221,17 @@ class Ensemble:
         return restore(card, self.members[0].params, rows, files)
 
     def predict(
-        self,
-        task: Task,
-        frames: np.ndarray,
-        subjects: pd.DataFrame,
-        *,
-        stride: int | None,
-        device: torch.device,
+        self, task: Task, frames: np.ndarray, subjects: pd.DataFrame, **where: Unpack[Where]
     ) -> Iterator[np.ndarray]:
         each = len(self.members) // len(self.weights)
         counted = [member for member in self.members if self.weights[member.params.model_type] > 0]
         shares = [np.float32(self.weights[member.params.model_type] / each) for member in counted]
-        tracks = [
-            _predict(member, task, frames, subjects, stride=stride, device=device) for member in counted
-        ]
+        tracks = [_predict(member, task, frames, subjects, **where) for member in counted]
         for found in zip(*tracks, strict=True):
             yield np.sum([share * p for share, p in zip(shares, found, strict=True)], axis=0)
 
     def out_of_fold(
-        self,
-        task: Task,
-        frames: np.ndarray,
-        subjects: pd.DataFrame,
-        *,
-        stride: int | None,
-        device: torch.device,
+        self, task: Task, frames: np.ndarray, subjects: pd.DataFrame, **where: Unpack[Where]
     ) -> dict[str, list[np.ndarray]]:
         """float16 (frames, O) of each of `subjects`, by each part: of the member that its recording was held out from.
 
@@ -268,7 +243,7 @@ class Ensemble:
             places = np.flatnonzero(subjects["fold"].isin(member.params.folds or ()))
             if len(places):
                 of = subjects.iloc[places]
-                tracks = _predict(member, task, frames, of, stride=stride, device=device)
+                tracks = _predict(member, task, frames, of, **where)
                 for place, p in zip(places, tracks, strict=True):
                     found[member.params.model_type][place] = p.astype(np.float16)
         return found
@@ -324,11 +299,11 @@ def _params(cls: type, card: Mapping[str, Any]) -> Any:
 
 
 def _predict(
-    member: Trained, task: Task, frames: np.ndarray, subjects: pd.DataFrame, **options: Any
+    member: Trained, task: Task, frames: np.ndarray, subjects: pd.DataFrame, **where: Unpack[Where]
 ) -> Iterator[np.ndarray]:
     """What a member predicts of subjects of `task`, which are its own in all but what it has learnt."""
     own = task.like(member.task().card(), member.params)
-    return member.predict(own, frames, subjects, **options)
+    return member.predict(own, frames, subjects, **where)
 
 
 KINDS: dict[str, Any] = {"network": Network, "boosting": Boosted}

@@ -31,7 +31,7 @@ from mabe.data.folds import NONE, assign_folds
 from mabe.data.gaps import interpolate_gaps
 from mabe.data.readers import open_source
 from mabe.data.recording import Entry, Recording
-from mabe.data.source import Extent, Source, check_scale, entries_of, faults_of
+from mabe.data.source import Extent, Source, check_scale, check_video_ids, entries_of, faults_of
 from mabe.data.splits import assign
 from mabe.data.store import INTERPOLATED, MANIFEST_COLUMNS, MISSING, SETS, write_names
 from mabe.data.table_files import write_table
@@ -175,18 +175,6 @@ def _last_stops(written: list[Written]) -> dict[str, int]:
     """The last stop_frame of each recording with bouts, before they are cut."""
     marked = [w for w in written if w.bouts is not None and len(w.bouts)]
     return {w.row["recording"]: int(w.bouts["stop_frame"].max()) for w in marked if w.bouts is not None}
-
-
-def check_video_ids(entries: list[Entry]) -> None:
-    """InputError if two recordings of a set share a video_id, by which submissions name them."""
-    seen: dict[tuple[str, int], Entry] = {}
-    for entry in entries:
-        other = seen.setdefault((entry.set, entry.video_id), entry)
-        if other is not entry:
-            raise InputError(
-                f"recordings {other.id} and {entry.id} of the {entry.set} set share a video_id, by which "
-                "submissions name them: renumber one of the videos"
-            )
 
 
 def _places(source: Source, entries: list[Entry], fail: Fail) -> list[Place]:

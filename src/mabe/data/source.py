@@ -177,3 +177,15 @@ def check_scale(entry: Entry) -> None:
             f"recording {entry.id}: pix_per_cm_approx is {entry.px_per_cm:g} but must be greater than 0 (from "
             f"{low:g} to {high:g}), or empty where unknown; correct the table"
         )
+
+
+def check_video_ids(entries: list[Entry]) -> None:
+    """InputError if two recordings of a set share a video_id, by which submissions name them."""
+    seen: dict[tuple[str, int], Entry] = {}
+    for entry in entries:
+        other = seen.setdefault((entry.set, entry.video_id), entry)
+        if other is not entry:
+            raise InputError(
+                f"recordings {other.id} and {entry.id} of the {entry.set} set share a video_id, by which "
+                "submissions name them: renumber one of the videos"
+            )
