@@ -120,6 +120,12 @@ class Forks:
             status = connection.makefile()
         return Command((module, *arguments), os.fdopen(out_read), os.fdopen(errors_read), status)
 
+    def workers(self, modules: Sequence[str]) -> dict[str, str]:
+        """The variable that lets torchrun start its processes, those of `modules` and scripts, as forks too."""
+        path = Path(self.folder.name) / "python"
+        executable(path, Path(sys.executable), self, modules)
+        return {"PYTHON_EXEC": str(path)}
+
     def close(self) -> None:
         """Ends the process."""
         assert self.process.stdin is not None

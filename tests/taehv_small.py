@@ -2,7 +2,6 @@
 
 import atexit
 import os
-import shutil
 import sys
 from functools import cache
 from pathlib import Path
@@ -11,7 +10,7 @@ from typing import Any
 
 import pytest
 import torch
-from forks import Command, Forks, executable
+from forks import Command, Forks
 
 from runs.parameters import keys, parse
 from taehv import annotate, model, params
@@ -142,10 +141,7 @@ def forks() -> Forks:
 @cache
 def workers() -> dict[str, str]:
     """The variable that lets torchrun start its processes as forks too."""
-    folder = Path(mkdtemp(prefix="workers-"))
-    atexit.register(shutil.rmtree, folder)
-    executable(folder / "python", Path(sys.executable), forks(), ("taehv", "runs"))
-    return {"PYTHON_EXEC": str(folder / "python")}
+    return forks().workers(("taehv", "runs"))
 
 
 def start(*arguments: str, shrunk: bool = False, folder: Path = ROOT) -> Command:

@@ -5,13 +5,12 @@ import os
 import shutil
 import subprocess
 import sys
-import tempfile
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 import yaml
-from forks import Command, Forks, executable
+from forks import Command, Forks
 from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
@@ -75,10 +74,7 @@ def forks() -> Forks:
 @cache
 def workers() -> dict[str, str]:
     """The variable that lets torchrun start its processes as forks too."""
-    folder = Path(tempfile.mkdtemp(prefix="workers-"))
-    atexit.register(shutil.rmtree, folder)
-    executable(folder / "python", Path(sys.executable), forks(), WORKERS)
-    return {"PYTHON_EXEC": str(folder / "python")}
+    return forks().workers(WORKERS)
 
 
 def start(folder: Path, name: str, file_size: int | None = None) -> Command:
