@@ -16,7 +16,7 @@ from omegaconf import OmegaConf
 from workspace import ENVIRONMENT
 
 from mabe import ethogram, params, skeleton
-from mabe.data.formats.long_table import tracks_of
+from mabe.data.formats.tracking import tracks_of
 from mabe.data.ingest import ingest
 from mabe.data.recording import Entry, Recording
 from mabe.data.source import Source, entries_of
@@ -32,7 +32,7 @@ READER = '''
 
 import pandas as pd
 
-from mabe.data.formats.long_table import tracks_of
+from mabe.data.formats.tracking import tracks_of
 from mabe.data.recording import Entry, Recording
 from mabe.data.source import Source
 

@@ -1,6 +1,6 @@
 import pytest
 
-from mabe.data.formats import caltech
+from mabe.data.formats.annotation import caltech
 from mabe.errors import InputError
 
 TEXT = """Caltech Behavior Annotator - Annotation File
@@ -25,7 +25,7 @@ S2:\tstart\tend\ttype
 def test_frames_become_0_based_with_an_exclusive_stop(tmp_path, newline):
     path = tmp_path / "a.txt"
     path.write_bytes(TEXT.replace("\n", newline).encode())
-    streams = caltech.read(path)
+    streams = caltech.streams(path)
     assert list(streams) == ["S1", "S2"]
     assert streams["S1"].to_numpy().tolist() == [[0, 594, "base"], [594, 595, "social"], [595, 900, "base"]]
     assert streams["S2"].to_numpy().tolist() == [[0, 900, "base"]]
@@ -35,7 +35,7 @@ def test_frames_become_0_based_with_an_exclusive_stop(tmp_path, newline):
 def test_a_file_without_the_second_stream(tmp_path):
     path = tmp_path / "a.txt"
     path.write_text(TEXT[: TEXT.index("S2")])
-    assert list(caltech.read(path)) == ["S1"]
+    assert list(caltech.streams(path)) == ["S1"]
 
 
 @pytest.mark.parametrize(
@@ -56,4 +56,4 @@ def test_wrong_lines_are_named(tmp_path, old, new, says):
     path = tmp_path / "a.txt"
     path.write_text(TEXT.replace(old, new))
     with pytest.raises(InputError, match=rf"a\.txt.*{says}"):
-        caltech.read(path)
+        caltech.streams(path)

@@ -8,7 +8,7 @@ import pytest
 from dlc_made import ROWS, dlc_text, write_rats
 from mouse import PART, every_keypoint, rats_source
 
-from mabe.data.formats import dlc
+from mabe.data.formats.pose import dlc
 from mabe.errors import InputError
 
 RATS = Path(__file__).parents[4] / "shared" / "data" / "rats"

@@ -18,7 +18,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from mabe.data.formats.long_table import read_tracks, tracked
+from mabe.data.formats.tracking import read_tracks, tracked
 from mabe.data.recording import Entry, Recording
 from mabe.data.source import Extent, Source, check_extent, check_individuals, visible
 from mabe.data.table_files import read_csv

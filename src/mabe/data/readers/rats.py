@@ -20,7 +20,8 @@ import numpy as np
 import pandas as pd
 
 from mabe.data.animals import places, same_name
-from mabe.data.formats import caltech, dlc
+from mabe.data.formats.annotation import caltech
+from mabe.data.formats.pose import Pose, dlc
 from mabe.data.recording import Entry, Recording
 from mabe.data.source import Extent, Source, check_extent, check_individuals, visible
 from mabe.data.tables import reading
@@ -115,12 +116,11 @@ class RatsSource(Source):
             behaviors_labeled=()
             if bouts is None
             else tuple(f"mouse1,mouse2,{action}" for action in self.ethogram.actions),
-            notes=pose.notes
-            if self._places[1]
-            else pose.notes | {"animals_by_order": ", ".join(pose.individuals)},
+            notes=dict(pose.notes)
+            | ({} if self._places[1] else {"animals_by_order": ", ".join(pose.individuals)}),
         )
 
-    def _tracks(self, pose: dlc.DlcTable, path: Path) -> tuple[np.ndarray, np.ndarray]:
+    def _tracks(self, pose: Pose, path: Path) -> tuple[np.ndarray, np.ndarray]:
         """keypoints (K, 2) and tracks (K, T, 2) of a Recording, each animal at the place of its name."""
         individuals, parts = self._individuals(pose.individuals, path), self._parts(pose.bodyparts, path)
         keypoints = np.stack(np.meshgrid(individuals, parts, indexing="ij"), axis=-1).reshape(-1, 2)
@@ -165,7 +165,7 @@ def _by_number(paths: list[Path], name: re.Pattern[str]) -> dict[int, Path]:
 def read_bouts(path: Path, ethogram: Ethogram) -> pd.DataFrame:
     """Stream S1 as `Recording.bouts`."""
     with reading(path):
-        streams = caltech.read(path)
+        streams = caltech.streams(path)
     if "S1" not in streams or streams["S1"].empty:
         raise InputError(f"{path} has no stream S1: restore the file or remove it")
     stream = streams["S1"]

@@ -26,7 +26,7 @@ _STREAM = re.compile(r"(S\d+):\s+start\s+end\s+type")
 _BOUT = re.compile(r"([0-9]{1,18})\s+([0-9]{1,18})\s+(\S+)")
 
 
-def read(path: Path) -> dict[str, pd.DataFrame]:
+def streams(path: Path) -> dict[str, pd.DataFrame]:
     """Bouts of every stream: columns start, stop (int64; frames from 0, stop exclusive) and action."""
     lines = path.read_text(encoding="utf-8-sig").splitlines()
     if not lines or not lines[0].startswith(_TITLE):

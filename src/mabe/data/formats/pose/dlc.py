@@ -7,7 +7,6 @@ take an empty row of frame 0 for the header's index names and lose that frame.
 import csv
 import gzip
 import re
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import IO
@@ -17,27 +16,17 @@ import pyarrow as pa
 import pyarrow.csv
 
 from mabe.data.formats.points import PointCheck
+from mabe.data.formats.pose import Header, Pose
 from mabe.errors import InputError
 
+NAME = "DeepLabCut CSV"
+ENDINGS = (".csv", ".csv.gz")
 _HEADER = ("scorer", "individuals", "bodyparts", "coords")
 _UNIQUE = "single"  # the individual of DeepLabCut's unique body parts, which are no animal
 _FRAME = re.compile(rb"-?[0-9]{1,18}")
 
 
-@dataclass(frozen=True, kw_only=True)
-class DlcTable:
-    individuals: tuple[str, ...]
-    """Names in the order of the columns, without `single` where there are others."""
-    bodyparts: tuple[str, ...]
-    """Names in the order of the columns; an individual may lack some."""
-    first_frame: int
-    xy: np.ndarray
-    """float32 (T, individuals, bodyparts, 2), pixels, NaN where empty, (0, 0) or outside any picture."""
-    notes: dict[str, str]
-    """What to tell of the file: see `mabe.data.report.FINDINGS`."""
-
-
-def read(path: Path) -> DlcTable:
+def read(path: Path) -> Pose:
     """The pose of one file, plain or gzipped; a frame that the index skips is a missing row.
 
     DeepLabCut keeps what is no animal (corners, nests, objects) under the individual `single`: it is left out where
@@ -90,12 +79,24 @@ def read(path: Path) -> DlcTable:
     notes = points.notes()
     if unique:
         notes["unique_bodyparts"] = ", ".join(unique)
-    return DlcTable(individuals=individuals, bodyparts=bodyparts, first_frame=first, xy=xy, notes=notes)
+    return Pose(individuals=individuals, bodyparts=bodyparts, first_frame=first, xy=xy, notes=notes)
 
 
 def _without_blank(row: pyarrow.csv.InvalidRow) -> str:
     """What becomes of a row with another number of cells than the header: a line of spaces is none."""
     return "error" if row.text.strip() else "skip"
+
+
+def matches(path: Path) -> bool:
+    """Whether the first cell is that of DeepLabCut's header."""
+    with _open(path) as file:
+        return file.readline(1 << 16).decode("utf-8-sig", "replace").startswith("scorer")
+
+
+def header(path: Path) -> Header:
+    """The names in the file's header."""
+    columns = _columns(path)
+    return Header(individuals=_animals(columns), bodyparts=_bodyparts(columns))
 
 
 def _where(frame: np.ndarray, individual: str, bodypart: str, row: int) -> str:
