@@ -53,7 +53,7 @@ class Observation:
     annotated: tuple[float, float] | None = None
     """[start, stop) that somebody looked at, in `unit`, where the file says it."""
     unseen: pd.DataFrame | None = None
-    """COLUMNS: stretches within `annotated` in which nobody looked for a behaviour of a subject; None: there are none."""
+    """COLUMNS: stretches within `annotated` in which nobody looked for a behaviour of a subject; None: none."""
     notes: Mapping[str, str] = field(default_factory=dict)
     """What to tell of it: see `mabe.data.report.FINDINGS`."""
 
