@@ -61,11 +61,9 @@ def fit(
                 "num_leaves": params.tree_leaves,
                 "seed": params.seed % 2**31,
             }
-            data = (
-                dataset(described(task, frames, rows.places, params.tree_windows_s), settings)
-                if rows.heads
-                else None
-            )
+            inputs = described(task, frames, rows.places, params.tree_windows_s) if rows.heads else None
+            data = None if inputs is None else dataset(inputs, settings)
+            del inputs  # which the dataset has in bins
             heads[lab] = {
                 task.names[action]: fitted(data, head, settings, params.trees, bar)
                 for action, head in rows.heads.items()
