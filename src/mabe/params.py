@@ -53,7 +53,7 @@ Location = Annotated[str, _path]
 _folds = Rule(lambda v: 0 < len(set(v)) == len(v) and min(v) >= 0, "numbers from 0 on, each once, or null")
 
 _windows = Rule(
-    lambda v: bool(v) and list(v) == sorted(set(v)) and 0.05 <= v[0] and v[-1] <= 600,
+    lambda v: bool(v) and list(v) == sorted(set(v)) and v[0] >= 0.05 and v[-1] <= 600,
     "rising lengths from 0.05 to 600 s",
 )
 
