@@ -4,6 +4,7 @@ import csv
 import gzip
 import re
 from collections.abc import Iterator
+from itertools import islice
 from pathlib import Path
 from typing import IO
 
@@ -49,9 +50,10 @@ def rows(path: Path, content: str, separator: str) -> Iterator[tuple[int, list[s
         raise InputError(f"{path}, line {reader.line_num}: {error}; restore the file") from None
 
 
-def header(path: Path, content: str) -> list[str]:
-    """The cells of the first row that is not empty; [] if there is none."""
-    return next((cells for _, cells in rows(path, content[:_BEGINNING], _separator_of(content))), [])
+def first_rows(path: Path, most: int = 1) -> list[list[str]]:
+    """The cells of the first rows of a table, fewer of a long header; from a look at the file's beginning."""
+    content = beginning(path)
+    return [cells for _, cells in islice(rows(path, content, _separator_of(content)), most)]
 
 
 def table(path: Path) -> tuple[list[str], list[tuple[int, dict[str, str]]]]:

@@ -13,7 +13,7 @@ from mabe.data.formats.annotation._boris import (
     whole_of,
 )
 from mabe.data.formats.annotation._stretches import once
-from mabe.data.formats.annotation._text import beginning, header, number, table
+from mabe.data.formats.annotation._text import first_rows, number, table
 from mabe.errors import InputError
 
 NAME = "BORIS aggregated events"
@@ -23,7 +23,7 @@ _COLUMNS = {"Behavior", "Behavior type", "Start (s)", "Stop (s)"}
 
 def matches(path: Path) -> bool:
     """Whether the first row names the columns of aggregated events."""
-    return set(header(path, beginning(path))) >= _COLUMNS
+    return any(set(cells) >= _COLUMNS for cells in first_rows(path))
 
 
 def read(path: Path) -> list[Observation]:

@@ -23,7 +23,7 @@ import pyarrow.parquet as pq
 from mabe.data.formats import annotation
 from mabe.data.formats.annotation import Observation, file_name
 from mabe.data.formats.annotation._stretches import Row, joined
-from mabe.data.formats.annotation._text import beginning, header, number, table
+from mabe.data.formats.annotation._text import first_rows, number, table
 from mabe.errors import InputError
 
 NAME = "table of bouts"
@@ -47,7 +47,7 @@ def matches(path: Path) -> bool:
     if path.name.lower().endswith(".parquet"):
         columns = pq.read_schema(path).names
     else:
-        columns = header(path, beginning(path))
+        columns = next(iter(first_rows(path)), [])
     ends = {_end(column)[0] for column in columns}
     named = any(_plain(column) in _NAMES["behaviour"] for column in columns)
     return _BORIS not in columns and "start" in ends and ("stop" in ends or named)
