@@ -24,6 +24,10 @@ def text(path: Path) -> str:
     """A file of UTF-8, with or without a byte order mark, which may be gzipped; InputError for another encoding."""
     with _open(path) as file:
         data = file.read()
+    if b"\0" in data:
+        raise InputError(
+            f"{path}, line {data[: data.index(0)].count(10) + 1}: there is a zero byte; restore the file"
+        )
     try:
         return data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
