@@ -34,3 +34,14 @@ def write_table(path: Path, columns: Columns, values: np.ndarray, index, key="df
         group["table"] = rows
         group["table"].attrs["values_block_0_kind"] = np.bytes_(pickle.dumps(columns, 0))
     return path
+
+
+def write_h5(path: Path, data: dict[str, object], attributes: dict[str, object] | None = None) -> Path:
+    """Data sets by name, and attributes by `group@name`."""
+    with h5py.File(path, "w") as file:
+        for name, values in data.items():
+            file[name] = values
+        for name, value in (attributes or {}).items():
+            group, attribute = name.split("@")
+            file[group].attrs[attribute] = value
+    return path

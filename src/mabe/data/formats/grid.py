@@ -43,6 +43,16 @@ def check_names(path: Path, individuals: Sequence[str], bodyparts: Sequence[str]
             seen.add(name)
 
 
+def track_names(path: Path, names: Sequence[str]) -> tuple[str, ...]:
+    """The tracks as animals, with a name for those that have none; InputError for too many."""
+    if len(names) > MOST_INDIVIDUALS:
+        raise InputError(
+            f"{path} has {len(names)} tracks: at most {MOST_INDIVIDUALS} animals are supported; join the tracks that "
+            "are of one animal, and export the file again"
+        )
+    return tuple(name or other for name, other in zip(names, unnamed(len(names)), strict=True))
+
+
 def check_frames(path: Path, first: int, frames: int, rows: int) -> None:
     """InputError if no recording has these frame numbers. rows: how many frames the file has rows of."""
     last = first + frames - 1
