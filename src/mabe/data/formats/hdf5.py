@@ -36,6 +36,11 @@ def has(path: Path, *names: str) -> bool:
         return all(name in file for name in names)
 
 
+def names(group: h5py.Group) -> list[str]:
+    """The names of what a group holds; those that are no text, as in a damaged file, are left out."""
+    return [name for name in group if isinstance(name, str)]
+
+
 def array(path: Path, group: h5py.Group, name: str, shape: Sequence[int | None]) -> np.ndarray:
     """The numbers of a data set; InputError if it is not there, or of another shape or kind.
 
@@ -52,6 +57,12 @@ def dataset(path: Path, group: h5py.Group, name: str, shape: Sequence[int | None
     found, place = group.get(name), f"{group.name}/{name}".lstrip("/")
     if not isinstance(found, h5py.Dataset) or found.shape is None:
         raise InputError(f"{path} has no data set {place}; restore the file")
+    try:
+        found.dtype  # noqa: B018
+    except (TypeError, ValueError) as error:  # of numbers that NumPy has not: the file is damaged
+        raise InputError(
+            f"{path}: {place} cannot be read ({one_line(error)[:200]}): restore the file"
+        ) from None
     fits = len(found.shape) == len(shape) and all(
         wanted in (None, size) for size, wanted in zip(found.shape, shape, strict=True)
     )
@@ -64,6 +75,19 @@ def dataset(path: Path, group: h5py.Group, name: str, shape: Sequence[int | None
             f"{path}: {place} has {found.size} values, more than any recording; restore the file"
         )
     return found
+
+
+def number(path: Path, item: h5py.Group | h5py.Dataset, name: str) -> float | None:
+    """An attribute that is one number, None if it is not there; InputError if it is something else."""
+    if name not in item.attrs:
+        return None
+    try:
+        value = np.asarray(item.attrs[name])
+    except (TypeError, ValueError):  # of numbers that NumPy has not: the file is damaged
+        value = np.empty(0)
+    if value.dtype.kind not in "biuf" or value.size != 1:
+        raise InputError(f"{path}: attribute {name} must be a number; restore the file")
+    return float(value.item())
 
 
 def texts(path: Path, group: h5py.Group, name: str) -> tuple[str, ...]:
