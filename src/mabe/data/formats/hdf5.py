@@ -20,7 +20,7 @@ _MOST_VALUES = 1 << 31  # of one data set; more means a corrupt size, which woul
 def opened(path: Path) -> Iterator[h5py.File]:
     """The file, to be read; what h5py says of a damaged one becomes an InputError."""
     try:
-        with h5py.File(path, "r") as file:
+        with h5py.File(path, "r", locking=False) as file:  # some network drives refuse locks
             yield file
     except (KeyError, RuntimeError) as error:
         if memory.refused(error):

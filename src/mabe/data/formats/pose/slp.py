@@ -73,9 +73,10 @@ def read(path: Path) -> Pose:
     place = instances.start[:, None] + np.arange(len(nodes))
     xys = np.empty((*place.shape, 3))
     for kind, of_kind in ((_BY_HAND, instances.by_hand), (_PREDICTED, ~instances.by_hand)):
-        if of_kind.any() and place[of_kind].max() >= len(points[kind]):
+        of_points = place[of_kind]
+        if of_points.size and not 0 <= of_points.min() <= of_points.max() < len(points[kind]):
             raise InputError(f"{path}: an instance refers to points that are not there; restore the file")
-        xys[of_kind] = points[kind][place[of_kind]]
+        xys[of_kind] = points[kind][of_points]
     for i in range(len(individuals)):
         rows = np.flatnonzero(instances.animal == i)
         for k in range(len(nodes)):

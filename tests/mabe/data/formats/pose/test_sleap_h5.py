@@ -46,6 +46,12 @@ def test_tracks_without_a_name(tmp_path, names, expected):
     assert (found.individuals, found.likelihood) == (expected, None)
 
 
+def test_names_as_texts_of_any_length(tmp_path):
+    data = {"tracks": np.ones((1, 2, 2, 3)), "node_names": ["näse", "tail"], "track_names": ["ann"]}
+    found = pose.read(write_h5(tmp_path / "a.h5", data))
+    assert (found.individuals, found.bodyparts) == (("ann",), ("näse", "tail"))
+
+
 def test_what_is_wrong_is_said_in_a_sentence(tmp_path):
     path = tmp_path / "a.h5"
     refused(made(path, names=(b"ann",)), "there are names of 1 and 2")
