@@ -7,13 +7,13 @@ from pathlib import Path
 import h5py
 import numpy as np
 
-from mabe.data.tables import LAST_FRAME
 from mabe.errors import InputError
 from runs import memory
 from runs.text import one_line
 
 ENDINGS = (".h5", ".hdf5")
-_MOST_VALUES = 1 << 31  # of one data set; more means a corrupt size, which would claim all memory
+# A data set that is larger in memory than packing can explain has a corrupt size, and would claim all of it.
+_MOST_PACKED, _LEAST_STORED = 1000, 1 << 20  # times the bytes in the file; bytes
 
 
 @contextmanager
@@ -70,9 +70,10 @@ def dataset(path: Path, group: h5py.Group, name: str, shape: Sequence[int | None
         wanted = " × ".join("any" if size is None else str(size) for size in shape)
         sizes = " × ".join(map(str, found.shape)) or "a single value"
         raise InputError(f"{path}: {place} is {sizes} but must be {wanted}; restore the file")
-    if found.size > _MOST_VALUES or max(found.shape, default=0) > LAST_FRAME:
+    stored = max(found.id.get_storage_size(), _LEAST_STORED)
+    if found.size * found.dtype.itemsize > _MOST_PACKED * stored:
         raise InputError(
-            f"{path}: {place} has {found.size} values, more than any recording; restore the file"
+            f"{path}: {place} has {found.size} values, more than the file can hold; restore the file"
         )
     return found
 

@@ -1,5 +1,6 @@
 """SLEAP's analysis files."""
 
+import h5py
 import numpy as np
 import pytest
 from h5_made import write_h5
@@ -63,6 +64,10 @@ def test_what_is_wrong_is_said_in_a_sentence(tmp_path):
     nothing = {"tracks": np.ones((1, 2, 1, 0)), "node_names": np.array([b"nose"])}
     refused(write_h5(path, nothing), "has no frames")
     refused(write_h5(path, nothing | {"tracks": np.array([b"x"])}), "tracks is 1 but must be")
+    for frames in (10**8, 10**7):  # as a flipped byte may say, while the file holds next to nothing
+        with h5py.File(write_h5(path, {"node_names": np.array([b"nose"])}), "r+") as file:
+            file.create_dataset("tracks", (20, 2, 1, frames), chunks=(1, 1, 1, 1000), dtype="f8")
+        refused(path, "tracks has [0-9]+ values, more than the file can hold")
     made(path, tracks=30, names=())
     path.write_bytes(path.read_bytes()[:3000])
     refused(path, "cannot be read")
