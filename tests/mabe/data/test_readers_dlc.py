@@ -89,8 +89,8 @@ def test_wrong_rows_name_the_file(tmp_path, rows, says):
 
 def test_other_files_are_refused(tmp_path):
     path = tmp_path / "x.csv"
-    path.write_text("scorer,a\nbodyparts,b\ncoords,x\n0,1\n")  # a single animal has no row of individuals
-    with pytest.raises(InputError, match=r"x\.csv is not a DeepLabCut multi-animal CSV"):
+    path.write_text("scorer,a\nindividuals,i\ncoords,x\n0,1\n")
+    with pytest.raises(InputError, match=r"x\.csv is not a DeepLabCut CSV"):
         dlc.read(path)
     path.write_text(dlc_text([]))
     with pytest.raises(InputError, match=r"x\.csv.*frame number"):
