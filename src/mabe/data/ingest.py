@@ -94,8 +94,8 @@ def ingest(
 
     workers: threads; None takes one per core. tell: called with each line of the summary.
     InputError where the source as a whole is wrong, and for a single recording if on_error is "stop".
-    The findings (`mabe.data.report`) are in report.json of the store in full; the metrics count them and name the first
-    20 of each, in the order of the manifest. bouts_clipped counts bouts, bouts_clipped_in names recordings.
+    The findings (`mabe.data.report`) are in report.json of the store; the metrics count them. bouts_clipped counts
+    bouts, bouts_clipped_in recordings.
     """
     source = open_source(params)
     listed = entries_of(source)
@@ -150,7 +150,7 @@ def ingest(
         "source": params.data_source,
         **report.describe(manifest, missing / max(tracked, 1), interpolated / max(tracked, 1)),
         **bout_metrics,
-        **report.in_short(findings),
+        "counts": report.in_short(findings),
     }
     if tell is not None:
         for line in [*report.lines(metrics, findings), *checks.lines(actions)]:

@@ -50,8 +50,8 @@ OF_SOURCE = (
 )
 """Those that a Source lists, under the same names."""
 _WITHIN_UNLABELLED = ("labelled_without_annotation", "annotated_without_behaviors")
-LISTED, TOLD = 20, 3  # how many the metrics and the terminal name
-_REASON, _WIDTH = 300, 240  # characters of a reason in the metrics and on the terminal
+TOLD = 3  # how many the terminal names
+_WIDTH = 240  # characters of a reason there
 LEAST_COVERED = 0.9  # of a recording's frames
 
 
@@ -90,14 +90,9 @@ def _rounded(value: float) -> float:
     return round(float(value), 6)
 
 
-def in_short(findings: Findings) -> dict[str, Any]:
-    """The metrics' part of it: how many there are of each, and the names of the first 20."""
-    short: dict[str, Any] = {"counts": {name: len(findings.get(name, {})) for name in FINDINGS}}
-    for name in FINDINGS:
-        short[name] = list(findings.get(name, {}))[:LISTED]
-    reasons = findings.get("quarantined", {})
-    short["quarantined"] = [{"recording": r, "reason": reasons[r][:_REASON]} for r in short["quarantined"]]
-    return short
+def in_short(findings: Findings) -> dict[str, int]:
+    """The metrics' part of it: how many there are of each."""
+    return {name: len(findings.get(name, {})) for name in FINDINGS}
 
 
 def in_full(findings: Findings) -> str:
