@@ -12,6 +12,7 @@ from runs.parameters import check_path
 from stages.common import SAMPLE, check_listed, run
 
 SPLITS = Path("conf/split")
+BASE = Path("models/base")
 
 
 def main() -> None:
@@ -27,6 +28,7 @@ def check(values: dict[str, Any]) -> None:
     check_listed(params.STAGES)
     simulated = params.parse(params.OptionalStagesParams, values).simulated
     check_data(params.parse(params.IngestParams, values), simulated=bool(simulated))
+    check_base(values["init_from"], values["init_head_epochs"])
     check_machine(params.parse(params.ComputeParams, values), amp=values["amp"])
 
 
@@ -51,6 +53,27 @@ def check_data(settings: params.IngestParams, simulated: bool) -> None:
     from mabe.data import splits  # pandas, as above
 
     splits.read(path)
+
+
+def check_base(init_from: str | None, head_epochs: int | None) -> None:
+    """The network that training goes on from must be there, where DVC notices a change of it."""
+    if init_from is None:
+        if head_epochs is not None:
+            raise InputError(
+                "init_head_epochs is of a training that goes on from a network: set init_from too"
+            )
+        return
+    folder = Path(init_from)
+    for name in ("model.safetensors", "model.json"):
+        if not (folder / name).is_file():
+            raise InputError(
+                f"init_from {init_from} has no {name}: copy an exported model there (models/export)"
+            )
+    if not folder.resolve().is_relative_to(BASE.resolve()):
+        raise InputError(
+            f"init_from {init_from} is not in {BASE}, where DVC notices a change of it: "
+            f"copy the folder to {BASE / folder.name}"
+        )
 
 
 def check_machine(compute: params.ComputeParams, amp: str | None) -> None:

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from mabe.tasks import reads
+from mabe.tasks import initial, reads
 from stages.common import FEATURES, LABELS, STORE
 
 PATHS = {
@@ -18,7 +18,11 @@ PATHS = {
     "actions_unseen.parquet": LABELS / "actions_unseen.parquet",
 }
 
+INITIAL = {initial.WEIGHTS: "model.safetensors", initial.CARD: "model.json"}
+"""The files of an exported network, by the names under which training reads them."""
 
-def inputs_of(model_type: str) -> dict[str, Path]:
-    """What training a model reads."""
-    return {name: PATHS[name] for name in (*reads(model_type), "manifest.parquet")}
+
+def inputs_of(model_type: str, init_from: str | None = None) -> dict[str, Path]:
+    """What training a model reads; init_from: the folder of an exported network that it goes on from."""
+    initial = {} if init_from is None else {name: Path(init_from) / of for name, of in INITIAL.items()}
+    return {name: PATHS[name] for name in (*reads(model_type), "manifest.parquet")} | initial

@@ -58,7 +58,8 @@ def main() -> None:
     members = members_of(whole)
     places = [place_of(member, whole) for member in members]
     computes = [compute_of(member, compute) for member in members]
-    digests = digests_of(whole.model_type)  # once: all read the same
+    # Once: all read the same, but for boosting, which begins anew.
+    digests = digests_of(whole.model_type, getattr(whole, "init_from", None))
     jobs = [
         job_of(dataclasses.asdict(member), of, digests, place)
         for member, of, place in zip(members, computes, places, strict=True)
@@ -134,9 +135,9 @@ def compute_of(member: params.AnyModelParams, compute: params.ComputeParams) -> 
     return dataclasses.replace(compute, gpu=None, processes=1, device="cpu")
 
 
-def digests_of(model_type: str) -> dict[str, str]:
+def digests_of(model_type: str, init_from: str | None = None) -> dict[str, str]:
     """SHA-256 of what training a model reads."""
-    return {name: content.sha256 for name, content in contents(inputs_of(model_type)).items()}
+    return {name: content.sha256 for name, content in contents(inputs_of(model_type, init_from)).items()}
 
 
 def job_of(
@@ -147,7 +148,7 @@ def job_of(
     digests: see `digests_of`. place: of its files within those of the run.
     """
     kind = KINDS[MODELS[settings["model_type"]].kind]
-    files = inputs_of(settings["model_type"])
+    files = inputs_of(settings["model_type"], settings.get("init_from"))
     options = {
         "device": device_of(compute),
         "feed": compute.feed,

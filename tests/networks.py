@@ -26,6 +26,8 @@ PARAMS = TrainParams(
     pair_rate_hz=30.0,
     num_classes=4,
     dropout=0.3,
+    init_from=None,
+    init_head_epochs=None,
     **OWN,
     sequence_length=20,
     frame_gap=1,

@@ -20,6 +20,7 @@ from mabe.ethogram import Ethogram
 from mabe.metrics.bouts import runs
 from mabe.params import FeatureParams, TrainParams
 from mabe.skeleton import Skeleton
+from mabe.tasks.initial import CARD, WEIGHTS
 from mabe.training.job import open_data
 from mabe.training.loop import TrainData, train
 from mabe.training.state import TrainResult
@@ -62,6 +63,7 @@ PAIRS = dataclasses.replace(
     flip_horizontal=True,
     use_augmentation=True,
 )
+INITIAL = {WEIGHTS: "model.safetensors", CARD: "model.json"}
 LISTED = [
     "mouse1,mouse2,follow",
     "mouse2,mouse1,follow",
@@ -177,7 +179,10 @@ def pairs_data(store: Store, params: TrainParams = PAIRS) -> TrainData:
         "actions.parquet",
         "actions_unseen.parquet",
     )
-    return open_data(params, {name: store.path / name for name in files}, None)
+    found = {name: store.path / name for name in files}
+    if params.init_from is not None:
+        found |= {name: Path(params.init_from) / of for name, of in INITIAL.items()}
+    return open_data(params, found, None)
 
 
 def pairs_run(folder: Path, **changes) -> TrainResult:

@@ -181,6 +181,10 @@ class TrainParams(FoldParams, InputParams, MetricParams, ModelParams):  # type: 
     model_type: ModelType
     num_classes: Annotated[int, between(2, 1000)]
     dropout: Share
+    init_from: Location | None
+    """A folder of models/base with an exported network of pairs from which training goes on; null: from nothing."""
+    init_head_epochs: Annotated[int, between(0, 1_000_000)] | None
+    """Epochs in which only what depends on the actions and laboratories is trained, before all is; null: none."""
     # windows
     sequence_length: Frames
     """Frames in a window."""

@@ -65,6 +65,9 @@ def faults_of_boosting(values: Mapping[str, Any]) -> Iterator[str]:
 def faults_of_task(train: TrainParams) -> Iterator[str]:
     """What the kind of model refuses: keys that it does not read must stay at what they are without effect."""
     if MODELS[train.model_type].task != "pairs":
+        for name in ("init_from", "init_head_epochs"):
+            if getattr(train, name) is not None:
+                yield f"{name} is for model_type pair_cnn: set it to null for {train.model_type}"
         if train.features == "pairs":
             yield f"features pairs are for model_type pair_cnn, not {train.model_type}: choose others"
         if train.loss != "cross_entropy":

@@ -88,6 +88,8 @@ SAME = {
     "seed": 42,
     "folds": None,
     "train_recordings": None,
+    "init_from": None,
+    "init_head_epochs": None,
     "num_classes": 4,
     "motion_fps": None,
     "conv_pool": 1,

@@ -28,6 +28,7 @@ from mabe.features.pairs import Layout, Scale, check_mice, pair_inputs
 from mabe.models.build import network_of
 from mabe.params import AnyModelParams, TrainParams
 from mabe.skeleton import Keypoints
+from mabe.tasks import initial
 from mabe.tasks.pairs_states import States, counts_of, read_states, weights_of
 from mabe.tasks.pairs_tally import PairsTally
 from mabe.tasks.task import Rows, Targets
@@ -49,11 +50,20 @@ class Truth(NamedTuple):
         return (annotated[:, 0] < annotated[:, 1]) & self.states.known.cpu().numpy().any(axis=1)
 
 
+class Start(NamedTuple):
+    """A trained network that another one begins from, see `mabe.tasks.initial`."""
+
+    weights: Path
+    card: dict[str, Any]
+    """Of its task."""
+
+
 class Pairs:
     """See `mabe.tasks.task.Task`.
 
     rows: manifest rows of one set. names: the A actions. trained: which of them happen in the training recordings of
-    each laboratory. of_pair: actions without a direction. layout, scale: of the inputs.
+    each laboratory. of_pair: actions without a direction. layout, scale: of the inputs. start: what a new network
+    takes over.
     """
 
     READS = (
@@ -78,10 +88,11 @@ class Pairs:
         layout: Layout,
         scale: Scale,
         truth: Truth | None = None,
+        start: Start | None = None,
     ) -> None:
         self.params, self.subjects, self.names, self.outputs = params, subjects, names, len(names)
         self.trained, self.layout, self.scale, self.truth = trained, layout, scale, truth
-        self.of_pair = tuple(of_pair)
+        self.of_pair, self.start = tuple(of_pair), start
         self.laboratories = tuple(sorted(trained))
         self.rate_hz = params.pair_rate_hz
         check_mice(subjects, layout.mice)
@@ -120,7 +131,10 @@ class Pairs:
             )
         assert isinstance(self.params, TrainParams)
         inputs = len(self.layout.columns) + 1
-        return network_of(self.params, inputs, outputs=self.outputs, groups=len(self.laboratories))
+        network = network_of(self.params, inputs, outputs=self.outputs, groups=len(self.laboratories))
+        if self.start is not None:
+            initial.take_over(network, *self.start, self.names, self.laboratories)
+        return network
 
     def loss(self, logits: Tensor, targets: Targets) -> Tensor:
         """Binary cross-entropy of every action that was looked for."""
@@ -166,13 +180,15 @@ class Pairs:
                 f"{files['normalisation.json']} is of other features: run `dvc repro motion-features`"
             )
         layout = Layout(params.num_mice, Keypoints.from_dict(normal["keypoints"]))
-        scale = Scale(torch.tensor(normal["mean"]), torch.tensor(normal["std"]))
+        known = initial.card_of(files, params, normal["keypoints"])
+        statistics = known or normal  # a network that goes on reads what it read before
+        scale = Scale(torch.tensor(statistics["mean"]), torch.tensor(statistics["std"]))
         of_pair = json.loads(files["names.json"].read_text())["ethogram"]["of_pair"]
         subjects = subjects_of(on_grid(rows, params.pair_rate_hz), of_pair)
         laboratories = sorted(set(subjects.loc[subjects["split"] == "train", "lab"]))
         states, bouts = read_states(subjects, labels, labels.actions, params.pair_rate_hz)
         training = bouts[(subjects["split"] == "train").to_numpy()[bouts["subject"]]]
-        happens, known = counts_of(subjects, states, training, laboratories)
+        happens, looked_for = counts_of(subjects, states, training, laboratories)
         if not happens.any():
             raise InputError(
                 "no training recording has a bout of an action that was looked for: check the split"
@@ -189,7 +205,8 @@ class Pairs:
             of_pair=of_pair,
             layout=layout,
             scale=scale,
-            truth=Truth(states, training, weights_of(happens, known)),
+            truth=Truth(states, training, weights_of(happens, looked_for)),
+            start=None if known is None else Start(files[initial.WEIGHTS], known),
         )
 
     @classmethod

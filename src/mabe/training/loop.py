@@ -19,6 +19,7 @@ from mabe.errors import InputError
 from mabe.models.build import count_parameters
 from mabe.names import unknown
 from mabe.params import TrainParams
+from mabe.tasks.initial import heads_alone
 from mabe.tasks.task import Task
 from mabe.training.augmentation import Augmentation
 from mabe.training.feeds import CoordinateSource, Feed, open_feed
@@ -181,6 +182,8 @@ class Run:
                     loss_sum = targets_part.loss(self.task, logits)
                     (loss_sum / batch_weight).backward()
                 sums.add(loss_sum, targets_part.weight(), logits, targets_part.dominant())
+            if epoch < (params.init_head_epochs or 0):
+                heads_alone(self.model)
             if params.grad_clip > 0:
                 nn.utils.clip_grad_norm_(self.model.parameters(), params.grad_clip)
             optimiser.step()

@@ -27,6 +27,8 @@ PARAMS: dict[str, object] = {
     "dropout": 0.1,
     "folds": None,
     "train_recordings": None,
+    "init_from": None,
+    "init_head_epochs": None,
     **OWN,
     "pair_rate_hz": 30.0,
     "ema_decay": None,

@@ -7,6 +7,7 @@ from typing import get_args
 import numpy as np
 import pytest
 import torch
+from small_export import write_pairs
 from small_pairs import pairs_run
 from small_training import CPU, SMALL, D, same_weights, small_data, small_run, without_times
 
@@ -74,6 +75,8 @@ TWICE: dict[str, tuple[dict, dict]] = {
     "rotation_deg": (AUGMENTED, {"rotation_deg": 30.0}),
     "ema_decay": ({}, {"ema_decay": 0.5}),
     "folds": ({"model_type": "pair_cnn", "epochs": 1}, {"folds": (1,)}),
+    "init_from": ({"model_type": "pair_cnn", "epochs": 1}, {"init_from": "an exported network"}),
+    "init_head_epochs": ({"model_type": "pair_cnn", "epochs": 1}, {"init_head_epochs": 1}),
     "train_recordings": ({"model_type": "pair_cnn", "epochs": 1}, {"train_recordings": 3}),
     "pair_rate_hz": ({"model_type": "pair_cnn", "epochs": 1}, {"pair_rate_hz": 20.0}),
     "eval_metrics": ({}, {"eval_metrics": ("accuracy", "recall")}),
@@ -91,6 +94,8 @@ for _model in MODELS:  # a parameter of a model's own whose values are one_of se
 def outcome(folder: Path, changes: dict) -> tuple:
     """All that a run leaves: weights, history, checkpoints; or why it was refused."""
     try:
+        if changes.get("init_from"):
+            changes = changes | {"init_from": str(write_pairs(folder / "base"))}
         if changes.get("model_type") == "pair_cnn":
             result = pairs_run(folder, **{**changes, "windows_per_epoch": 16})
         else:
