@@ -19,6 +19,7 @@ from typing import Literal
 import pandas as pd
 
 from mabe import registry
+from mabe.data.formats.annotation._text import why_unknown
 from mabe.data.tables import reading
 from mabe.errors import InputError
 
@@ -81,6 +82,8 @@ def format_of(path: Path) -> ModuleType:
         for module in formats():
             if path.name.lower().endswith(module.ENDINGS) and module.matches(path):
                 return module
+        if reason := why_unknown(path):
+            raise InputError(f"{path} {reason}")
     known = ", ".join(module.NAME for module in formats())
     raise InputError(f"{path} is in no format of annotations that is known here: {known}")
 
