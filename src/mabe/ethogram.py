@@ -131,8 +131,8 @@ def check_action(action: str, actions: tuple[str, ...]) -> None:
 
 def read(path: Path | str) -> Ethogram:
     """The ethogram in the YAML file `path`, like conf/ethogram/mabe2025.yaml; InputError for the first fault."""
-    values = read_file(path, "ethogram", ("of_oneself", "of_another", "classes"), ["competition"])
-    return Ethogram.from_dict(values, str(path))
+    needed = ("of_oneself", "of_another", "classes")
+    return Ethogram.from_dict(*read_file(path, "ethogram", needed, ["competition"]))
 
 
 def class_scheme(name: str, ignore_classes: tuple[str, ...] = ()) -> ClassScheme:

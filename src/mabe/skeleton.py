@@ -13,6 +13,8 @@ from typing import Any, Self
 from mabe.errors import InputError
 from mabe.names import mapping, read_file, unknown, words
 
+FOLDER = Path("conf/skeleton")
+
 
 @dataclass(frozen=True, kw_only=True)
 class Keypoints:
@@ -152,6 +154,33 @@ class Skeleton:
 
 
 def read(path: Path | str) -> Skeleton:
-    """The skeleton in the YAML file `path`, like conf/skeleton/mouse18.yaml; InputError for the first fault."""
-    optional = ("aliases", "sides", "front", "centre", "back", "smaller")
-    return Skeleton.from_dict(read_file(path, "skeleton", ["parts"], optional), str(path))
+    """The skeleton in the YAML file `path`, like conf/skeleton/mouse18.yaml; InputError for the first fault.
+
+    A file may be `like` one of conf/skeleton, to which it adds aliases. An alias that is null stands for no part: the
+    reader of such files leaves it out.
+    """
+    optional = ("parts", "like", "aliases", "sides", "front", "centre", "back", "smaller")
+    values, where = read_file(path, "skeleton", (), optional)
+    aliases = mapping(values.get("aliases") or {}, f"{where}: aliases")
+    values["aliases"] = {alias: part for alias, part in aliases.items() if part is not None}
+    if "like" in values:
+        return _like(values, where)
+    if "parts" not in values:
+        raise InputError(f"{where} has no key parts: add it")
+    return Skeleton.from_dict(values, where)
+
+
+def _like(values: Mapping[str, Any], where: str) -> Skeleton:
+    """The skeleton of FOLDER that `values` name, with their aliases beside its own."""
+    for name in values:
+        if name not in ("like", "aliases"):
+            raise InputError(
+                f"{where}: {name} is that of the skeleton {values['like']}: remove {name}, or like and say all of it"
+            )
+    folder = FOLDER if FOLDER.is_dir() else Path(__file__).parents[2] / FOLDER  # called from elsewhere
+    known = sorted(path.stem for path in folder.glob("*.yaml"))
+    if values["like"] not in known:
+        raise InputError(f"{where}: like: {unknown('skeleton', str(values['like']), known)}")
+    whole = read(folder / f"{values['like']}.yaml").to_dict()
+    own = {alias: part for alias, part in values["aliases"].items() if alias != part}
+    return Skeleton.from_dict(whole | {"aliases": whole["aliases"] | own}, where)
