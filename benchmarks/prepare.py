@@ -61,7 +61,7 @@ def ours(data: Path, out: Path) -> dict[str, float]:
         IngestParams(
             data_source="kaggle", data_dir=str(data), skeleton="conf/skeleton/mouse18.yaml",
             ethogram="conf/ethogram/mabe2025.yaml", split_file=None, val_fraction=0.2, num_folds=5, seed=42,
-            on_error="stop", max_gap_s=0.5, include_unlabelled=True,
+            on_error="stop", min_likelihood=None, max_gap_s=0.5, include_unlabelled=True,
         ),
         out / "store",
     )  # fmt: skip

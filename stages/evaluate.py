@@ -3,6 +3,7 @@
 import json
 
 from mabe import params, predictions, trained
+from mabe.data.pairs import asked
 from mabe.data.store import Store
 from mabe.tasks.decoding import learn_decoder, report
 from mabe.tasks.pairs_blend import blend
@@ -30,7 +31,7 @@ def main() -> None:
     store = Store(STORE, settings.folds)
     model = trained.load(TRAINED, used)
     task = model.task(store.recordings(set="train"), inputs_of(used.model_type))
-    subjects = task.subjects[task.subjects["split"] == "val"]
+    subjects = asked(task.subjects[task.subjects["split"] == "val"])
     frames = task.frames(store, "train", FEATURES)
     options: trained.Where = {"stride": settings.predict_stride, "device": device}
     blended = None

@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 from mabe import export, params, trained
+from mabe.data.pairs import asked
 from mabe.data.store import Store, behaviors
 from mabe.members import members_of, place_of
 from mabe.submission import submission_of, validate
@@ -36,10 +37,9 @@ def main() -> None:
         rows = store.recordings(set="test")
         task = model.task(rows)
         frames = task.frames(store, "test", FEATURES)
-        probabilities = model.predict(
-            task, frames, task.subjects, stride=settings.predict_stride, device=device
-        )
-        submission = submission_of(restore_decoder(decoder, store, settings), task.subjects, probabilities)
+        subjects = asked(task.subjects)
+        probabilities = model.predict(task, frames, subjects, stride=settings.predict_stride, device=device)
+        submission = submission_of(restore_decoder(decoder, store, settings), subjects, probabilities)
         if submission.empty:
             print(
                 "no bout is predicted on the test recordings: no submission.csv, which the scorer would reject"

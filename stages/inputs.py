@@ -15,6 +15,7 @@ PATHS = {
     "classes.json": LABELS / "classes.json",
     "actions.npy": LABELS / "actions.npy",
     "actions.parquet": LABELS / "actions.parquet",
+    "actions_unseen.parquet": LABELS / "actions_unseen.parquet",
 }
 
 

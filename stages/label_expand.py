@@ -1,5 +1,7 @@
 """label-expand: annotated bouts to one class per frame, and to the actions of every ordered pair."""
 
+import numpy as np
+
 from mabe import params
 from mabe.action_labels import write_actions
 from mabe.data.store import Store
@@ -13,8 +15,11 @@ def main() -> None:
     with atomic_dir(LABELS) as temporary:
         store = Store(STORE)
         metrics = expand(settings, store, temporary)
-        absent = check_classes(settings, settings.scheme(store.ethogram), metrics["classes"])
-        metrics["pairs"] = write_actions(store, temporary)
+        scheme = settings.scheme(store.ethogram)
+        absent = check_classes(settings, scheme, metrics["classes"])
+        ignored = scheme.ignored_actions
+        labels = np.load(temporary / "labels.npy", mmap_mode="r") if ignored else None
+        metrics["pairs"] = write_actions(store, temporary, ignored, labels)
     write_json(METRICS / "labels.json", metrics)
     if absent:
         print(absent)

@@ -30,6 +30,7 @@ class PairsTask:
     names: tuple[str, ...]
     trained: dict[str, frozenset[str]]
     rate_hz: float = 30.0
+    of_pair: tuple[str, ...] = ()
 
     def card(self):
         return {"task": "pairs"}

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from mabe.data.store import BOUT_COLUMNS, Store
+from mabe.data.store import BOUT_COLUMNS, UNSEEN_COLUMNS, Store
 
 
 def recording(name: str, start: int, frames: int, listed: list[str], **changes) -> dict:
@@ -23,4 +23,5 @@ def pair_store(path: Path, manifest: list[dict], bouts: list[tuple]) -> Store:
     pd.DataFrame(manifest).to_parquet(path / "manifest.parquet")
     table = pd.DataFrame([(*bout, *bout[-2:]) for bout in bouts], columns=list(BOUT_COLUMNS))
     table.astype(BOUT_COLUMNS).to_parquet(path / "bouts.parquet")
+    pd.DataFrame(columns=list(UNSEEN_COLUMNS)).astype(UNSEEN_COLUMNS).to_parquet(path / "unseen.parquet")
     return Store(path)

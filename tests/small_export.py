@@ -20,6 +20,7 @@ from mabe.trained import Network
 ACTIONS = ("flee", "follow", "run")
 PX_PER_CM = 10.0
 SETTINGS = ExportParams(
+    min_likelihood=None,
     max_gap_s=0.5,
     predict_stride=None,
     min_bout_s=0.2,
@@ -45,7 +46,7 @@ def write_pairs(folder: Path) -> Path:
     layout = Layout(PAIRS.num_mice, SKELETON.keypoints(PAIRS.num_keypoints))
     statistics = {"mean": [0.0] * len(layout.columns), "std": [1.0] * len(layout.columns)}
     trained = {"A": list(ACTIONS), "B": ["follow"]}
-    task = {"task": "pairs", "names": list(ACTIONS), "trained": trained, **statistics}
+    task = {"task": "pairs", "names": list(ACTIONS), "trained": trained, "of_pair": [], **statistics}
     task |= {"keypoints": dataclasses.asdict(layout.keypoints)}
     torch.manual_seed(0)
     network = restore(task, PAIRS).network(layout.sample_columns)

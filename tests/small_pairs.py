@@ -15,7 +15,7 @@ from networks import PARAMS
 
 from mabe import features
 from mabe.action_labels import write_actions
-from mabe.data.store import BOUT_COLUMNS, Store, write_names
+from mabe.data.store import BOUT_COLUMNS, UNSEEN_COLUMNS, Store, write_names
 from mabe.ethogram import Ethogram
 from mabe.metrics.bouts import runs
 from mabe.params import FeatureParams, TrainParams
@@ -132,7 +132,13 @@ def made(folder: Path, rate_hz: float, recordings: int = 10, seconds: float = 16
                 "fps": fps,
                 "label_fps": fps,
             }
-            | {"unit": "cm", "annotated_start": 0, "annotated_stop": frames, "pose_hash": str(i)}
+            | {
+                "unit": "cm",
+                "annotated_start": 0,
+                "annotated_stop": frames,
+                "pose_hash": str(i),
+                "group": str(i),
+            }
             | {"behaviors_labeled": json.dumps(listed), "fold": i // 2 % 3}
         )
         for text in listed:
@@ -148,6 +154,7 @@ def made(folder: Path, rate_hz: float, recordings: int = 10, seconds: float = 16
     folder.mkdir(parents=True, exist_ok=True)
     pd.DataFrame(manifest).to_parquet(folder / "manifest.parquet")
     pd.DataFrame(bouts, columns=list(BOUT_COLUMNS)).astype(BOUT_COLUMNS).to_parquet(folder / "bouts.parquet")
+    pd.DataFrame(columns=list(UNSEEN_COLUMNS)).astype(UNSEEN_COLUMNS).to_parquet(folder / "unseen.parquet")
     np.save(folder / "train_xy.npy", np.concatenate(arrays))
     write_names(folder, PARTS, SKELETON, ETHOGRAM)
     store = Store(folder)
@@ -168,6 +175,7 @@ def pairs_data(store: Store, params: TrainParams = PAIRS) -> TrainData:
         "normalisation.json",
         "actions.npy",
         "actions.parquet",
+        "actions_unseen.parquet",
     )
     return open_data(params, {name: store.path / name for name in files}, None)
 

@@ -2,6 +2,7 @@
 
     actions.parquet   a row per ordered pair that somebody looked at: see INDEX_COLUMNS
     actions.npy       uint8 (bytes,): the blocks of these pairs, one after the other
+    actions_unseen.parquet  stretches of blocks in which nobody looked for an action: see UNSEEN_COLUMNS
 
 A block holds the annotated frames of its recording, a row of ceil(A / 8) bytes each, where A is the number of actions
 that were looked for in that pair: action j is bit j % 8 (the lowest first) of byte j // 8, and 1 where it happens.
@@ -14,7 +15,7 @@ action are left out here; an action that is listed twice is one.
 """
 
 import json
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -27,6 +28,7 @@ from mabe.data.store import Store, behaviors, pair_of
 from mabe.data.table_files import read_table, write_table
 from mabe.errors import InputError
 from mabe.ethogram import UNKNOWN
+from mabe.metrics.bouts import runs
 
 # fmt: off
 INDEX_COLUMNS: dict[str, str] = {
@@ -38,12 +40,22 @@ INDEX_COLUMNS: dict[str, str] = {
     "frames": "int64",      # annotated frames
     "first_byte": "int64",  # of the block in actions.npy
 }
+UNSEEN_COLUMNS: dict[str, str] = {
+    "block": "int64",       # the row of actions.parquet
+    "action": "object",     # one of its actions
+    "start": "int64",       # rows [start, stop) of the set's arrays
+    "stop": "int64",
+}
 # fmt: on
+FILES = ("actions.npy", "actions.parquet", "actions_unseen.parquet")
 _CHUNK = 1 << 16  # frames that are in memory at once
 
 
-def index_of(manifest: pd.DataFrame) -> pd.DataFrame:
-    """INDEX_COLUMNS of the recordings of one set, in their order; pairs in that of behaviors_labeled."""
+def index_of(manifest: pd.DataFrame, left_out: Collection[str] = ()) -> pd.DataFrame:
+    """INDEX_COLUMNS of the recordings of one set, in their order; pairs in that of behaviors_labeled.
+
+    left_out: actions that count as not looked for.
+    """
     rows = []
     first_byte = 0
     for row in manifest.itertuples():
@@ -53,7 +65,8 @@ def index_of(manifest: pd.DataFrame) -> pd.DataFrame:
         )
         looked_for: dict[tuple[int, int], set[str]] = {}
         for agent, target, action in behaviors(row.behaviors_labeled) if begin < end else ():
-            looked_for.setdefault(pair_of(agent, target), set()).add(action)
+            if action not in left_out:
+                looked_for.setdefault(pair_of(agent, target), set()).add(action)
         for pair, actions in looked_for.items():
             rows.append(
                 (
@@ -77,14 +90,20 @@ def size_of(index: pd.DataFrame) -> int:
     return int(last["first_byte"] + last["frames"] * _width(len(json.loads(last["actions"]))))
 
 
-def write_actions(store: Store, out: Path) -> dict[str, Any]:
-    """Writes actions.npy and actions.parquet of the train set into the directory `out`, some frames at a time.
+def write_actions(
+    store: Store, out: Path, ignored: Collection[str] = (), labels: np.ndarray | None = None
+) -> dict[str, Any]:
+    """Writes actions.npy, actions.parquet and actions_unseen.parquet of the train set into the directory `out`, some frames at
+    a time.
+
+    ignored: actions that nobody is to learn or to score; labels: int8 (N,), those of V1-V6, of which the frames without
+    a class (UNKNOWN) count as not looked at. Without them every action and frame counts.
 
     Returns how many pairs were looked at, on how many frames together, the bytes that takes, and the bouts that were
     left out because nobody is said to have looked for their action.
     """
     manifest = store.recordings(set="train")
-    index = index_of(manifest)
+    index = index_of(manifest, ignored)
     first_frames = dict(zip(manifest["recording"], manifest["first_frame"] - manifest["start"], strict=True))
     bouts = dict(list(store.bouts.groupby(["recording", "agent", "target"])))
     written = 0
@@ -108,6 +127,7 @@ def write_actions(store: Store, out: Path) -> dict[str, Any]:
                 bits = np.packbits(done, axis=1, bitorder="little")
                 write(block.first_byte + begin * bits.shape[1], bits.reshape(-1))
     write_table(index, out / "actions.parquet")
+    write_table(_unseen(store, index, first_frames, labels), out / "actions_unseen.parquet")
     return {
         "pairs": len(index),
         "frames": int(index["frames"].sum()),
@@ -116,16 +136,44 @@ def write_actions(store: Store, out: Path) -> dict[str, Any]:
     }
 
 
+def _unseen(
+    store: Store, index: pd.DataFrame, first_frames: Mapping[str, int], labels: np.ndarray | None
+) -> pd.DataFrame:
+    """UNSEEN_COLUMNS of the blocks of `index`: the store's stretches, and those of frames without a class in `labels`.
+
+    first_frames: of each recording what video_frame is more than its row.
+    """
+    told = dict(list(store.unseen.groupby(["recording", "agent", "target"])))
+    rows = []
+    for block in index.itertuples():
+        actions, end = json.loads(block.actions), block.start + block.frames
+        found = told.get((block.recording, block.agent, block.target))
+        if found is not None:
+            offset = first_frames[block.recording]
+            ends = (np.clip(found[name] - offset, block.start, end) for name in ("start_frame", "stop_frame"))
+            stretches = zip(found["action"], *ends, strict=True)
+            rows += [(block.Index, action, *of) for action, *of in stretches if action in actions]
+        if labels is not None:
+            start, stop, label = runs(labels[block.start : end])
+            hidden = label == UNKNOWN
+            for begin, until in zip(start[hidden] + block.start, stop[hidden] + block.start, strict=True):
+                rows += [(block.Index, action, begin, until) for action in actions]
+    return pd.DataFrame(rows, columns=list(UNSEEN_COLUMNS)).astype(UNSEEN_COLUMNS)
+
+
 class ActionLabels:
     """Read access to what `write_actions` wrote. A read maps the rows that it needs, and lets go of them."""
 
     def __init__(self, directory: Path) -> None:
-        for name in ("actions.npy", "actions.parquet"):
+        for name in FILES:
             if not (directory / name).exists():
                 raise InputError(f"there is no {directory / name}: run `dvc repro label-expand`")
         self._path = directory / "actions.npy"
         self.index = read_table(directory / "actions.parquet")
         """INDEX_COLUMNS; the number of a row is that of the block."""
+        self.unseen = read_table(directory / "actions_unseen.parquet")
+        """UNSEEN_COLUMNS."""
+        self._unseen_of = dict(list(self.unseen.groupby("block")))
         self._actions = [tuple(json.loads(text)) for text in self.index["actions"]]
 
     @cached_property
@@ -174,6 +222,9 @@ class ActionLabels:
             for j, action in enumerate(actions):
                 if action in column:
                     states[known, j] = done[:, column[action]]
+        for _, action, start, stop in self._unseen_of.get(block, self.unseen[:0]).itertuples(index=False):
+            if action in actions:
+                states[(rows >= start) & (rows < stop), list(actions).index(action)] = UNKNOWN
         return states
 
 

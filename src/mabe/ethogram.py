@@ -36,6 +36,12 @@ class ClassScheme:
         """Ids of the classes that can be predicted and are scored."""
         return tuple(i for i in range(len(self.names)) if i not in self.ignored)
 
+    @property
+    def ignored_actions(self) -> frozenset[str]:
+        """The actions of ignored classes; none where the competition's metric scores them."""
+        of_ignored = (action for action, number in self.class_of.items() if number in self.ignored)
+        return frozenset() if self.competition else frozenset(of_ignored)
+
     def class_id(self, action: str) -> int:
         """Class id of `action`; InputError for an action outside the scheme's ethogram."""
         check_action(action, self.actions)
@@ -50,6 +56,8 @@ class Ethogram:
     """Actions of an animal that concern no other: agent and target are the same."""
     of_another: tuple[str, ...]
     """Actions of an agent towards a target."""
+    of_pair: tuple[str, ...] = ()
+    """Actions of two animals together, without a direction: filed as of the lower number towards the higher."""
     schemes: Mapping[str, ClassScheme]
     """The class schemes, by name; none of them ignores a class."""
     competition: bool
@@ -57,7 +65,7 @@ class Ethogram:
 
     @property
     def actions(self) -> tuple[str, ...]:
-        return (*self.of_oneself, *self.of_another)
+        return (*self.of_oneself, *self.of_another, *self.of_pair)
 
     def check(self, action: str) -> None:
         """InputError, with the nearest action, for one that the ethogram lacks."""
@@ -67,7 +75,14 @@ class Ethogram:
         """All that so many individuals may do, as `Recording.behaviors_labeled`: "mouse1,mouse2,chase", ..."""
         mice = [f"mouse{number}" for number in range(1, individuals + 1)]
         of_another = [f"{a},{b},{action}" for a in mice for b in mice if a != b for action in self.of_another]
-        return (*of_another, *(f"{mouse},self,{action}" for mouse in mice for action in self.of_oneself))
+        of_pair = [
+            f"{a},{b},{action}" for i, a in enumerate(mice) for b in mice[i + 1 :] for action in self.of_pair
+        ]
+        return (
+            *of_another,
+            *of_pair,
+            *(f"{mouse},self,{action}" for mouse in mice for action in self.of_oneself),
+        )
 
     def scheme(self, name: str, ignore_classes: tuple[str, ...] = ()) -> ClassScheme:
         """The class scheme `name` with `ignore_classes` (class names) taken out of loss and metrics."""
@@ -86,6 +101,7 @@ class Ethogram:
         return {
             "of_oneself": list(self.of_oneself),
             "of_another": list(self.of_another),
+            "of_pair": list(self.of_pair),
             "competition": self.competition,
             "classes": {
                 name: {
@@ -99,8 +115,10 @@ class Ethogram:
     @classmethod
     def from_dict(cls, values: Mapping[str, Any], where: str) -> Self:
         """The ethogram of a file's keys; InputError, which begins with `where`, for the first fault."""
-        of_oneself, of_another = (words(values[k], f"{where}: {k}") for k in ("of_oneself", "of_another"))
-        actions = words([*of_oneself, *of_another], f"{where}: of_oneself and of_another together")
+        kinds = ("of_oneself", "of_another", "of_pair")
+        of_oneself, of_another, of_pair = (words(values.get(k, []), f"{where}: {k}") for k in kinds)
+        listed = [*of_oneself, *of_another, *of_pair]
+        actions = words(listed, f"{where}: of_oneself, of_another and of_pair together")
         competition = values.get("competition", False)
         if not isinstance(competition, bool):
             raise InputError(f"{where}: competition must be true or false")
@@ -120,7 +138,13 @@ class Ethogram:
             schemes[name] = ClassScheme(
                 names=tuple(classes), class_of=class_of, actions=actions, competition=competition
             )
-        return cls(of_oneself=of_oneself, of_another=of_another, schemes=schemes, competition=competition)
+        return cls(
+            of_oneself=of_oneself,
+            of_another=of_another,
+            of_pair=of_pair,
+            schemes=schemes,
+            competition=competition,
+        )
 
 
 def check_action(action: str, actions: tuple[str, ...]) -> None:
@@ -131,8 +155,9 @@ def check_action(action: str, actions: tuple[str, ...]) -> None:
 
 def read(path: Path | str) -> Ethogram:
     """The ethogram in the YAML file `path`, like conf/ethogram/mabe2025.yaml; InputError for the first fault."""
-    needed = ("of_oneself", "of_another", "classes")
-    return Ethogram.from_dict(*read_file(path, "ethogram", needed, ["competition"]))
+    optional = ("of_pair", "overlapping", "competition")
+    values, where = read_file(path, "ethogram", ("of_oneself", "of_another", "classes"), optional)
+    return Ethogram.from_dict(values, where)
 
 
 def class_scheme(name: str, ignore_classes: tuple[str, ...] = ()) -> ClassScheme:

@@ -16,6 +16,7 @@ from tqdm import tqdm
 from mabe import export
 from mabe.data.folds import NONE
 from mabe.data.ingest import write_recordings
+from mabe.data.pairs import asked
 from mabe.data.readers.kaggle import KaggleSource, open_source
 from mabe.data.recording import Entry
 from mabe.data.source import check_video_ids, faults_of
@@ -25,7 +26,7 @@ from mabe.errors import InputError
 from mabe.ethogram import Ethogram
 from mabe.export import Exported
 from mabe.features.normalise import MISSING_VALUE, Normalisation, feature_blocks
-from mabe.params import ExportParams, parse
+from mabe.params import ExportParams, PointParams, parse
 from mabe.skeleton import Skeleton
 from mabe.submission import Triple, build, submission_of, validate
 from mabe.tasks import reads
@@ -97,17 +98,16 @@ def _predict(
     saved = exported.saved
     with TemporaryDirectory() as name:
         folder = Path(name)
-        store = _store(source, entry, folder, settings.max_gap_s)
+        store = _store(source, entry, folder, settings)
         task, listed = saved.task(store.manifest), behaviors(store.manifest["behaviors_labeled"].iloc[0])
         if task.subjects.empty:  # nobody asks for anything
             return build([]), listed
         if "features.npy" in reads(saved.params.model_type):
             _write_features(store, exported.normalisation, folder / "test.npy")
         frames = task.frames(store, "test", folder)
-        p = saved.predict(task, frames, task.subjects, stride=settings.predict_stride, device=device)
-        return submission_of(
-            restore_decoder(exported.card["decoder"], store, settings), task.subjects, p
-        ), listed
+        subjects = asked(task.subjects)
+        p = saved.predict(task, frames, subjects, stride=settings.predict_stride, device=device)
+        return submission_of(restore_decoder(exported.card["decoder"], store, settings), subjects, p), listed
 
 
 def _write_features(store: Store, normalisation: Normalisation, path: Path) -> None:
@@ -123,13 +123,13 @@ def _write_features(store: Store, normalisation: Normalisation, path: Path) -> N
     features.flush()
 
 
-def _store(source: KaggleSource, entry: Entry, folder: Path, max_gap_s: float) -> Store:
+def _store(source: KaggleSource, entry: Entry, folder: Path, points: PointParams) -> Store:
     """The store of one recording without annotations."""
 
     def stop(entry: Entry, reason: str) -> None:
         raise InputError(reason)
 
-    (written,) = write_recordings(source, [entry], folder, max_gap_s, stop, workers=1)
+    (written,) = write_recordings(source, [entry], folder, points, stop, workers=1)
     manifest = pd.DataFrame([{**written.row, "split": entry.set, "fold": NONE}])
     write_table(manifest[list(MANIFEST_COLUMNS)].astype(MANIFEST_COLUMNS), folder / "manifest.parquet")
     return Store(folder)

@@ -75,13 +75,15 @@ class OptionalStagesParams:
 
 
 @dataclass(frozen=True, kw_only=True)
-class GapParams:
+class PointParams:
+    min_likelihood: Share | None
+    """Points of which the tracker is less sure than this count as missing; null means none does."""
     max_gap_s: Seconds
     """Missing stretches of a keypoint up to this long (s) are interpolated linearly."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class IngestParams(GapParams):
+class IngestParams(PointParams):
     data_source: str
     """The reader: a module of mabe.data.readers."""
     data_dir: Location
@@ -95,8 +97,9 @@ class IngestParams(GapParams):
     In the pipeline it lies in data_dir or conf/split, on which the stage depends."""
     val_fraction: Fraction
     """Share of labelled recordings that are held out for validation."""
-    num_folds: Annotated[int, between(2, 100)]
-    """That the labelled recordings are dealt into, beside the split, see `mabe.data.folds`."""
+    num_folds: Annotated[int, between(2, 100)] | None
+    """That the labelled recordings are dealt into, beside the split, see `mabe.data.folds`; null: one for each group
+    of recordings (leave one group out)."""
     seed: Seed
     on_error: Annotated[str, one_of("stop", "quarantine")]
     """What a recording that cannot be read does: end the stage, or be left out and listed."""
@@ -302,7 +305,7 @@ class EvaluateParams(FoldParams, SchemeParams, MetricParams, PredictParams, Subm
 
 
 @dataclass(frozen=True, kw_only=True)
-class ExportParams(GapParams, SchemeParams, PredictParams, SubmissionParams):
+class ExportParams(PointParams, SchemeParams, PredictParams, SubmissionParams):
     """What export adds to the trained model's own parameters, which travel with its weights: how recordings become what
     it reads, and its predictions a submission."""
 

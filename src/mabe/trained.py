@@ -17,6 +17,7 @@ from mabe import plots, plots_pairs
 from mabe.boosting import saved as trees_file
 from mabe.boosting.saved import SavedTrees
 from mabe.boosting.trees import Trees
+from mabe.data.pairs import in_both_orders
 from mabe.errors import InputError
 from mabe.members import members_of, parts_of, place_of
 from mabe.models import MODELS
@@ -94,16 +95,21 @@ class Network:
         self, task: Task, frames: np.ndarray, subjects: pd.DataFrame, **where: Unpack[Where]
     ) -> Iterator[np.ndarray]:
         length = self.params.sequence_length
-        return predict(
+        run = partial(
+            predict,
             self.model,
             task,
             frames,
-            subjects,
             length=length,
             gap=self.params.frame_gap,
             stride=where["stride"] or max(1, length // 2),
             device=where["device"],
             amp=self.params.amp,
+        )
+        return (
+            in_both_orders(subjects, task.subjects, task.names, run)
+            if isinstance(task, Pairs)
+            else run(subjects)
         )
 
     def pictures(self) -> tuple[dict[str, pd.DataFrame], Pictures]:
@@ -163,7 +169,9 @@ class Boosted:
         self, task: Task, frames: np.ndarray, subjects: pd.DataFrame, **where: Unpack[Where]
     ) -> Iterator[np.ndarray]:
         del where  # of networks
-        return self.model.predict(cast(Pairs, task), frames, subjects)
+        pairs = cast(Pairs, task)
+        run = partial(self.model.predict, pairs, frames)
+        return in_both_orders(subjects, pairs.subjects, pairs.names, run)
 
     def pictures(self) -> tuple[dict[str, pd.DataFrame], Pictures]:
         return self.pictures_of([self])

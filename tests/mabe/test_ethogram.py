@@ -40,7 +40,7 @@ def test_a_store_holds_what_the_file_holds():
     ("changes", "says"),
     [
         ({"of_oneself": "rest"}, "of_oneself must be a list of names"),
-        ({"of_oneself": ["sniff"]}, "of_oneself and of_another together names sniff twice"),
+        ({"of_oneself": ["sniff"]}, "of_oneself, of_another and of_pair together names sniff twice"),
         ({"competition": "yes"}, "competition must be true or false"),
         ({"competitions": True}, "unknown key 'competitions': did you mean competition?"),
         ({"classes": {"two": {"one": []}}}, "classes two must have two classes or more"),

@@ -59,6 +59,7 @@ def ingested(root: Path, on_error: str = "stop") -> tuple[Store, dict]:
         num_folds=2,
         seed=0,
         on_error=on_error,
+        min_likelihood=None,
         max_gap_s=0.2,
         include_unlabelled=False,
     )

@@ -125,7 +125,7 @@ def test_predictions_come_back_with_the_actions_that_were_looked_for(noise, memo
 def test_thresholds_lengths_and_actions_are_those_of_other_folds(tmp_path):
     """Only fold 0 has "attack"; its chases last 1 s, those of fold 1 last 3 s."""
     listed = ["mouse1,mouse2,chase", "mouse1,mouse2,attack"]
-    rows = [recording(f"a/{i}", 1000 * i, 1000, listed, pose_hash=str(i), fold=i // 2) for i in range(4)]
+    rows = [recording(f"a/{i}", 1000 * i, 1000, listed, group=str(i), fold=i // 2) for i in range(4)]
     bouts = [
         (f"a/{i}", 1, 2, "chase", 50 * k, 50 * k + (10 if i < 2 else 30)) for i in range(4) for k in range(12)
     ]
@@ -152,9 +152,9 @@ def test_thresholds_lengths_and_actions_are_those_of_other_folds(tmp_path):
 def test_a_laboratory_of_one_fold_is_to_the_others_as_a_new_one(tmp_path):
     """So it has the thresholds of all laboratories, not none, as with `folds: [0]` and at export."""
     listed = ["mouse1,mouse2,chase"]
-    rows = [recording(f"a/{i}", 1000 * i, 1000, listed, pose_hash=str(i), fold=i // 2) for i in range(4)]
-    rows.append(recording("b/9", 4000, 1000, listed, pose_hash="9", fold=0))
-    rows.append(recording("b/8", 5000, 1000, [], pose_hash="8", fold=-1))  # unlabelled: teaches nothing
+    rows = [recording(f"a/{i}", 1000 * i, 1000, listed, group=str(i), fold=i // 2) for i in range(4)]
+    rows.append(recording("b/9", 4000, 1000, listed, group="9", fold=0))
+    rows.append(recording("b/8", 5000, 1000, [], group="8", fold=-1))  # unlabelled: teaches nothing
     bouts = [(row["recording"], 1, 2, "chase", 50 * k, 50 * k + 10) for row in rows[:5] for k in range(12)]
     path = pair_store(tmp_path / "s", rows, bouts).path
     name_parts(path, COMPETITION)

@@ -43,13 +43,16 @@ def draw(subjects: pd.DataFrame, states: States, *, negatives_per_positive: int,
     numbers = subjects.index.to_numpy(np.int64)
     known = states.known.numpy()[numbers]
     found = {}
-    tracks = {a: _tracks(numbers[known[:, a]], states, a) for a in range(known.shape[1])}
-    tracks = {a: of for a, of in tracks.items() if any(happens.any() for _, _, happens in of)}
+    tracks = {
+        a: [Track(int(number), *states.track(number, a)) for number in numbers[known[:, a]]]
+        for a in range(known.shape[1])
+    }
+    tracks = {a: of for a, of in tracks.items() if any(track.happens.any() for track in of)}
     for action, of_action in tracks.items():
         rng = np.random.default_rng(seed_of(seed, action))
         most = MOST_ROWS // len(tracks)
         positive, weight = _positives(of_action, max(1, most // (1 + negatives_per_positive)), rng)
-        recordings = subjects.loc[[number for number, _, _ in of_action], "recording"].to_numpy()
+        recordings = subjects.loc[[track.number for track in of_action], "recording"].to_numpy()
         wanted = min(len(positive) * negatives_per_positive, most - len(positive))
         negative = _negatives(of_action, recordings, wanted, rng)
         places = np.concatenate([positive, negative])
@@ -65,23 +68,23 @@ def draw(subjects: pd.DataFrame, states: States, *, negatives_per_positive: int,
     )
 
 
-Track = tuple[int, int, np.ndarray]
-"""A subject, the first sample on which an action was looked for, and whether it happens from there on: bool (n,)."""
+class Track(NamedTuple):
+    """An action of a subject, from the first sample on that somebody looked at."""
 
-
-def _tracks(numbers: np.ndarray, states: States, action: int) -> list[Track]:
-    found = []
-    for number in numbers:
-        first, (begin, end) = int(states.first[number]), states.annotated[number].tolist()
-        byte = states.bits[first + begin : first + end, action // 8].numpy()
-        found.append((int(number), begin, (byte >> (action % 8)) & 1 == 1))
-    return found
+    number: int
+    """Of the subject."""
+    begin: int
+    """That sample."""
+    happens: np.ndarray
+    """bool (n,)."""
+    known: np.ndarray
+    """bool (n,): whether somebody looked for the action."""
 
 
 def _positives(tracks: list[Track], most: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
     """Places (n, 2) where the action happens, at most so many, and their weights (n,), of mean 1."""
     places, lengths = [], []
-    for number, begin, happens in tracks:
+    for number, begin, happens, _ in tracks:
         at = np.flatnonzero(happens)
         places.append(np.stack([np.full(len(at), number), begin + at], axis=1))
         start, stop = np.flatnonzero(np.diff(np.pad(happens.astype(np.int8), 1))).reshape(-1, 2).T
@@ -97,8 +100,8 @@ def _negatives(
 ) -> np.ndarray:
     """Places (n, 2) where the action does not happen: as many of each recording, of a short one all that it has."""
     places: dict[str, list[np.ndarray]] = {name: [] for name in dict.fromkeys(recordings)}
-    for name, (number, begin, happens) in zip(recordings, tracks, strict=True):
-        at = np.flatnonzero(~happens)
+    for name, (number, begin, happens, known) in zip(recordings, tracks, strict=True):
+        at = np.flatnonzero(known & ~happens)
         places[name].append(np.stack([np.full(len(at), number), begin + at], axis=1))
     chosen = []
     parts = sorted((np.concatenate(of) for of in places.values()), key=len)

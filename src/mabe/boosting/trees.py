@@ -49,7 +49,7 @@ class Trees:
             labs = [subject["lab"]] if subject["lab"] in self.heads else sorted(self.heads)
             asked = {
                 task.names.index(action): [boosters[lab, action] for lab in labs if (lab, action) in boosters]
-                for action in subject["listed"]
+                for action in {*subject["listed"], *subject["shared"]}
                 if action in task.names
             }
             p = np.zeros((subject["frames"], task.outputs), np.float32)

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from mabe.data.recording import Recording
-from mabe.data.store import BOUT_COLUMNS, to_video_frames
+from mabe.data.store import BOUT_COLUMNS, UNSEEN_COLUMNS, to_video_frames
 from mabe.data.tables import MOST_INDIVIDUALS, checked
 from mabe.errors import InputError
 from mabe.ethogram import Ethogram
@@ -54,6 +54,29 @@ def bouts_of(recording: Recording) -> pd.DataFrame | None:
         ends[f"{end}_frame"] = to_video_frames(filed, recording.label_clock, recording.entry.fps)
         ends[f"filed_{end}"] = filed
     return recording.bouts.assign(**ends)
+
+
+def unseen_of(recording: Recording) -> pd.DataFrame | None:
+    """UNSEEN_COLUMNS without "recording", in video frames, not cut yet."""
+    if recording.unseen is None:
+        return None
+    ends = {}
+    for end in ("start_frame", "stop_frame"):
+        filed = recording.unseen[end].to_numpy()
+        ends[end] = to_video_frames(filed, recording.label_clock, recording.entry.fps)
+    return recording.unseen.assign(**ends)
+
+
+def unseen_table(recordings: pd.DataFrame, tables: Sequence[pd.DataFrame | None]) -> pd.DataFrame:
+    """UNSEEN_COLUMNS, cut to the recordings, sorted by recording and start_frame; arguments as of `bouts_table`."""
+    found = [pd.DataFrame(columns=list(UNSEEN_COLUMNS)).astype(UNSEEN_COLUMNS)]
+    for row, table in zip(recordings.itertuples(), tables, strict=True):
+        if table is not None and len(table):
+            cut, _, _ = clip_bouts(table, row.first_frame, row.first_frame + row.frames)
+            cut = cut[cut["start_frame"] < cut["stop_frame"]]
+            found.append(cut.assign(recording=row.recording)[list(UNSEEN_COLUMNS)].astype(UNSEEN_COLUMNS))
+    every = pd.concat(found, ignore_index=True) if len(found) > 1 else found[0]
+    return every.sort_values(["recording", "start_frame"], kind="stable", ignore_index=True)
 
 
 def clip_bouts(

@@ -26,17 +26,17 @@ from tqdm import tqdm
 
 from mabe.data import arrays, report
 from mabe.data.axes import Axes
-from mabe.data.bouts import bouts_of, bouts_table, checked_bouts
+from mabe.data.bouts import bouts_of, bouts_table, checked_bouts, unseen_of, unseen_table
 from mabe.data.folds import NONE, assign_folds
 from mabe.data.gaps import interpolate_gaps
 from mabe.data.readers import open_source
 from mabe.data.recording import Entry, Recording
 from mabe.data.source import Extent, Source, check_scale, check_video_ids, entries_of, faults_of
-from mabe.data.splits import assign
+from mabe.data.splits import assign, together
 from mabe.data.store import INTERPOLATED, MANIFEST_COLUMNS, MISSING, SETS, write_names
 from mabe.data.table_files import write_table
 from mabe.errors import InputError
-from mabe.params import IngestParams
+from mabe.params import IngestParams, PointParams
 from mabe.skeleton import Skeleton
 from runs.cores import available_cores
 
@@ -73,6 +73,8 @@ class Written:
     """Its manifest row but for the split."""
     bouts: pd.DataFrame | None
     """BOUT_COLUMNS without "recording", not cut yet; None if nobody annotated the recording."""
+    unseen: pd.DataFrame | None
+    """UNSEEN_COLUMNS without "recording", not cut yet; None if there are none."""
     tracked: int
     """(frame, animal, keypoint) values of the keypoints that occur at all."""
     missing: int
@@ -110,7 +112,7 @@ def ingest(
             raise InputError(f"{reason} (on_error: quarantine would leave {entry.id} out)")
         quarantined[entry.id] = reason
 
-    written = write_recordings(source, entries, out, params.max_gap_s, fail, workers)
+    written = write_recordings(source, entries, out, params, fail, workers)
     if not any(w.place.entry.labelled for w in written):
         raise InputError(
             f"every labelled recording of {params.data_dir} was quarantined, the first because of: "
@@ -125,6 +127,7 @@ def ingest(
     )
     write_table(manifest, out / "manifest.parquet")
     write_table(bouts, out / "bouts.parquet")
+    write_table(unseen_table(manifest, [w.unseen for w in written]), out / "unseen.parquet")
     findings = {
         **{name: dict.fromkeys(getattr(source, name), "") for name in report.OF_SOURCE},
         "unlabelled": dict.fromkeys(
@@ -153,7 +156,12 @@ def ingest(
 
 
 def write_recordings(
-    source: Source, entries: list[Entry], out: Path, max_gap_s: float, fail: Fail, workers: int | None = None
+    source: Source,
+    entries: list[Entry],
+    out: Path,
+    points: PointParams,
+    fail: Fail,
+    workers: int | None = None,
 ) -> list[Written]:
     """Writes the arrays of a store and names.json into the directory `out`; the recordings by set and place."""
     places = _places(source, entries, fail)
@@ -161,7 +169,7 @@ def write_recordings(
     out.mkdir(parents=True, exist_ok=True)
     written: list[Written] = []
     with _arrays(out, places, axes.shape) as writers:
-        for place, result in _write_all(source, places, axes, writers, max_gap_s, workers):
+        for place, result in _write_all(source, places, axes, writers, points, workers):
             if isinstance(result, Written):
                 written.append(result)
             else:
@@ -216,7 +224,7 @@ def _arrays(out: Path, places: list[Place], shape: tuple[int, int]) -> Iterator[
 
 
 def _write_all(
-    source: Source, places: list[Place], axes: Axes, writers: Arrays, max_gap_s: float, workers: int | None
+    source: Source, places: list[Place], axes: Axes, writers: Arrays, points: PointParams, workers: int | None
 ) -> Iterator[tuple[Place, Written | str]]:
     """Second pass: each recording as it is done, or the reason why it cannot be read."""
     total = sum(p.frames for p in places)
@@ -225,7 +233,7 @@ def _write_all(
         pool = ThreadPoolExecutor(workers or available_cores())
         try:
             largest_first = sorted(places, key=lambda p: p.frames, reverse=True)
-            jobs = {pool.submit(_ingest_one, source, p, axes, writers, max_gap_s): p for p in largest_first}
+            jobs = {pool.submit(_ingest_one, source, p, axes, writers, points): p for p in largest_first}
             for job in as_completed(jobs):
                 yield jobs[job], job.result()
                 progress.update(jobs[job].frames)
@@ -233,7 +241,9 @@ def _write_all(
             pool.shutdown(cancel_futures=True)
 
 
-def _ingest_one(source: Source, place: Place, axes: Axes, writers: Arrays, max_gap_s: float) -> Written | str:
+def _ingest_one(
+    source: Source, place: Place, axes: Axes, writers: Arrays, points: PointParams
+) -> Written | str:
     """Reads one recording and writes its rows; the reason if it cannot be read. Runs in a worker."""
     try:
         with faults_of(_named(place.entry)):
@@ -251,7 +261,9 @@ def _ingest_one(source: Source, place: Place, axes: Axes, writers: Arrays, max_g
                 f"track {axes.individuals} individuals at most; correct the annotation or the tracking"
             )
     pose_hash = hash_of_pose(recording)
-    status = interpolate_gaps(recording.tracks, int(max_gap_s * recording.entry.fps + 1e-9))
+    if points.min_likelihood is not None and recording.likelihood is not None:
+        recording.tracks[recording.likelihood < points.min_likelihood] = np.nan
+    status = interpolate_gaps(recording.tracks, int(points.max_gap_s * recording.entry.fps + 1e-9))
     in_cm = recording.entry.px_per_cm > 0
     if in_cm:
         np.divide(recording.tracks, np.float32(recording.entry.px_per_cm), out=recording.tracks)
@@ -311,11 +323,13 @@ def _summary(
         "behaviors_labeled": json.dumps(recording.behaviors_labeled),
         "body_parts": json.dumps([skeleton.parts[part] for part in np.unique(parts)]),
         "pose_hash": pose_hash,
+        "group": recording.entry.group,
     }
     return Written(
         place=place,
         row=row,
         bouts=bouts_of(recording),
+        unseen=unseen_of(recording),
         tracked=values,
         missing=missing,
         interpolated=int(np.count_nonzero(status == INTERPOLATED)),
@@ -329,13 +343,16 @@ def _manifest(written: list[Written], params: IngestParams, left_out: dict[str, 
 
     manifest = pd.DataFrame([w.row for w in written])
     manifest["labelled"] = [w.place.entry.labelled for w in written]
+    manifest["group"] = together(manifest["pose_hash"], manifest["group"])
+    given = {w.row["recording"]: w.place.entry.split for w in written if w.place.entry.split is not None}
     manifest["split"], manifest["fold"] = "test", NONE
     train = manifest["set"] == "train"
     manifest.loc[train, "split"] = assign(
-        manifest.loc[train, ["recording", "lab", "pose_hash", "labelled"]],
+        manifest.loc[train, ["recording", "lab", "group", "labelled"]],
         val_fraction=params.val_fraction,
         seed=params.seed,
         split_file=params.split_file,
+        given=given,
         left_out=left_out,
     )
     return MANIFEST.validate(manifest[list(MANIFEST_COLUMNS)].astype(MANIFEST_COLUMNS))

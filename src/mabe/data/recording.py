@@ -28,10 +28,16 @@ class Entry:
     """Pixels per centimetre; NaN where unknown."""
     behaviors: str | None = None
     """behaviors_labeled as the source's table writes it, for the reader itself; None if no table does."""
+    name: str | None = None
+    """What people call the recording, unique within its laboratory; None: its video_id."""
+    group: str = ""
+    """Recordings of one group, a cage or an animal for example, are never parted between training and validation."""
+    split: str | None = None
+    """"train" or "val" where the source says it, else None; of a source all labelled recordings have one, or none."""
 
     @property
     def id(self) -> str:
-        return f"{self.lab}/{self.video_id}"
+        return f"{self.lab}/{self.video_id if self.name is None else self.name}"
 
     @property
     def labelled(self) -> bool:
@@ -54,6 +60,8 @@ class Recording:
     The others are missing."""
     tracks: np.ndarray
     """float32 (K, T, 2), pixels, NaN where missing; column t is video_frame first_frame + t."""
+    likelihood: np.ndarray | None = None
+    """float32 (K, T), from 0 to 1: how sure the tracker is of each point; None where the files do not say."""
     bouts: pd.DataFrame | None = None
     """A row per bout, None if nobody annotated the recording. agent and target: individuals from 1, equal for an action
     of oneself. action: of the ethogram. start_frame, stop_frame: as filed, stop exclusive, on the clock of label_fps.
@@ -61,6 +69,8 @@ class Recording:
     behaviors_labeled: tuple[str, ...] = ()
     """What the annotators looked for: "mouse1,mouse2,attack" or "mouse1,self,rear". A bout of anything else counts in
     no score. All that may happen: `Ethogram.behaviors`."""
+    unseen: pd.DataFrame | None = None
+    """Columns of `bouts`: stretches in which nobody looked for an action of an agent towards a target; None: none."""
     label_fps: float | None = None
     """The clock (Hz) of the annotation file's frame numbers, and so of predictions that are handed in; None: fps."""
     annotated: tuple[int, int] | None = None

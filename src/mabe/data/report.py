@@ -24,7 +24,7 @@ FINDINGS: dict[str, str] = {
     "other_players": "videos of other players of BORIS, not used",
     "modifiers_left_out": "modifiers of behaviours, left out",
     "annotation_channels": "channels of an annotation, taken together",
-    "repeated_bouts": "bouts that an annotation file has more than once, taken once",
+    "repeated_bouts": "bouts that an annotation file has twice, or that overlap their like: taken as one",
     "annotation_without_tracking": "annotations without tracking, not used",
     "unused_files": "other files, not used",
     "long_holes": "nobody is tracked for more than half of the recording at a stretch",

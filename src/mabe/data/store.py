@@ -8,6 +8,7 @@ It is a directory:
     names.json                              the P body parts, the skeleton that they are of, and the ethogram
     manifest.parquet                        a row per recording: see MANIFEST_COLUMNS
     bouts.parquet                           a row per annotated bout: see BOUT_COLUMNS
+    unseen.parquet                          a row per stretch that nobody looked at: see UNSEEN_COLUMNS
     report.json                             what ingest found: see mabe.data.report
 
 N frames, I individuals, P body parts: as many as the data have. Individual i of the axis is mouse i + 1 of the bouts.
@@ -56,6 +57,7 @@ MANIFEST_COLUMNS: dict[str, str] = {
     "behaviors_labeled": "object", # JSON list of "mouse1,mouse2,attack" / "mouse1,self,rear" that the scorer counts
     "body_parts": "object",        # JSON list of the parts that the recording tracks
     "pose_hash": "object",         # recordings with the same hash have the same pose (CalMS21 annotators)
+    "group": "object",             # never parted between training and validation: of one pose, or of the source's group
     "fold": "int64",               # from 0, see mabe.data.folds; -1 for a recording without labels or of the test set
 }
 BOUT_COLUMNS: dict[str, str] = {
@@ -67,6 +69,14 @@ BOUT_COLUMNS: dict[str, str] = {
     "stop_frame": "int64",         # video_frame, exclusive; equal to start_frame for a bout without a tracked frame
     "filed_start": "int64",        # both as the annotation file has them, in frames of label_fps: what the
     "filed_stop": "int64",         #   competition scores against
+}
+UNSEEN_COLUMNS: dict[str, str] = {
+    "recording": "object",
+    "agent": "int8",               # from 1
+    "target": "int8",
+    "action": "object",            # which nobody looked for, though behaviors_labeled lists it,
+    "start_frame": "int64",        #   in video_frame [start_frame, stop_frame)
+    "stop_frame": "int64",
 }
 # fmt: on
 
@@ -111,6 +121,11 @@ class Store:
     def bouts(self) -> pd.DataFrame:
         """BOUT_COLUMNS, sorted by recording and start_frame."""
         return self._table("bouts")
+
+    @cached_property
+    def unseen(self) -> pd.DataFrame:
+        """UNSEEN_COLUMNS, sorted by recording and start_frame."""
+        return self._table("unseen")
 
     @cached_property
     def parts(self) -> tuple[str, ...]:

@@ -8,7 +8,7 @@ B windows, T samples, A actions (the outputs), L laboratories.
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -53,10 +53,17 @@ class Pairs:
     """See `mabe.tasks.task.Task`.
 
     rows: manifest rows of one set. names: the A actions. trained: which of them happen in the training recordings of
-    each laboratory. layout, scale: of the inputs.
+    each laboratory. of_pair: actions without a direction. layout, scale: of the inputs.
     """
 
-    READS = ("names.json", "train_xy.npy", "normalisation.json", "actions.npy", "actions.parquet")
+    READS = (
+        "names.json",
+        "train_xy.npy",
+        "normalisation.json",
+        "actions.npy",
+        "actions.parquet",
+        "actions_unseen.parquet",
+    )
     monitor = "f1_macro"
     padding = float("nan")
 
@@ -67,12 +74,14 @@ class Pairs:
         *,
         names: tuple[str, ...],
         trained: Mapping[str, frozenset[str]],
+        of_pair: Collection[str],
         layout: Layout,
         scale: Scale,
         truth: Truth | None = None,
     ) -> None:
         self.params, self.subjects, self.names, self.outputs = params, subjects, names, len(names)
         self.trained, self.layout, self.scale, self.truth = trained, layout, scale, truth
+        self.of_pair = tuple(of_pair)
         self.laboratories = tuple(sorted(trained))
         self.rate_hz = params.pair_rate_hz
         check_mice(subjects, layout.mice)
@@ -130,6 +139,7 @@ class Pairs:
             "task": "pairs",
             "names": list(self.names),
             "trained": {lab: sorted(actions) for lab, actions in self.trained.items()},
+            "of_pair": list(self.of_pair),
             "keypoints": json.loads(json.dumps(vars(self.layout.keypoints))),
             "mean": self.scale.mean.tolist(),
             "std": self.scale.std.tolist(),
@@ -157,7 +167,8 @@ class Pairs:
             )
         layout = Layout(params.num_mice, Keypoints.from_dict(normal["keypoints"]))
         scale = Scale(torch.tensor(normal["mean"]), torch.tensor(normal["std"]))
-        subjects = subjects_of(on_grid(rows, params.pair_rate_hz))
+        of_pair = json.loads(files["names.json"].read_text())["ethogram"]["of_pair"]
+        subjects = subjects_of(on_grid(rows, params.pair_rate_hz), of_pair)
         laboratories = sorted(set(subjects.loc[subjects["split"] == "train", "lab"]))
         states, bouts = read_states(subjects, labels, labels.actions, params.pair_rate_hz)
         training = bouts[(subjects["split"] == "train").to_numpy()[bouts["subject"]]]
@@ -175,6 +186,7 @@ class Pairs:
             subjects,
             names=labels.actions,
             trained=trained,
+            of_pair=of_pair,
             layout=layout,
             scale=scale,
             truth=Truth(states, training, weights_of(happens, known)),
@@ -186,7 +198,7 @@ class Pairs:
     ) -> "Pairs":
         """The task of a `card`, without what happens, for other recordings."""
         del files  # the report reads the store's bouts
-        return cls._of(card, params, subjects_of(on_grid(rows, params.pair_rate_hz)))
+        return cls._of(card, params, subjects_of(on_grid(rows, params.pair_rate_hz), card["of_pair"]))
 
     def like(self, card: Mapping[str, Any], params: AnyModelParams) -> "Pairs":
         return self._of(card, params, self.subjects)
@@ -198,6 +210,7 @@ class Pairs:
             subjects,
             names=tuple(card["names"]),
             trained={lab: frozenset(actions) for lab, actions in card["trained"].items()},
+            of_pair=card["of_pair"],
             layout=Layout(params.num_mice, Keypoints.from_dict(card["keypoints"])),
             scale=Scale(torch.tensor(card["mean"]), torch.tensor(card["std"])),
         )

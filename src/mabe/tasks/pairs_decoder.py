@@ -60,8 +60,8 @@ class PairsDecoder:
     ) -> pd.DataFrame:
         """BOUT_COLUMNS of a subject.
 
-        multi: every action by itself, so that bouts of one pair may share frames. scored: bool (native_frames,), False
-        where nothing is predicted; None means everywhere.
+        multi: every action by itself, so that bouts of one pair may share frames. scored: bool (native_frames, heads),
+        the columns those of `heads_of`, False where an action is not predicted; None means everywhere.
         """
         heads = self.heads_of(subject)
         if not heads:

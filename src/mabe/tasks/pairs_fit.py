@@ -43,6 +43,7 @@ class Truth:
         self.scheme = scheme
         self._of_pair = dict(list(store.bouts.groupby(["recording", "agent", "target"])))
         self._of_recording = dict(list(store.bouts.groupby("recording")))
+        self._unseen = dict(list(store.unseen.groupby(["recording", "agent", "target"])))
         self._none = store.bouts.iloc[:0]
 
     def scored(self, subject: pd.Series) -> np.ndarray:
@@ -67,6 +68,13 @@ class Truth:
             if action in actions:
                 rows = slice(start - first, stop - first)
                 states[rows, actions.index(action)][scored[rows]] = 1
+        key = (subject["recording"], subject["agent"], subject["target"])
+        if key in self._unseen:
+            for start, stop, action in self._unseen[key][["start_frame", "stop_frame", "action"]].itertuples(
+                index=False
+            ):
+                if action in actions:
+                    states[start - first : stop - first, actions.index(action)] = UNKNOWN
         return states
 
     def bouts(self, subject: pd.Series) -> pd.DataFrame:
@@ -76,21 +84,21 @@ class Truth:
 
 
 def groups_of(recordings: pd.DataFrame, count: int = GROUPS) -> dict[str, int]:
-    """A group from 0 to count - 1 for each recording, by name: those of one pose_hash together, the recordings of each
-    laboratory spread over the groups, and the groups of about as many frames each.
+    """A group from 0 to count - 1 for each recording, by name: those of one group of the manifest together, the
+    recordings of each laboratory spread over the groups, and the groups of about as many frames each.
     """
     rows = recordings.drop_duplicates("recording")
-    poses = rows.groupby("pose_hash").agg(lab=("lab", "min"), frames=("native_frames", "sum")).reset_index()
-    poses = poses.sort_values(["lab", "frames", "pose_hash"], ascending=[True, False, True])
+    units = rows.groupby("group").agg(lab=("lab", "min"), frames=("native_frames", "sum")).reset_index()
+    units = units.sort_values(["lab", "frames", "group"], ascending=[True, False, True])
     group, load = {}, np.zeros(count, np.int64)
-    for _, of_lab in poses.groupby("lab"):
+    for _, of_lab in units.groupby("lab"):
         taken = np.zeros(count, np.int64)
-        for pose, frames in zip(of_lab["pose_hash"], of_lab["frames"], strict=True):
+        for unit, frames in zip(of_lab["group"], of_lab["frames"], strict=True):
             chosen = int(np.lexsort((load, taken))[0])
-            group[pose] = chosen
+            group[unit] = chosen
             taken[chosen] += 1
             load[chosen] += frames
-    return {name: group[pose] for name, pose in zip(rows["recording"], rows["pose_hash"], strict=True)}
+    return {name: group[unit] for name, unit in zip(rows["recording"], rows["group"], strict=True)}
 
 
 @dataclass(frozen=True, kw_only=True)

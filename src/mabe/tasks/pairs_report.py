@@ -68,7 +68,7 @@ def report(
     solution = solution_of(listed, bouts)
     variants = _variants(fit, decoder, settings.smoothing)
     decided = {name: decide(fit, of, multi=False) for name, of in variants.items()}
-    decided["swapped"] = [_swapped(table) for table in decided["cross_fitted"]]
+    decided["swapped"] = [_swapped(table, task.of_pair) for table in decided["cross_fitted"]]
     shown = {name: decide(fit, of, multi=True) for name, of in variants.items()} if multi else decided
     if multi:
         print("label_mode multi: the submission has the action with the largest p / threshold of each frame")
@@ -136,14 +136,21 @@ def decide(fit: Fit, decoders: Sequence[PairsDecoder], *, multi: bool) -> list[p
     """BOUT_COLUMNS of each subject, by the decoder of its group."""
     tables = []
     for (_, row), p in zip(fit.subjects.iterrows(), fit.probabilities, strict=True):
-        scored = None if fit.truth.scheme.competition else fit.truth.scored(row)
         decoder = decoders[fit.group[row["recording"]]]
+        scored = None
+        if not fit.truth.scheme.competition:
+            scored = fit.truth.states(row, list(decoder.heads_of(row))) != UNKNOWN
         tables.append(decoder.decide(row, p, multi=multi, scored=scored))
     return tables
 
 
-def _swapped(bouts: pd.DataFrame) -> pd.DataFrame:
-    return bouts.assign(agent=bouts["target"], target=bouts["agent"])
+def _swapped(bouts: pd.DataFrame, of_pair: Sequence[str]) -> pd.DataFrame:
+    """The bouts with agent and target exchanged, but for what has no direction."""
+    directed = ~bouts["action"].isin(of_pair)
+    agent, target = (
+        bouts[a].where(~directed, bouts[b]) for a, b in (("agent", "target"), ("target", "agent"))
+    )
+    return bouts.assign(agent=agent, target=target)
 
 
 def submission_from(tables: Sequence[pd.DataFrame], subjects: pd.DataFrame) -> pd.DataFrame:

@@ -14,7 +14,7 @@ FPS = 10.0
 def recordings(*names: str, seconds=10.0, **columns) -> pd.DataFrame:
     """A row for each of names like "lab/1", at 10 Hz, each with a pose of its own."""
     table = pd.DataFrame({"recording": names, "lab": [name.split("/")[0] for name in names]})
-    table = table.assign(pose_hash=names, labelled=True, fps=FPS, frames=np.int64(np.multiply(seconds, FPS)))
+    table = table.assign(group=names, labelled=True, fps=FPS, frames=np.int64(np.multiply(seconds, FPS)))
     return table.assign(**columns)
 
 
@@ -32,8 +32,8 @@ def folds(table: pd.DataFrame, *of: tuple[str, str, float], count: int, seed: in
 
 def test_one_pose_is_of_one_fold_and_what_has_no_labels_of_none():
     table = recordings(*(f"a/{i}" for i in range(8)), *(f"b/{i}" for i in range(4)))
-    table.loc[[1, 9], "pose_hash"] = "a/0"  # also in another laboratory
-    table.loc[[2, 3], "pose_hash"] = "a/7"
+    table.loc[[1, 9], "group"] = "a/0"  # also in another laboratory
+    table.loc[[2, 3], "group"] = "a/7"
     table.loc[[3, 11], "labelled"] = False
     found = folds(table, count=3)
     assert found["a/0"] == found["a/1"] == found["b/1"] != NONE

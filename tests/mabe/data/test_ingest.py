@@ -31,6 +31,7 @@ def params(root, **changes) -> IngestParams:
         "num_folds": 2,
         "seed": 0,
         "on_error": "stop",
+        "min_likelihood": None,
         "max_gap_s": 0.2,
         "include_unlabelled": False,
     }

@@ -228,6 +228,7 @@ def refused(copy, monkeypatch):
         "split_file": None,
         "seed": 0,
         "on_error": "stop",
+        "min_likelihood": None,
         "max_gap_s": 0.1,
         "include_unlabelled": False,
     }

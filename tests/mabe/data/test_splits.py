@@ -12,7 +12,7 @@ from mabe.errors import InputError
 def recordings(**labs: int) -> pd.DataFrame:
     """`labs` recordings per laboratory, each with a pose of its own."""
     rows = [(f"{lab}/{i}", lab, f"{lab}{i}", True) for lab, n in labs.items() for i in range(n)]
-    return pd.DataFrame(rows, columns=["recording", "lab", "pose_hash", "labelled"])
+    return pd.DataFrame(rows, columns=["recording", "lab", "group", "labelled"])
 
 
 def held_out(table: pd.DataFrame, **arguments) -> set[str]:
@@ -45,10 +45,10 @@ def test_order_index_and_other_labs_do_not_change_the_draw_but_the_seed_does():
 
 def test_recordings_with_the_same_pose_stay_together():
     table = recordings(A=40, B=40)
-    table["pose_hash"] = [f"pose{i % 13}" for i in range(len(table))]
+    table["group"] = [f"pose{i % 13}" for i in range(len(table))]
     for seed in range(5):
         split = assign(table, val_fraction=0.3, seed=seed)
-        assert (split.groupby(table["pose_hash"]).nunique() == 1).all()
+        assert (split.groupby(table["group"]).nunique() == 1).all()
         assert set(split) == {"train", "val"}
 
 
@@ -64,7 +64,7 @@ def test_unlabelled_recordings_train_unless_their_pose_is_held_out():
 def test_no_validation_recording_is_an_error():
     with pytest.raises(InputError, match="no recording is left for validation"):
         held_out(recordings(A=1, B=1))
-    same_pose = recordings(A=6).assign(pose_hash="x")
+    same_pose = recordings(A=6).assign(group="x")
     with pytest.raises(InputError, match="no recording is left for validation"):
         held_out(same_pose)
 
@@ -96,7 +96,7 @@ def test_split_file_decides(tmp_path):
 )
 def test_wrong_split_files(tmp_path, change, says):
     table = recordings(A=3)
-    table["pose_hash"] = ["p", "p", "q"]
+    table["group"] = ["p", "p", "q"]
     rows = {"A/0": "train", "A/1": "train", "A/2": "val"} | change
     path = split_file(tmp_path, {k: v for k, v in rows.items() if v})
     with pytest.raises(InputError, match=says):

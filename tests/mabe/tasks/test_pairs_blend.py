@@ -15,8 +15,7 @@ def chases(tmp_path_factory):
     """Store, task, subjects and the true probabilities of four recordings of two folds, a fifth of them chases."""
     path = tmp_path_factory.mktemp("blend") / "s"
     rows = [
-        recording(f"a/{i}", 600 * i, 600, ["mouse1,mouse2,chase"], pose_hash=str(i), fold=i % 2)
-        for i in range(4)
+        recording(f"a/{i}", 600 * i, 600, ["mouse1,mouse2,chase"], group=str(i), fold=i % 2) for i in range(4)
     ]
     bouts = [(f"a/{i}", 1, 2, "chase", 50 * k, 50 * k + 10) for i in range(4) for k in range(12)]
     name_parts(pair_store(path, rows, bouts).path, COMPETITION)

@@ -196,7 +196,7 @@ def test_lengths_are_those_of_training_bouts(tmp_path):
 
 def test_recordings_of_one_pose_share_a_group_and_laboratories_spread(tmp_path):
     rows = [
-        recording(f"{lab}/{i}", 0, 10, [], pose_hash=f"{lab}{i // 2}", native_frames=10)
+        recording(f"{lab}/{i}", 0, 10, [], group=f"{lab}{i // 2}", native_frames=10)
         for lab in "ab"
         for i in range(10)
     ]
@@ -213,7 +213,7 @@ def made(folder, labs, bouts_of, listed=("mouse1,mouse2,chase",), of=COMPETITION
     for i, lab in enumerate(labs):
         for split, number in (("val", 2 * i), ("train", 2 * i + 1)):
             name = f"{lab}/{number}"
-            rows.append(recording(name, number * frames, frames, list(listed), split=split, pose_hash=name))
+            rows.append(recording(name, number * frames, frames, list(listed), split=split, group=name))
             bouts += [(name, 1, 2, action, start, stop) for start, stop, action in bouts_of(lab)]
     store = pair_store(folder, rows, bouts)
     name_parts(store.path, of)

@@ -41,7 +41,7 @@ def sample(tmp_path_factory):
         data_source="kaggle", data_dir=str(folder / "raw"),
         skeleton=str(MOUSE_FILE), ethogram=str(COMPETITION_FILE), split_file=None, val_fraction=0.5, seed=0,
         num_folds=5,
-        on_error="stop", max_gap_s=0.2, include_unlabelled=False,
+        on_error="stop", min_likelihood=None, max_gap_s=0.2, include_unlabelled=False,
     )  # fmt: skip
     ingest(params, folder / "store", workers=1)
     store = Store(folder / "store")
@@ -156,7 +156,7 @@ def test_random_probabilities_with_an_offset_for_each_recording_gain_nothing(tmp
     levels = {lab: (0.8, 0.95) if lab in "ace" else (0.2, 0.3) for lab in "abcdefgh"}
     for i, (lab, (offset, share)) in enumerate(levels.items()):
         name, truth = f"{lab}/{i}", blocks(rng, share)
-        rows.append(recording(name, 2000 * i, 2000, ["mouse1,mouse2,chase"], split="val", pose_hash=name))
+        rows.append(recording(name, 2000 * i, 2000, ["mouse1,mouse2,chase"], split="val", group=name))
         bouts += [(name, 1, 2, "chase", a, b) for a, b, on in zip(*runs(truth), strict=True) if on]
         p.append((offset + 0.1 * rng.random((2000, 1))).astype(np.float32))
     store = pair_store(tmp_path / "s", rows, bouts)
@@ -178,7 +178,7 @@ def overlapping(folder):
     for i in range(8):
         name = f"{'ab'[i % 2]}/{i}"
         split = "val" if i < 6 else "train"
-        rows.append(recording(name, 400 * i, 400, listed, split=split, pose_hash=name))
+        rows.append(recording(name, 400 * i, 400, listed, split=split, group=name))
         for at in range(0, 400, 40):
             bouts += [(name, 1, 2, "chase", at, at + 20), (name, 1, 2, "attack", at + 5, at + 15)]
     store = pair_store(folder, rows, bouts)
@@ -221,7 +221,7 @@ def test_frames_where_nobody_looked_are_no_false_alarms(tmp_path):
     listed = [f"mouse1,mouse2,{action}" for action in ("base", "nonsocial", "social")]
     for i in range(8):
         name = f"rats/{i}"
-        rows.append(recording(name, 400 * i, 400, listed, split="val" if i < 6 else "train", pose_hash=name))
+        rows.append(recording(name, 400 * i, 400, listed, split="val" if i < 6 else "train", group=name))
         bouts.append((name, 1, 2, "base", 0, 200))
         for at in range(200, 400, 20):
             bouts += [(name, 1, 2, "social", at, at + 10), (name, 1, 2, "nonsocial", at + 10, at + 20)]

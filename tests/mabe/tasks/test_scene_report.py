@@ -105,7 +105,7 @@ def test_frames_that_the_tracking_does_not_reach_are_missed(tmp_path):
         data_source="kaggle", data_dir=str(tmp_path / "raw"),
         skeleton=str(MOUSE_FILE), ethogram=str(COMPETITION_FILE), split_file=None, val_fraction=0.5, seed=0,
         num_folds=5,
-        on_error="stop", max_gap_s=0.2, include_unlabelled=False,
+        on_error="stop", min_likelihood=None, max_gap_s=0.2, include_unlabelled=False,
     )  # fmt: skip
     metrics = ingest(params, tmp_path / "store", workers=1)
     assert (metrics["bouts"], metrics["bouts_clipped"], metrics["bouts_empty"]) == (2, 4, 2)

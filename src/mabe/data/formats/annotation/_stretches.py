@@ -50,3 +50,11 @@ def once(found: Iterable[T], what: str = "bouts") -> tuple[list[T], dict[str, st
     unique = list(dict.fromkeys(found))
     again = len(found) - len(unique)
     return unique, {"repeated_bouts": f"{again} of {len(found)} {what}"} if again else {}
+
+
+def joined(rows: Iterable[Row]) -> tuple[list[Row], dict[str, str]]:
+    """The rows, each once and merged, and the note on those that this takes away."""
+    rows = list(rows)
+    found = merged(dict.fromkeys(rows))
+    fewer = len(rows) - len(found)
+    return found, {"repeated_bouts": f"{fewer} of {len(rows)} bouts"} if fewer else {}

@@ -4,13 +4,14 @@ import csv
 import gzip
 import re
 from collections.abc import Iterator
+from itertools import islice
 from pathlib import Path
 from typing import IO
 
 from mabe.errors import InputError
 
 _BEGINNING = 1 << 16  # bytes that a look at a file's beginning takes
-_NUMBER = re.compile(r"[+-]?[0-9]{1,18}([.,][0-9]{1,18})?([eE][+-]?[0-9]{1,2})?")
+_NUMBER = re.compile(r"[+-]?[0-9]{1,18}([.,][0-9]{1,40})?([eE][+-]?[0-9]{1,2})?")
 
 
 def beginning(path: Path) -> str:
@@ -47,6 +48,25 @@ def rows(path: Path, content: str, separator: str) -> Iterator[tuple[int, list[s
                 yield reader.line_num, cells
     except csv.Error as error:
         raise InputError(f"{path}, line {reader.line_num}: {error}; restore the file") from None
+
+
+def first_rows(path: Path, most: int = 1) -> list[list[str]]:
+    """The cells of the first rows of a table, fewer of a long header; from a look at the file's beginning."""
+    content = beginning(path)
+    return [cells for _, cells in islice(rows(path, content, _separator_of(content)), most)]
+
+
+def table(path: Path) -> tuple[list[str], list[tuple[int, dict[str, str]]]]:
+    """The columns' names in the first row, and of every other row its line and its cells by them, "" where missing."""
+    content = text(path)
+    found = rows(path, content, _separator_of(content))
+    _, columns = next(found, (0, []))
+    filled = ((line, [*cells, *[""] * (len(columns) - len(cells))]) for line, cells in found)
+    return columns, [(line, dict(zip(columns, cells, strict=False))) for line, cells in filled]
+
+
+def _separator_of(content: str) -> str:
+    return separator(next((line for line in content.splitlines() if line.strip()), ""))
 
 
 def number(cell: str) -> float | None:

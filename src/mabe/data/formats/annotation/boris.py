@@ -51,7 +51,7 @@ def read(path: Path) -> list[Observation]:
         elif number_of == line:
             columns = cells
         else:
-            row = dict(zip(columns, [*cells, *[""] * len(columns)], strict=False))
+            row = dict(zip(columns, [*cells, *[""] * (len(columns) - len(cells))], strict=False))
             groups[row.get("Observation id", "")].append((number_of, row))
     name = "".join(preamble["Observation id"][:1])
     return [

@@ -13,7 +13,7 @@ from mabe.data.formats.annotation._boris import (
     whole_of,
 )
 from mabe.data.formats.annotation._stretches import once
-from mabe.data.formats.annotation._text import beginning, number, rows, separator, text
+from mabe.data.formats.annotation._text import first_rows, number, table
 from mabe.errors import InputError
 
 NAME = "BORIS aggregated events"
@@ -23,20 +23,15 @@ _COLUMNS = {"Behavior", "Behavior type", "Start (s)", "Stop (s)"}
 
 def matches(path: Path) -> bool:
     """Whether the first row names the columns of aggregated events."""
-    line = beginning(path).split("\n", 1)[0]
-    return {cell.strip().strip('"') for cell in line.split(separator(line))} >= _COLUMNS
+    return any(set(cells) >= _COLUMNS for cells in first_rows(path))
 
 
 def read(path: Path) -> list[Observation]:
     """An Observation of each video of each observation, in the file's order; one without bouts of a file without rows.
     InputError for a time line over videos whose lengths are not in the file.
     """
-    content = text(path)
-    table = rows(path, content, separator(content.split("\n", 1)[0]))
-    _, columns = next(table)
     groups: dict[str, list[tuple[int, dict[str, str]]]] = defaultdict(list)
-    for line, cells in table:
-        row = dict(zip(columns, [*cells, *[""] * len(columns)], strict=False))
+    for line, row in table(path)[1]:
         groups[row.get("Observation id", "")].append((line, row))
     return [
         observation
