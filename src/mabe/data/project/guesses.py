@@ -3,7 +3,7 @@
 import difflib
 import re
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from mabe.data.animals import numbered, same_name
@@ -14,15 +14,54 @@ from mabe.ethogram import Ethogram
 from mabe.skeleton import Skeleton
 
 LEAST_PARTS = 3  # of the mouse that a set of parts must have to be one
-FRONT = "nose snout beak rostrum antenna mouth head forehead eye ear".split()
-CENTRE = "bodycenter thorax trunk torso spine spine1 spine2 midback mid neck back shoulder".split()
-BACK = "tailbase tail1 tail abdomen rump hip pelvis fluke wing".split()
+FRONT = ("nose", "snout", "beak", "rostrum", "antenna", "mouth", "head", "forehead", "eye", "ear")
+CENTRE = (
+    "bodycenter",
+    "thorax",
+    "trunk",
+    "torso",
+    "spine",
+    "spine1",
+    "midback",
+    "mid",
+    "neck",
+    "back",
+    "shoulder",
+)
+BACK = ("tailbase", "tail1", "tail", "abdomen", "rump", "hip", "pelvis", "fluke", "wing")
 """Words, as `parts.split` has them, the best first."""
 SOCIAL = (
-    "sniff chas attack mount follow approach interact social fight allogroom contact avoid escap bit nos court lung "
-    "retreat investigat threat tussl wrestl pounc disengag touch groomother copulat intromit pursu"
-).split()
+    *(
+        "sniff",
+        "investigat",
+        "nos",
+        "touch",
+        "contact",
+        "approach",
+        "follow",
+        "interact",
+        "social",
+        "allogroom",
+    ),
+    *(
+        "chas",
+        "attack",
+        "fight",
+        "bit",
+        "lung",
+        "threat",
+        "tussl",
+        "wrestl",
+        "pounc",
+        "avoid",
+        "escap",
+        "retreat",
+    ),
+    *("mount", "court", "copulat", "intromit", "pursu", "disengag"),
+)
 """How names of behaviours towards another animal begin, or go on after another word."""
+UNSURE = ("its name says so", "the files name no target")
+"""Reasons to ask the user."""
 
 Alias = tuple[str | None, str]
 """What a name stands for (None: it is left out), and why."""
@@ -45,7 +84,11 @@ def skeleton(found: Vocabulary, mouse: Skeleton, name: str) -> SkeletonGuess:
     aliases = aliases_of(found, mouse)
     mapped = {part for part, _ in aliases.values() if part}
     ends = all(mapped & set(of) for of in (mouse.front, mouse.back))
-    if len(mapped) >= LEAST_PARTS and ends and 2 * sum(p is not None for p, _ in aliases.values()) >= len(aliases):
+    if (
+        len(mapped) >= LEAST_PARTS
+        and ends
+        and 2 * sum(p is not None for p, _ in aliases.values()) >= len(aliases)
+    ):
         return SkeletonGuess(like=name, aliases=aliases)
     return own_skeleton([*found.parts])
 
@@ -132,8 +175,11 @@ def animals(found: Vocabulary, known: Mapping[str, int]) -> dict[str, int]:
     return {name: places[same] + 1 for same, name in spelt.items() if same not in known}
 
 
-def subject(name: str, animals: Mapping[str, int]) -> str | None:
-    """The animal that an annotation means by `name`; None for nobody in particular."""
+def subject(name: str, animals: Collection[str], *, from_zero: bool) -> str | None:
+    """The animal that an annotation means by `name`; None for nobody in particular.
+
+    from_zero: whether the annotations count animals from 0, as JABS does, where poses count them from 1.
+    """
 
     def plain(text: str) -> str:
         return re.sub(r"[\W_]+", "", text.casefold())
@@ -141,11 +187,13 @@ def subject(name: str, animals: Mapping[str, int]) -> str | None:
     for animal in animals:
         if plain(animal) == plain(name):
             return animal
-    ends = {found[0].lstrip("0"): a for a in animals if (found := re.search(r"\d+$", a))}
-    number = re.search(r"\d+$", name.strip())
+    ends = {int(found[0]): a for a in animals if (found := re.search(r"[0-9]{1,9}$", a))}
+    number = re.search(r"[0-9]{1,9}$", name.strip())
     if number and len(ends) == len(animals):
-        return ends.get(number[0].lstrip("0"))
-    return next(iter(animals)) if len(animals) == 1 and plain(name) not in ("nofocalsubject", "none") else None
+        return ends.get(int(number[0]) + (from_zero and 0 not in ends))
+    return (
+        next(iter(animals)) if len(animals) == 1 and plain(name) not in ("nofocalsubject", "none") else None
+    )
 
 
 def action(spelling: str, competition: Ethogram) -> str:
@@ -160,7 +208,9 @@ def _stem(name: str) -> str:
     return re.sub(r"(?<=...)(ing|s)$", "", word)
 
 
-def direction(name: str, of: Behaviour, animals: int, named: set[str], competition: Ethogram) -> tuple[str, str]:
+def direction(
+    name: str, of: Behaviour, animals: int, named: set[str], competition: Ethogram
+) -> tuple[str, str]:
     """The list of the ethogram that an action belongs to, and why.
 
     named: subjects that are an animal, by `same_name`. animals: that a recording has at most.
@@ -175,6 +225,6 @@ def direction(name: str, of: Behaviour, animals: int, named: set[str], competiti
         if name in getattr(competition, key):
             return key, "as in the MABe competition"
     words = re.split(r"[\W_]+", name)
-    if animals == 2 and any(word.startswith(tuple(SOCIAL)) for word in words):
-        return "of_another", "its name says so"
-    return "of_oneself", "the files name no target"
+    if animals == 2 and any(word.startswith(SOCIAL) for word in words):
+        return "of_another", UNSURE[0]
+    return "of_oneself", UNSURE[1]

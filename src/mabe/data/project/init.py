@@ -6,14 +6,12 @@ from pathlib import Path
 
 from mabe import ethogram, skeleton
 from mabe.data.animals import same_name
-from mabe.data.formats.annotation import Observation
-from mabe.data.formats.pose import Header
 from mabe.data.project import PROJECT, RECORDINGS, guesses, project, splits, table, writing
 from mabe.data.project.looking import Found, look
-from mabe.data.project.pairing import Named, Pairs, Video, key_of, named, pair, videos_of
-from mabe.data.project.parts import by_key, key_of as key_of_part
+from mabe.data.project.pairing import Named, Pairs, Video, named, pair, videos_of
+from mabe.data.project.parts import key_of as key_of_part
 from mabe.data.project.project import Project
-from mabe.data.project.rates import WITHOUT_AV, film_of, rate_of, rate_of_film
+from mabe.data.project.rates import film_of, rate_of, rate_of_film
 from mabe.data.project.table import Table
 from mabe.data.project.vocabulary import Used, Vocabulary, vocabulary_of
 from mabe.data.project.writing import Names
@@ -36,8 +34,8 @@ class Outcome:
     vocabulary: Vocabulary
     new: Names
     """Of project.yaml: all of it at first."""
-    first: bool
-    """Whether there was no project.yaml before."""
+    before: Project | None
+    """The project.yaml that was there."""
     added: list[str] = field(default_factory=list)
     """Recordings."""
     annotated: list[str] = field(default_factory=list)
@@ -45,6 +43,11 @@ class Outcome:
     lost: list[str] = field(default_factory=list)
     """Recordings whose pose file is gone."""
     without_av: bool = False
+    """Whether a video was found, but not the library that opens it."""
+
+    @property
+    def first(self) -> bool:
+        return self.before is None
 
 
 def init(folder: Path) -> Outcome:
@@ -72,7 +75,7 @@ def init(folder: Path) -> Outcome:
         table=known,
         vocabulary=Vocabulary(),
         new=Names(skeleton=guesses.SkeletonGuess(like=None)),
-        first=before is None,
+        before=before,
     )
     _add_rows(outcome)
     used = _used(outcome, observations)
@@ -82,7 +85,9 @@ def init(folder: Path) -> Outcome:
     if before is not None:
         prefixes = tuple({**before.prefixes, **dict.fromkeys(prefixes)})
     outcome.vocabulary = vocabulary_of(used, prefixes)
-    outcome.new = _names(outcome.vocabulary, prefixes) if before is None else _new(outcome.vocabulary, prefixes, before)
+    outcome.new = (
+        _names(outcome.vocabulary, prefixes) if before is None else _new(outcome.vocabulary, prefixes, before)
+    )
     text = (
         writing.fresh(outcome.new, folder.name)
         if before is None
@@ -98,7 +103,11 @@ def init(folder: Path) -> Outcome:
 def _nothing(folder: Path, found: Found) -> str:
     if found.faulty:
         return next(iter(found.faulty.values()))
-    there = f"{len(found.annotations) + len(found.videos) + len(found.others)} other files" if found else "nothing"
+    there = (
+        f"{len(found.annotations) + len(found.videos) + len(found.others)} other files"
+        if found
+        else "nothing"
+    )
     return (
         f"there is no pose file in {folder}, but {there}: put the files of DeepLabCut, SLEAP, SimBA or JABS there "
         "(docs/own-data.md lists the formats)"
@@ -150,7 +159,9 @@ def _plain(reference: str) -> str:
 
 def _file(reference: str, there: Mapping[str, object]) -> str | None:
     """The key of `there` that a cell names; None if there is no such file."""
-    return next((name for name in (_plain(reference), _plain(reference).partition("#")[0]) if name in there), None)
+    return next(
+        (name for name in (_plain(reference), _plain(reference).partition("#")[0]) if name in there), None
+    )
 
 
 def _used(outcome: Outcome, observations: Mapping[str, Named]) -> list[Used]:
@@ -213,7 +224,9 @@ def _names(found: Vocabulary, prefixes: Sequence[str]) -> Names:
 def _new(found: Vocabulary, prefixes: Sequence[str], before: Project) -> Names:
     """What a project.yaml does not have yet."""
     whole = Vocabulary(**vars(found))
-    whole.parts = type(found.parts)({n: c for n, c in found.parts.items() if key_of_part(n) not in before.parts})
+    whole.parts = type(found.parts)(
+        {n: c for n, c in found.parts.items() if key_of_part(n) not in before.parts}
+    )
     if _is_like(before):
         guess = guesses.SkeletonGuess(like=None, aliases=guesses.aliases_of(whole, before.skeleton))
     else:
@@ -247,16 +260,17 @@ def _fill_annotations(
     competition = ethogram.read(CONF / f"ethogram/{COMPETITION}.yaml")
     by_name = {same_name(animal): animal for animal in animals}
     meant = dict(subjects)
+    from_zero = any(name.strip() == "0" for name in found.subjects)
     for name, count in found.subjects.items():
         if same_name(name) in meant or same_name(name) in by_name:
             continue
-        animal = guesses.subject(name, by_name)
+        animal = guesses.subject(name, by_name, from_zero=from_zero)
         meant[same_name(name)] = animal
         why = f"{_counted(count, 'bout')}" + ("" if animal else "; is it one of the animals?")
         names.subjects[name] = (by_name[animal] if animal else None, why)
     acting = {s for of in found.behaviours.values() for s in of.subjects if s in by_name or meant.get(s)}
     most = max((len(listed) for listed in found.animals.values()), default=1)
-    there = {} if before is None else {name: "" for name in before.ethogram.actions}
+    there = {} if before is None else dict.fromkeys(before.ethogram.actions, "")
     for same, of in found.behaviours.items():
         if same in behaviours:
             continue
@@ -266,11 +280,11 @@ def _fill_annotations(
         names.behaviours[of.spellings[0]] = (action, why)
         if action not in there:
             names.actions.setdefault(action, guesses.direction(action, of, most, acting, competition))
-    for same, of in found.behaviours.items():
-        action = names.behaviours.get(of.spellings[0], (None, ""))[0]
-        others = [found.behaviours[other].spellings[0] for other in sorted(of.overlaps)]
-        if action in names.actions and others:
-            names.overlapping[action] = f"with {', '.join(others)}"
+    for of in found.behaviours.values():
+        overlaps = [found.behaviours[other].spellings[0] for other in sorted(of.overlaps)]
+        what, _ = names.behaviours.get(of.spellings[0], (None, ""))
+        if what in names.actions and overlaps:
+            names.overlapping[what] = f"with {', '.join(overlaps)}"
 
 
 def _counted(number: int, what: str) -> str:

@@ -14,7 +14,21 @@ from mabe.data.tables import reading
 from mabe.errors import InputError
 
 VIDEOS = (".mp4", ".avi", ".mov", ".mkv", ".m4v", ".mpg", ".mpeg", ".wmv", ".webm", ".mts")
-DATA = (".csv", ".tsv", ".gz", ".h5", ".hdf5", ".slp", ".nwb", ".json", ".npy", ".npz", ".mat", ".pkl", ".pickle")
+DATA = (
+    ".csv",
+    ".tsv",
+    ".gz",
+    ".h5",
+    ".hdf5",
+    ".slp",
+    ".nwb",
+    ".json",
+    ".npy",
+    ".npz",
+    ".mat",
+    ".pkl",
+    ".pickle",
+)
 """Endings of files that hold poses or annotations as a rule: one that nothing reads is worth a line of its own."""
 
 

@@ -10,11 +10,13 @@ from pathlib import PurePosixPath
 from mabe.data.formats.annotation import Observation
 from mabe.data.project.looking import VIDEOS, AnnotationFile
 
-_ENDING = re.compile(r"(\.(csv|tsv|txt|h5|hdf5|json|npy|npz|slp|nwb|annot|boris|xlsx|gz|analysis|predictions))+", re.I)
+_ENDING = re.compile(
+    r"(\.(csv|tsv|txt|h5|hdf5|json|npy|npz|slp|nwb|annot|boris|xlsx|gz|analysis|predictions))+", re.I
+)
 _VIDEO = re.compile("|".join(re.escape(ending) for ending in VIDEOS), re.I)
 _SUFFIX = re.compile(
-    r"(DLC[_-].*|DLC|[_-]pose[_-]est([_-]v\d+)?|[_\-. ](filtered|el|sk|bx|full|annot|annotations?|labels?|labelled|labeled"
-    r"|reencoded?|predictions?|tracked|tracking|tracks|poses?|keypoints|sleap|boris|events|bouts|behaviou?rs?"
+    r"(DLC[_-].*|DLC|[_-]pose[_-]est([_-]v\d+)?|[_\-. ](filtered|el|sk|bx|full|annot|annotations?|labels?"
+    r"|labelled|labeled|reencoded?|predictions?|tracked|tracking|tracks|poses?|keypoints|sleap|boris|events|bouts|behaviou?rs?"
     r"|aggregated|tabular|scored|scores|coded|multiple))",
     re.I,
 )
@@ -88,7 +90,12 @@ class Named:
         """What the video may be called, the surest first."""
         media = [stem(name) for name in self.observation.media]
         own = [self.observation.name] if self.observation.name else []
-        return [*media, *own, *(stem(name) for name in own), *([] if "#" in self.reference else [stem(self.path)])]
+        return [
+            *media,
+            *own,
+            *(stem(name) for name in own),
+            *([] if "#" in self.reference else [stem(self.path)]),
+        ]
 
 
 def labels(observations: Sequence[Observation]) -> list[str]:

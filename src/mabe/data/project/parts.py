@@ -7,9 +7,35 @@ from mabe.skeleton import Skeleton
 
 _SIDES = {"left": "left", "right": "right", "lt": "left", "rt": "right", "l": "left", "r": "right"}
 _PAIRED = (
-    "ear eye paw forepaw hindpaw frontpaw rearpaw backpaw hip shoulder hand foot knee elbow ankle wrist leg arm flank "
-    "lateral wing antenna cheek side"
-).split()
+    *(
+        "ear",
+        "eye",
+        "cheek",
+        "antenna",
+        "shoulder",
+        "arm",
+        "elbow",
+        "wrist",
+        "hand",
+        "paw",
+        "forepaw",
+        "frontpaw",
+    ),
+    *(
+        "side",
+        "flank",
+        "lateral",
+        "wing",
+        "hip",
+        "leg",
+        "knee",
+        "ankle",
+        "foot",
+        "hindpaw",
+        "rearpaw",
+        "backpaw",
+    ),
+)
 """What may follow or precede a single l or r without a separator: `tail` is not the left `tai`."""
 _SAME = {
     "snout": "nose",

@@ -14,7 +14,7 @@ from mabe.data.project.vocabulary import unprefixed
 from mabe.data.tables import MOST_INDIVIDUALS
 from mabe.errors import InputError
 from mabe.ethogram import Ethogram
-from mabe.names import check_keys, mapping, unknown
+from mabe.names import check_keys, mapping, unknown, words
 from mabe.skeleton import Skeleton
 from runs.parameters import read_yaml
 
@@ -44,12 +44,16 @@ class Project:
     """Which frames somebody looked at where the file does not say: `all`, or `bouts`, from the first to the last."""
     point_events: str
     """What becomes of an event without a duration: `drop`, or `frame`, a bout of one frame."""
+    overlapping: tuple[str, ...]
+    """Actions that happen at the same time as another one of the same animal."""
 
     def animals_of(self, header: Header) -> tuple[tuple[str, ...], tuple[str, ...]]:
         """The animals (`same_name`) and the parts of a file, with the prefixes taken off."""
         names, parts = unprefixed(header, [*self.prefixes])
         of = {prefix: same_name(animal) for prefix, animal in self.prefixes.items()}
-        return tuple(of.get(name, same_name(name)) if name in of else same_name(name) for name in names), parts
+        return tuple(
+            of.get(name, same_name(name)) if name in of else same_name(name) for name in names
+        ), parts
 
     def who(self, subject: str) -> str | None:
         """The animal (`same_name`) that an annotation means; KeyError for a subject that nobody mapped."""
@@ -86,6 +90,10 @@ def read(path: Path) -> Project:
     for action in actions.actions:
         if not action.isprintable() or set(action) & set(",\"'"):
             raise InputError(f"{path}: ethogram: the action {action!r} must have no comma and no quotes")
+    overlapping = words(values["ethogram"].get("overlapping", []), f"{path}: ethogram: overlapping")
+    for action in overlapping:
+        if action not in actions.actions:
+            raise InputError(f"{path}: ethogram: overlapping: {unknown('action', action, actions.actions)}")
     for key, choices in CHOICES.items():
         if key in values and values[key] not in choices:
             raise InputError(f"{path}: {key} is {values[key]!r} but must be {' or '.join(choices)}")
@@ -100,6 +108,7 @@ def read(path: Path) -> Project:
         behaviours={same_name(name): action for name, action in behaviours.items()},
         annotated=values.get("annotated", CHOICES["annotated"][0]),
         point_events=values.get("point_events", CHOICES["point_events"][0]),
+        overlapping=overlapping,
     )
 
 
@@ -117,7 +126,9 @@ def _animals(values: Mapping[str, Any], path: Path) -> dict[str, int]:
                 f"{path}: animals: {name} is {number!r} but must be a number from 1 to {MOST_INDIVIDUALS}"
             )
         if animals.setdefault(same_name(name), number) != number:
-            raise InputError(f"{path}: animals: {name} has two numbers, in capitals and small letters: keep one")
+            raise InputError(
+                f"{path}: animals: {name} has two numbers, in capitals and small letters: keep one"
+            )
     return animals
 
 

@@ -19,18 +19,18 @@ def choose(rows: Sequence[dict[str, str]]) -> None:
         if row["annotation"] and row["split"].casefold() in ("", "train", "val"):
             groups[row["lab"], row["group"] or f"\0{row['recording']}"].append(row)
     by_lab: dict[str, list[tuple[str, str]]] = defaultdict(list)
-    for lab, name in groups:
-        by_lab[lab].append((lab, name))
-    for names in by_lab.values():
-        side = {name: _side(groups[name]) for name in names}
-        count = min(max(int(VAL_FRACTION * len(names) + 0.5), 1), len(names) - 1)
+    for group in groups:
+        by_lab[group[0]].append(group)
+    for of_lab in by_lab.values():
+        side = {group: _side(groups[group]) for group in of_lab}
+        count = min(max(int(VAL_FRACTION * len(of_lab) + 0.5), 1), len(of_lab) - 1)
         count -= sum(s == "val" for s in side.values())
-        drawn = sorted((name for name in names if not side[name]), key=_lot)
-        for place, name in enumerate(drawn):
-            side[name] = "val" if place < count else "train"
-        for name in names:
-            for row in groups[name]:
-                row["split"] = row["split"] or side[name]
+        drawn = sorted((group for group in of_lab if not side[group]), key=_lot)
+        for place, group in enumerate(drawn):
+            side[group] = "val" if place < count else "train"
+        for group in of_lab:
+            for row in groups[group]:
+                row["split"] = row["split"] or side[group]
 
 
 def _side(group: Sequence[dict[str, str]]) -> str:
@@ -38,5 +38,5 @@ def _side(group: Sequence[dict[str, str]]) -> str:
     return next((row["split"].casefold() for row in group if row["split"]), "")
 
 
-def _lot(name: tuple[str, str]) -> bytes:
-    return hashlib.blake2b("/".join(name).encode(), digest_size=16).digest()
+def _lot(group: tuple[str, str]) -> bytes:
+    return hashlib.blake2b("/".join(group).encode(), digest_size=16).digest()

@@ -115,7 +115,13 @@ def _row(row: dict[str, str], path: Path) -> Row:
         if not row[name]:
             raise InputError(f"{where} has no {name}: fill it in or remove the row")
     name = row["recording"]
-    if not name.isprintable() or "/" in name or "\\" in name or name.startswith(".") or len(name.encode()) > 200:
+    if (
+        not name.isprintable()
+        or "/" in name
+        or "\\" in name
+        or name.startswith(".")
+        or len(name.encode()) > 200
+    ):
         raise InputError(
             f"{where}: recording {name!r} is no name of a file: leave out / and \\ and a dot at its beginning"
         )

@@ -78,7 +78,7 @@ def _skeleton(guess: SkeletonGuess) -> list[str]:
 
 
 def _animals(names: Names) -> list[str]:
-    lines = [
+    return [
         "",
         _comment(
             "The animals: the name in your pose files, and the number of the animal, from 1. The same animal has one "
@@ -99,7 +99,6 @@ def _animals(names: Names) -> list[str]:
         ),
         *_block("subjects", names.subjects, indent=0),
     ]
-    return lines
 
 
 def _behaviours(names: Names) -> list[str]:
@@ -119,7 +118,9 @@ def _behaviours(names: Names) -> list[str]:
         ),
         "annotated: all",
         "",
-        _comment("What becomes of events without a duration: drop, or frame (a bout of one frame).", indent=0),
+        _comment(
+            "What becomes of events without a duration: drop, or frame (a bout of one frame).", indent=0
+        ),
         "point_events: drop",
     ]
 
@@ -129,9 +130,7 @@ def _ethogram(names: Names) -> list[str]:
     for key, says in LISTS.items():
         lines.append(_comment(f"{says[0].upper()}{says[1:]}."))
         lines.append(_list(key, [name for name, (of, _) in names.actions.items() if of == key]))
-        lines += [
-            f"    # {name}: {why}" for name, (of, why) in names.actions.items() if of == key and why
-        ]
+        lines += [f"    # {name}: {why}" for name, (of, why) in names.actions.items() if of == key and why]
     lines.append(_comment("Actions that happen at the same time as another one of the same animal."))
     lines.append(_list("overlapping", names.overlapping))
     lines += [f"    # {name}: {why}" for name, why in names.overlapping.items()]
@@ -162,7 +161,8 @@ def _block(key: str, entries: Mapping[str, tuple[str | int | None, str]], indent
     written = {name: line(name, scalar(value), indent=indent + 2) for name, (value, _) in entries.items()}
     width = max(map(len, written.values()))
     lines = [
-        f"{text:<{width}}  # {entries[name][1]}" if entries[name][1] else text for name, text in written.items()
+        f"{text:<{width}}  # {entries[name][1]}" if entries[name][1] else text
+        for name, text in written.items()
     ]
     return [f"{' ' * indent}{key}:", *lines]
 
@@ -174,13 +174,20 @@ def _list(key: str, names: Iterable[str], indent: int = 2) -> str:
     if len(one) <= 100:
         return one
     inner = textwrap.wrap(text, 96 - indent, break_long_words=False, break_on_hyphens=False)
-    return "\n".join([f"{' ' * indent}{key}: [", *(" " * (indent + 2) + part for part in inner), " " * indent + "]"])
+    return "\n".join(
+        [f"{' ' * indent}{key}: [", *(" " * (indent + 2) + part for part in inner), " " * indent + "]"]
+    )
 
 
 def _comment(text: str, indent: int = 2) -> str:
     begin = " " * indent + "# "
     return textwrap.fill(
-        text, 100, initial_indent=begin, subsequent_indent=begin, break_long_words=False, break_on_hyphens=False
+        text,
+        100,
+        initial_indent=begin,
+        subsequent_indent=begin,
+        break_long_words=False,
+        break_on_hyphens=False,
     )
 
 
@@ -196,7 +203,9 @@ def added(text: str, new: Names, where: str) -> str:
     document.add_items(("skeleton", "parts"), list(new.skeleton.parts))
     document.add_entries(("skeleton", "aliases"), _entries(new.skeleton.aliases))
     document.add_entries(("animals",), {name: (str(number), "new") for name, number in new.animals.items()})
-    document.add_entries(("prefixes",), {name: (scalar(animal), "new") for name, animal in new.prefixes.items()})
+    document.add_entries(
+        ("prefixes",), {name: (scalar(animal), "new") for name, animal in new.prefixes.items()}
+    )
     document.add_entries(("subjects",), _entries(new.subjects))
     document.add_entries(("behaviours",), _entries(new.behaviours))
     _add_actions(document, new, values["ethogram"])

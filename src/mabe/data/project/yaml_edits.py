@@ -6,6 +6,7 @@ A library that writes YAML anew would move comments; here PyYAML tells where thi
 import json
 import re
 from collections.abc import Mapping
+from typing import Any
 
 import yaml
 
@@ -88,7 +89,7 @@ class Document:
             ) from None
 
     def _find(self, keys: tuple[str, ...]) -> yaml.Node:
-        node = yaml.compose(self.text, Loader=yaml.SafeLoader)
+        node: Any = yaml.compose(self.text, Loader=yaml.SafeLoader)
         for key in keys:
             node = next(value for name, value in node.value if name.value == key)
         return node
