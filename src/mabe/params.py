@@ -243,6 +243,14 @@ class BoostingParams(FoldParams, InputParams):
     """Of each laboratory and action."""
     tree_leaves: Annotated[int, between(2, 1024)]
     """At most, of a tree."""
+    tree_windows_s: Annotated[
+        tuple[float, ...],
+        Rule(
+            lambda v: bool(v) and all(0.05 <= s <= 600 for s in v) and list(v) == sorted(set(v)),
+            "rising lengths from 0.05 to 600 s",
+        ),
+    ]
+    """Of the statistics around a sample (s): as long as what tells the actions, which may be more than their bouts."""
     negatives_per_positive: Annotated[int, positive(1000)]
     """Samples without an action, for each with it, that are learnt from."""
 

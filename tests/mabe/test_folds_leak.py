@@ -53,7 +53,7 @@ def memory(noise, tmp_path_factory):
     }
     params = BoostingParams(
         **shared, model_type="boosting", seed=1, folds=FOLDS, tree_learning_rate=0.3, trees=10,
-        tree_leaves=63, negatives_per_positive=3,
+        tree_leaves=63, tree_windows_s=(0.3, 1.0, 2.0), negatives_per_positive=3,
     )  # fmt: skip
     for fold in FOLDS:
         (folder / f"fold_{fold}").mkdir()

@@ -3,7 +3,7 @@
 R rows of a laboratory, D columns.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from itertools import pairwise
 from typing import Any
 
@@ -47,7 +47,7 @@ def fit(
     with all that are, whenever there is one more. The trees depend neither on this nor on the number of threads.
     """
     assert task.truth is not None
-    heads, names = dict(done or {}), columns(task.layout)
+    heads, names = dict(done or {}), columns(task.layout, params.tree_windows_s)
     laboratories = sorted(set(subjects["lab"]) - heads.keys())
     trees = params.trees * sum(len(task.trained[lab]) for lab in laboratories)
     with tqdm(total=trees, desc="boosting", unit="tree", disable=None) as bar:
@@ -61,7 +61,11 @@ def fit(
                 "num_leaves": params.tree_leaves,
                 "seed": params.seed % 2**31,
             }
-            data = dataset(described(task, frames, rows.places, len(names)), settings) if rows.heads else None
+            data = (
+                dataset(described(task, frames, rows.places, params.tree_windows_s), settings)
+                if rows.heads
+                else None
+            )
             heads[lab] = {
                 task.names[action]: fitted(data, head, settings, params.trees, bar)
                 for action, head in rows.heads.items()
@@ -69,17 +73,17 @@ def fit(
             if bar.disable:
                 print(f"{lab}: {len(rows.heads)} actions from {len(rows.places):,} samples", flush=True)
             on_laboratory(heads)
-    return Trees(columns=names, heads=heads)
+    return Trees(columns=names, windows_s=params.tree_windows_s, heads=heads)
 
 
-def described(task: Pairs, frames: np.ndarray, places: np.ndarray, width: int) -> np.ndarray:
+def described(task: Pairs, frames: np.ndarray, places: np.ndarray, windows_s: Sequence[float]) -> np.ndarray:
     """float32 (R, D): the columns of places (R, 2), see `mabe.boosting.sampling.Rows`."""
-    found = np.empty((len(places), width), np.float32)
+    found = np.empty((len(places), len(columns(task.layout, windows_s))), np.float32)
     edges = np.flatnonzero(np.diff(places[:, 0], prepend=-1, append=-1))
     for begin, end in pairwise(edges):
         subject, at = task.subjects.loc[places[begin, 0]], places[begin:end, 1]
         samples = frames[subject["start"] : subject["start"] + subject["frames"]]
-        for first, block in blocks(samples, subject, task.layout, task.rate_hz):
+        for first, block in blocks(samples, subject, task.layout, task.rate_hz, windows_s):
             inside = slice(*np.searchsorted(at, (first, first + BLOCK)) + begin)
             found[inside] = block.rows(places[inside, 1] - first)
     return found

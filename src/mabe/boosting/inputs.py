@@ -4,7 +4,7 @@ after, and their mean, spread and extremes over windows around.
 T samples of a subject, C chosen inputs, D columns. NaN is missing.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 import pandas as pd
@@ -14,11 +14,10 @@ from mabe.features.pairs import SCALARS, Layout, others_of, pair_inputs
 from mabe.skeleton import Keypoints
 
 SHIFTS_S = (-2 / 3, -1 / 2, -1 / 3, -1 / 6, 1 / 6, 1 / 3, 1 / 2, 2 / 3)  # 20, 15, 10 and 5 samples at 30 Hz
-WINDOWS_S = (0.3, 1.0, 2.0)  # centred
 STATISTICS = ("mean", "std", "min", "max")
 BLOCK = 16_384  # samples of a subject that are described at a time
-HALO_S = (
-    1.5  # on either side of a block: more than the longest shift, or half of the longest window, and a rate
+MARGIN_S = (
+    0.5  # on either side of a block, beyond the longest shift and half of the longest window: for rates
 )
 
 
@@ -37,22 +36,22 @@ def _ends(keypoints: Keypoints) -> list[str]:
     return list(dict.fromkeys(keypoints.names[of[0]] for of in roles if of))
 
 
-def columns(layout: Layout) -> tuple[str, ...]:
-    """The names of the D columns."""
+def columns(layout: Layout, windows_s: Sequence[float]) -> tuple[str, ...]:
+    """The names of the D columns; windows_s: lengths of the windows of the statistics (s), centred."""
     names = chosen(layout)
     shifted = [f"{name} {seconds:+.2f} s" for seconds in SHIFTS_S for name in names]
-    around = [f"{name} {of} {seconds:g} s" for seconds in WINDOWS_S for of in STATISTICS for name in names]
+    around = [f"{name} {of} {seconds:g} s" for seconds in windows_s for of in STATISTICS for name in names]
     return (*names, *shifted, *around)
 
 
 def blocks(
-    samples: np.ndarray, subject: pd.Series, layout: Layout, rate_hz: float
+    samples: np.ndarray, subject: pd.Series, layout: Layout, rate_hz: float, windows_s: Sequence[float]
 ) -> Iterator[tuple[int, "Block"]]:
     """The first sample of each block of a subject, and the block; samples: float32 (T, columns of a sample).
 
     No value depends on where a block begins.
     """
-    names, halo = layout.columns, round(HALO_S * rate_hz)
+    names, halo = layout.columns, round((max(max(SHIFTS_S), max(windows_s) / 2) + MARGIN_S) * rate_hz)
     picked = torch.tensor([names.index(name) for name in chosen(layout)])
     agent, target = (torch.tensor([subject[name] - 1]) for name in ("agent", "target"))
     others = others_of(torch.from_numpy(np.array(samples))[None], agent, target, layout)
@@ -60,19 +59,21 @@ def blocks(
         begin, end = max(first - halo, 0), min(first + BLOCK + halo, len(samples))
         x = torch.from_numpy(np.array(samples[begin:end]))[None]
         values = pair_inputs(x, agent, target, layout, rate_hz, others)[0, :, picked].numpy()
-        yield first, Block(values, rate_hz, first - begin, min(BLOCK, len(samples) - first))
+        yield first, Block(values, rate_hz, windows_s, first - begin, min(BLOCK, len(samples) - first))
 
 
 class Block:
     """Chosen inputs (T, C) of successive samples, of which `length` from `first` on are asked for."""
 
-    def __init__(self, values: np.ndarray, rate_hz: float, first: int, length: int) -> None:
+    def __init__(
+        self, values: np.ndarray, rate_hz: float, windows_s: Sequence[float], first: int, length: int
+    ) -> None:
         self.values, self.rate_hz, self.first, self.length = values, rate_hz, first, length
         missing = np.isnan(values)
         self.centre = np.where(missing, 0, values).sum(0, dtype=np.float64) / np.maximum((~missing).sum(0), 1)
         centred = np.where(missing, 0, values - self.centre)
         self.sums = [_sums(of) for of in (~missing, centred, centred**2)]
-        self.halves = [round(seconds * rate_hz / 2) for seconds in WINDOWS_S]
+        self.halves = [round(seconds * rate_hz / 2) for seconds in windows_s]
         self.extremes = [[_extremes(values, half, of) for of in (np.fmin, np.fmax)] for half in self.halves]
 
     def rows(self, at: np.ndarray) -> np.ndarray:

@@ -54,7 +54,10 @@ def run(
     assert task.truth is not None
     subjects = task.subjects[(task.subjects["split"] == "train") & task.truth.looked_at]
     kept = Checkpoints(checkpoints, key, keep_checkpoints)
-    state = kept.latest(partial(fault_of_state, width=len(columns(task.layout)))) or BEGIN
+    state = (
+        kept.latest(partial(fault_of_state, width=len(columns(task.layout, settings.tree_windows_s))))
+        or BEGIN
+    )
     started = time.perf_counter() - state["seconds"]
 
     def on_laboratory(heads: Texts) -> None:

@@ -32,6 +32,8 @@ def lightgbm() -> ModuleType:
 class Trees:
     columns: tuple[str, ...]
     """Names of the D inputs, see `mabe.boosting.inputs.columns`."""
+    windows_s: tuple[float, ...]
+    """Lengths of the windows of their statistics (s)."""
     heads: Texts
 
     def predict(self, task: Pairs, frames: np.ndarray, subjects: pd.DataFrame) -> Iterator[np.ndarray]:
@@ -54,7 +56,7 @@ class Trees:
             }
             p = np.zeros((subject["frames"], task.outputs), np.float32)
             samples = frames[subject["start"] : subject["start"] + subject["frames"]]
-            for first, block in blocks(samples, subject, task.layout, task.rate_hz):
+            for first, block in blocks(samples, subject, task.layout, task.rate_hz, self.windows_s):
                 rows = block.rows(np.arange(block.length))
                 for action, of_action in asked.items():
                     if of_action:

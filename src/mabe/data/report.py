@@ -24,6 +24,7 @@ FINDINGS: dict[str, str] = {
     "other_players": "videos of other players of BORIS, not used",
     "modifiers_left_out": "modifiers of behaviours, left out",
     "annotation_channels": "channels of an annotation, taken together",
+    "behaviours_by_place": "columns taken as behaviours because they are the last and hold 0 and 1: are they?",
     "repeated_bouts": "bouts that an annotation file has twice, or that overlap their like: taken as one",
     "annotation_without_tracking": "annotations without tracking, not used",
     "unused_files": "other files, not used",

@@ -122,8 +122,8 @@ def read_states(
             if block is None:
                 continue
             columns = [j for j, name in enumerate(names) if name in wanted & {*labels.actions_of(block)}]
-            states = labels.states(block, frames, [names[j] for j in columns])
-            happens[:, columns] = states == 1
+            found = labels.states(block, frames, [names[j] for j in columns])
+            happens[:, columns] = found == 1
             known[number, columns] = True
             start, length = labels.index.loc[block, ["start", "frames"]]
             inside = np.flatnonzero((frames >= start) & (frames < start + length))
@@ -131,7 +131,7 @@ def read_states(
                 annotated[number] = inside[0], inside[-1] + 1
             if len(labels.unseen):
                 masked = np.zeros(happens.shape, bool)
-                masked[:, columns] = states == UNKNOWN
+                masked[:, columns] = found == UNKNOWN
                 unseen[part] |= np.packbits(masked, axis=1, bitorder="little")
         bits[part] = np.packbits(happens, axis=1, bitorder="little")
         edges = np.diff(happens.astype(np.int8), axis=0, prepend=0, append=0)

@@ -30,6 +30,7 @@ PARAMS = BoostingParams(
     tree_learning_rate=0.2,
     trees=15,
     tree_leaves=7,
+    tree_windows_s=(0.3, 1.0, 2.0),
     negatives_per_positive=3,
 )
 FILES = ("manifest.parquet", *Pairs.READS)
@@ -104,6 +105,7 @@ CHANGES = {
     "tree_learning_rate": 0.1,
     "trees": 16,
     "tree_leaves": 4,
+    "tree_windows_s": (0.3, 2.0),
     "negatives_per_positive": 2,
     "pair_rate_hz": 20.0,
 }

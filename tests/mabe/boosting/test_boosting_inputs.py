@@ -8,6 +8,8 @@ from small_pairs import pairs_data, small_store
 from mabe.boosting import inputs
 from mabe.features.pairs import pair_inputs
 
+WINDOWS_S = (0.3, 1.0, 2.0)
+
 
 @pytest.fixture(scope="module")
 def task():
@@ -15,7 +17,7 @@ def task():
 
 
 def described(task, subject, samples) -> np.ndarray:
-    parts = inputs.blocks(samples, subject, task.layout, task.rate_hz)
+    parts = inputs.blocks(samples, subject, task.layout, task.rate_hz, WINDOWS_S)
     return np.concatenate([block.rows(np.arange(block.length)) for _, block in parts])
 
 
@@ -33,7 +35,7 @@ def subject(task):
 
 def test_copies_and_statistics_are_those_of_a_plain_loop(task, subject):
     row, samples = subject
-    found = dict(zip(inputs.columns(task.layout), described(task, row, samples).T, strict=True))
+    found = dict(zip(inputs.columns(task.layout, WINDOWS_S), described(task, row, samples).T, strict=True))
     who = [torch.tensor([row[name] - 1]) for name in ("agent", "target")]
     values = pair_inputs(torch.from_numpy(samples)[None], *who, task.layout, 30.0)[0].numpy()
     names = inputs.chosen(task.layout)
@@ -76,7 +78,7 @@ def test_the_same_mouse_stands_in_over_all_blocks(task, subject, monkeypatch):
     alone["agent"] = alone["target"] = 1
 
     def all_of() -> np.ndarray:
-        parts = inputs.blocks(x, alone, layout, 30.0)
+        parts = inputs.blocks(x, alone, layout, 30.0, WINDOWS_S)
         return np.concatenate([block.rows(np.arange(block.length)) for _, block in parts])
 
     whole = all_of()
@@ -87,8 +89,8 @@ def test_the_same_mouse_stands_in_over_all_blocks(task, subject, monkeypatch):
 def test_times_are_in_seconds(task, subject):
     """At another rate as many samples are left out as there are fewer."""
     row, samples = subject
-    block = next(inputs.blocks(samples, row, task.layout, 15.0))[1]
-    names = inputs.columns(task.layout)
+    block = next(inputs.blocks(samples, row, task.layout, 15.0, WINDOWS_S))[1]
+    names = inputs.columns(task.layout, WINDOWS_S)
     rows = block.rows(np.arange(len(samples)))
     at = names.index("speed.agent +0.67 s")
     np.testing.assert_array_equal(rows[:-10, at], rows[10:, names.index("speed.agent")])

@@ -74,7 +74,7 @@ def test_a_draw_depends_on_the_seed_alone(task, subjects):
 
 def test_rows_of_a_laboratory_are_bounded(task, subjects, monkeypatch):
     """So the inputs of as many recordings as there may be take some 1.7 GB: a laboratory is fitted at a time."""
-    width = len(columns(pairs_data(small_store()).task.layout))
+    width = len(columns(pairs_data(small_store()).task.layout, (0.3, 1.0, 2.0)))
     assert sampling.MOST_ROWS * width * 4 < 2 * 2**30
     monkeypatch.setattr(sampling, "MOST_ROWS", 300)
     rows = draw(subjects[subjects["lab"] == "A"], task.truth.states, negatives_per_positive=3, seed=1)

@@ -35,6 +35,8 @@ def pose_of(
     columns: Mapping[Column, int],
     values: Callable[[int], np.ndarray],
     frame: np.ndarray,
+    *,
+    fps: float | None = None,
     notes: Mapping[str, str] | None = None,
 ) -> Pose:
     """The pose in the columns. An individual may lack body parts, which are NaN.
@@ -58,4 +60,4 @@ def pose_of(
                 x, y = (values(columns[who, part, coord]) for coord in POSITION)
                 likelihood = columns.get((who, part, "likelihood"))
                 grid.put(i, k, rows, x, y, None if likelihood is None else values(likelihood))
-    return grid.pose(notes=notes)
+    return grid.pose(fps=fps, notes=notes)

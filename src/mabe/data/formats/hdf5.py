@@ -49,18 +49,20 @@ def array(path: Path, group: h5py.Group, name: str, shape: Sequence[int | None])
 
 def dataset(path: Path, group: h5py.Group, name: str, shape: Sequence[int | None]) -> h5py.Dataset:
     """A data set, of which nothing has been read; InputError if it is not there, or of another shape."""
-    found = group.get(name)
+    found, place = group.get(name), f"{group.name}/{name}".lstrip("/")
     if not isinstance(found, h5py.Dataset) or found.shape is None:
-        raise InputError(f"{path} has no data set {name}; restore the file")
+        raise InputError(f"{path} has no data set {place}; restore the file")
     fits = len(found.shape) == len(shape) and all(
         wanted in (None, size) for size, wanted in zip(found.shape, shape, strict=True)
     )
     if not fits:
         wanted = " × ".join("any" if size is None else str(size) for size in shape)
         sizes = " × ".join(map(str, found.shape)) or "a single value"
-        raise InputError(f"{path}: {name} is {sizes} but must be {wanted}; restore the file")
+        raise InputError(f"{path}: {place} is {sizes} but must be {wanted}; restore the file")
     if found.size > _MOST_VALUES or max(found.shape, default=0) > LAST_FRAME:
-        raise InputError(f"{path}: {name} has {found.size} values, more than any recording; restore the file")
+        raise InputError(
+            f"{path}: {place} has {found.size} values, more than any recording; restore the file"
+        )
     return found
 
 

@@ -85,6 +85,7 @@ def media_of(rows: list[dict[str, str]], named: Sequence[str] = ()) -> tuple[tup
     rate = next((column for column in ("FPS", "FPS (frame/s)") if column in first), "")
     if "Source" in first and "Media duration (s)" in first:
         paths, others = _first_player(first["Source"])
+        paths = [path for path in paths if path not in NOTHING]
         lengths, rates = _first_player(first["Media duration (s)"])[0], _first_player(first.get(rate, ""))[0]
         if paths and len(paths) == len(lengths):
             fps = [{rates[i]} if len(rates) == len(paths) else set() for i in range(len(paths))]

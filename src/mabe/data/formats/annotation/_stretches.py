@@ -34,10 +34,10 @@ def rest(seen: Iterable[tuple[float, float]], start: float, stop: float) -> list
 
 
 def merged(rows: Iterable[Row]) -> list[Row]:
-    """The rows, those of one behaviour, subject and target that overlap as one; rows that only touch stay two."""
+    """The rows; equal ones, and those of one behaviour, subject and target that overlap, are one. Touching ones stay."""
     found: list[Row] = []
     for row in sorted(rows, key=lambda row: (row[:3], row[3:])):
-        if found and found[-1][:3] == row[:3] and row[3] < found[-1][4]:
+        if found and (row == found[-1] or (row[:3] == found[-1][:3] and row[3] < found[-1][4])):
             found[-1] = (*row[:3], found[-1][3], max(found[-1][4], row[4]))
         else:
             found.append(row)

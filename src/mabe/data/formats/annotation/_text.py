@@ -2,6 +2,7 @@
 
 import csv
 import gzip
+import io
 import re
 from collections.abc import Iterator
 from itertools import islice
@@ -24,6 +25,10 @@ def text(path: Path) -> str:
     """A file of UTF-8, with or without a byte order mark, which may be gzipped; InputError for another encoding."""
     with _open(path) as file:
         data = file.read()
+    if b"\0" in data:
+        raise InputError(
+            f"{path}, line {data[: data.index(0)].count(10) + 1}: there is a zero byte; restore the file"
+        )
     try:
         return data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
@@ -33,6 +38,11 @@ def text(path: Path) -> str:
         ) from None
 
 
+def lines(content: str) -> Iterator[str]:
+    """The lines of a text, which only line feeds and carriage returns end: cells may hold what else may end one."""
+    return io.StringIO(content, newline="")
+
+
 def separator(line: str) -> str:
     """What separates the cells of a table with such a line in its header: the most frequent of tab, `;` and `,`."""
     return max("\t;,", key=line.count)
@@ -40,7 +50,7 @@ def separator(line: str) -> str:
 
 def rows(path: Path, content: str, separator: str) -> Iterator[tuple[int, list[str]]]:
     """The number of the line where a row ends, from 1, and its cells without blanks at their ends; not empty rows."""
-    reader = csv.reader(content.splitlines(keepends=True), delimiter=separator)
+    reader = csv.reader(lines(content), delimiter=separator)
     try:
         for row in reader:
             cells = [cell.strip() for cell in row]
@@ -66,7 +76,7 @@ def table(path: Path) -> tuple[list[str], list[tuple[int, dict[str, str]]]]:
 
 
 def _separator_of(content: str) -> str:
-    return separator(next((line for line in content.splitlines() if line.strip()), ""))
+    return separator(next((line for line in lines(content) if line.strip()), ""))
 
 
 def number(cell: str) -> float | None:

@@ -2,6 +2,7 @@
 
 BORIS 7 writes an observation's id, videos and time offset above the row of column names that begins with `Time`, and
 BORIS 8 a flat table with a column for each of these and perhaps several observations. Read by the columns' names.
+`Image index` is not read: it may disagree with the time.
 """
 
 from collections import defaultdict
@@ -18,12 +19,12 @@ from mabe.data.formats.annotation._boris import (
     whole_of,
 )
 from mabe.data.formats.annotation._stretches import once
-from mabe.data.formats.annotation._text import beginning, number, rows, separator, text
+from mabe.data.formats.annotation._text import beginning, lines, number, rows, separator, text
 from mabe.errors import InputError
 
 NAME = "BORIS events"
 ENDINGS = (".csv", ".tsv", ".txt")
-Row = tuple[int, dict[str, str]]  # its line, and its cells by their columns' names
+Written = tuple[int, dict[str, str]]  # its line, and its cells by their columns' names
 
 
 def matches(path: Path) -> bool:
@@ -44,7 +45,7 @@ def read(path: Path) -> list[Observation]:
     line, between = found
     preamble: dict[str, list[str]] = defaultdict(list)
     columns: list[str] = []
-    groups: dict[str, list[Row]] = defaultdict(list)
+    groups: dict[str, list[Written]] = defaultdict(list)
     for number_of, cells in rows(path, content, between):
         if number_of < line:
             preamble[cells[0]] += cells[1:2]
@@ -63,7 +64,7 @@ def read(path: Path) -> list[Observation]:
 
 def _header_line(content: str) -> tuple[int, str] | None:
     """The line of the column names, from 1, and what separates them; None if there is none."""
-    for line, written in enumerate(content.splitlines(), start=1):
+    for line, written in enumerate(lines(content), start=1):
         between = separator(written)
         columns = {cell.strip().strip('"') for cell in written.split(between)}
         if {"Time", "Behavior"} <= columns and columns & {"Status", "Behavior type"}:
@@ -71,7 +72,7 @@ def _header_line(content: str) -> tuple[int, str] | None:
     return None
 
 
-def _coded(path: Path, name: str, group: list[Row], preamble: dict[str, list[str]]) -> Coded:
+def _coded(path: Path, name: str, group: list[Written], preamble: dict[str, list[str]]) -> Coded:
     events, notes = once((_event(path, *row) for row in group), "events")
     media, others = media_of([row for _, row in group], preamble["Player #1"])
     others += len({key for key in preamble if key.startswith("Player #")} - {"Player #1"})

@@ -73,7 +73,8 @@ def read(path: Path) -> list[Observation]:
             )
         ends = _ends(path, line, row[start], row[stop], unit)
         groups[cells["recording"]].append((cells["subject"], cells["target"], cells["behaviour"], *ends))
-    of_video = _plain(names["recording"] or "") in _OF_A_VIDEO
+    recording = names["recording"] or ""
+    of_video = _plain(recording) in _OF_A_VIDEO and "id" not in _words(recording)
     found = []
     for name, group in (groups or {"": []}).items():
         bouts, notes = joined(group)

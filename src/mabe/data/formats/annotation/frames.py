@@ -1,7 +1,7 @@
 """A table with a row per frame: its number, from 0, and 0 or 1 for every behaviour; several may be 1.
 
-An empty cell says that nobody looked. DeepEthogram writes such tables, with a column `background` that is not read:
-it is 1 where nothing else is, and now and then beside a behaviour.
+An empty cell says that nobody looked, and so does -1 in DeepEthogram's tables. These have a column `background` that
+is not read: it is 1 where nothing else is, and now and then beside a behaviour.
 """
 
 from pathlib import Path
@@ -16,7 +16,7 @@ from mabe.errors import InputError
 NAME = "table of 0 and 1 per frame (DeepEthogram)"
 ENDINGS = (".csv", ".csv.gz", ".tsv", ".tsv.gz")
 _FRAME = ("", "frame", "frames", "frame_number", "frame_idx", "index", "unnamed: 0")
-_VALUES = {"": np.nan, "0": 0.0, "1": 1.0, "0.0": 0.0, "1.0": 1.0}
+_VALUES = {"": np.nan, "-1": np.nan, "-1.0": np.nan, "0": 0.0, "1": 1.0, "0.0": 0.0, "1.0": 1.0}
 _BACKGROUND = "background"
 _LOOK = 20  # rows
 
@@ -26,7 +26,7 @@ def matches(path: Path) -> bool:
     columns, *found = first_rows(path, 1 + _LOOK) or [[]]
     if len(columns) < 2 or columns[0].lower() not in _FRAME or points(columns):
         return False
-    return all(cells[0].isdecimal() and set(cells[1:]) <= set(_VALUES) for cells in found)
+    return all(_is_frame(cells[0]) and set(cells[1:]) <= set(_VALUES) for cells in found)
 
 
 def read(path: Path) -> list[Observation]:
@@ -48,8 +48,12 @@ def read(path: Path) -> list[Observation]:
     return [observation(path, frames, values, {})]
 
 
+def _is_frame(cell: str) -> bool:
+    return cell.isascii() and cell.isdecimal() and len(cell) < 19
+
+
 def _frame(path: Path, line: int, cell: str) -> int:
-    if not (cell.isdecimal() and len(cell) < 19):
+    if not _is_frame(cell):
         raise InputError(f"{path}, row {line}: {cell[:40]!r} is no number of a frame; restore the file")
     return int(cell)
 

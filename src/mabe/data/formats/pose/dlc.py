@@ -61,7 +61,7 @@ def read(path: Path) -> Pose:
             f"{path}: frame number {outside[0]} is outside {first} to {last}, those of the first and the last "
             "row; restore the file"
         )
-    return pose_of(path, number, lambda i: table[f"f{i}"].to_numpy(), frame, unique_parts(columns))
+    return pose_of(path, number, lambda i: table[f"f{i}"].to_numpy(), frame, notes=unique_parts(columns))
 
 
 def animals(path: Path) -> tuple[str, ...]:

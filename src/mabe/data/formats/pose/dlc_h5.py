@@ -62,7 +62,7 @@ def read(path: Path) -> Pose:
             f"{path}: two columns have the same individual, bodypart and coord; restore the file"
         )
     number = {column: columns.index(column) for column in animal_columns(columns)}
-    return pose_of(path, number, lambda i: values[i].astype(np.float64), frame, unique_parts(columns))
+    return pose_of(path, number, lambda i: values[i].astype(np.float64), frame, notes=unique_parts(columns))
 
 
 def _table(path: Path, file: h5py.File) -> h5py.Group:

@@ -92,6 +92,9 @@ def test_modifiers_pair_by_themselves_and_are_left_out(tmp_path):
     (seen,) = annotation.read(saved(tmp_path / "a.csv", V8 + rows))
     assert listed(seen.bouts) == [("a", "chase", 1, 4), ("a", "chase", 8, 9)]
     assert seen.notes == {"modifiers_left_out": "left, right"}
+    points = v8((1, "a", "rear", "POINT"), (1, "a", "rear", "POINT"), modifiers=("left", "right"))
+    (seen,) = annotation.read(saved(tmp_path / "a.csv", V8 + points))
+    assert listed(seen.bouts) == [("a", "rear", 1, 1)]
 
 
 @pytest.mark.parametrize(
@@ -205,6 +208,18 @@ def test_a_live_observation_has_no_video(tmp_path):
         saved(tmp_path / "a.csv", text.replace("Player #1,C:\\videos\\day 1\\mice.avi", ","))
     )
     assert (seen.media, seen.fps, listed(seen.bouts)) == ((), None, BOUTS)
+
+
+def test_a_live_observation_of_boris_8(tmp_path):
+    text = V8 + v8(*PAIRS, source="NA", length="NA", fps="NA").replace("videos/mice.mp4", "NA")
+    (seen,) = annotation.read(saved(tmp_path / "a.csv", text))
+    assert (seen.media, seen.fps, seen.annotated, listed(seen.bouts)) == ((), None, None, BOUTS)
+
+
+def test_a_comment_with_a_line_separator(tmp_path):
+    text = V8 + v8(*PAIRS).replace(",NA,NA,", ",NA,NA,one\u2028two\x85three")
+    (seen,) = annotation.read(saved(tmp_path / "a.csv", text))
+    assert listed(seen.bouts) == BOUTS
 
 
 def test_names_are_kept_and_other_encodings_are_refused(tmp_path):

@@ -72,10 +72,9 @@ def test_several_recordings(tmp_path):
     assert (second.name, second.media, second.behaviours) == ("C:\\v\\b.mp4", ("b.mp4",), ("dig", "rear"))
     assert listed(second.bouts) == [("", "rear", 0, 1), ("", "dig", 1, 2)]
     assert (first.name, first.media, listed(first.bouts)) == ("a.mp4", ("a.mp4",), [("", "rear", 3, 4)])
-    text = text.replace("Video", "recording_id")
-    assert [(o.name, o.media) for o in annotation.read(write(tmp_path / "a.csv", text))] == [
-        ("C:\\v\\b.mp4", ()), ("a.mp4", ()),
-    ]  # fmt: skip
+    for column in ("recording_id", "video id"):
+        found = annotation.read(write(tmp_path / "a.csv", text.replace("Video", column)))
+        assert [(seen.name, seen.media) for seen in found] == [("C:\\v\\b.mp4", ()), ("a.mp4", ())]
 
 
 def test_rows_twice_and_overlapping_are_one_bout(tmp_path):

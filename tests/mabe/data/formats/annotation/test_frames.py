@@ -38,6 +38,11 @@ def test_empty_cells_and_skipped_frames_are_unseen(tmp_path):
     assert (seen.annotated, seen.behaviours) == ((10, 16), ("dig", "rear", "never"))
 
 
+def test_minus_one_of_deepethogram_is_unseen(tmp_path):
+    (seen,) = annotation.read(saved(tmp_path / "a.csv", ",background,dig\n0,0,1\n1,-1,-1\n2,1,0\n"))
+    assert (listed(seen.bouts), listed(seen.unseen)) == ([("", "dig", 0, 1)], [("", "dig", 1, 2)])
+
+
 def test_a_skipped_frame_cuts_a_bout(tmp_path):
     (seen,) = annotation.read(saved(tmp_path / "a.csv", "frame,dig\n0,1\n1,1\n3,1\n"))
     assert listed(seen.bouts) == [("", "dig", 0, 2), ("", "dig", 3, 4)]

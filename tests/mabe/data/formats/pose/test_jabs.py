@@ -79,7 +79,9 @@ def test_what_is_wrong_is_said_in_a_sentence(tmp_path):
     )
     refused(made(path, [[0]], kind="single", confidence=np.zeros((1, 11))), "confidence is 1 × 11")
     refused(made(path, np.empty((0, 2))), "has no frames")
-    refused(write_h5(path, {"poseest/points": np.zeros((3, 2, 12, 2))}), "has no data set instance_count")
+    refused(
+        write_h5(path, {"poseest/points": np.zeros((3, 2, 12, 2))}), "has no data set poseest/instance_count"
+    )
     refused(write_h5(path, {"poseest/points": np.zeros(3)}), "points is 3 but must be")
 
 
