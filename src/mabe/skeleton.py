@@ -74,15 +74,21 @@ class Skeleton:
             )
         return self.parts.index(part)
 
-    def keypoints(self, num_keypoints: int) -> Keypoints:
-        """The choice of `num_keypoints` keypoints: all parts, or a smaller one; InputError if there is none."""
+    def keypoints(self, num_keypoints: int | None, tracked: Sequence[str] = ()) -> Keypoints:
+        """The choice of `num_keypoints` keypoints: all parts, or a smaller one; InputError if there is none.
+
+        tracked: parts that there are, in the skeleton's order: those are the choice if num_keypoints is None.
+        """
         choices = {**self.smaller, len(self.parts): tuple((part,) for part in self.parts)}
-        if num_keypoints not in choices:
+        if num_keypoints is None:
+            sources: tuple[tuple[str, ...], ...] = tuple((part,) for part in tracked)
+        elif num_keypoints in choices:
+            sources = choices[num_keypoints]
+        else:
             raise InputError(
                 f"num_keypoints is {num_keypoints}, but the skeleton has choices of {sorted(choices)} keypoints: set "
                 "it to one of them, or add the choice to the skeleton's file"
             )
-        sources = choices[num_keypoints]
         names = [parts[0] for parts in sources]
         other = {**self.sides, **{right: left for left, right in self.sides.items()}}
 

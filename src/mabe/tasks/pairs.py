@@ -120,7 +120,13 @@ class Pairs:
             )
         assert isinstance(self.params, TrainParams)
         inputs = len(self.layout.columns) + 1
-        return network_of(self.params, inputs, outputs=self.outputs, groups=len(self.laboratories))
+        return network_of(
+            self.params,
+            inputs,
+            keypoints=len(self.layout.keypoints),
+            outputs=self.outputs,
+            groups=len(self.laboratories),
+        )
 
     def loss(self, logits: Tensor, targets: Targets) -> Tensor:
         """Binary cross-entropy of every action that was looked for."""

@@ -10,7 +10,7 @@ from mabe import ethogram, skeleton
 from mabe.data.animals import same_name
 from mabe.data.formats.pose import Header
 from mabe.data.project.parts import by_key, key_of
-from mabe.data.project.vocabulary import unprefixed
+from mabe.data.project.vocabulary import prefix_of, unprefixed
 from mabe.data.tables import MOST_INDIVIDUALS
 from mabe.errors import InputError
 from mabe.ethogram import Ethogram
@@ -50,10 +50,14 @@ class Project:
     def animals_of(self, header: Header) -> tuple[tuple[str, ...], tuple[str, ...]]:
         """The animals (`same_name`) and the parts of a file, with the prefixes taken off."""
         names, parts = unprefixed(header, [*self.prefixes])
-        of = {prefix: same_name(animal) for prefix, animal in self.prefixes.items()}
-        return tuple(
-            of.get(name, same_name(name)) if name in of else same_name(name) for name in names
-        ), parts
+        if parts != header.bodyparts:
+            names = tuple(self.prefixes[prefix] for prefix in names)
+        return tuple(same_name(name) for name in names), parts
+
+    def of_prefix(self, bodypart: str) -> tuple[str, str]:
+        """The animal (`same_name`) that a prefixed part is of, and the part."""
+        prefix = prefix_of(bodypart, [*self.prefixes])
+        return same_name(self.prefixes[prefix]), bodypart.removeprefix(prefix)
 
     def who(self, subject: str) -> str | None:
         """The animal (`same_name`) that an annotation means; KeyError for a subject that nobody mapped."""

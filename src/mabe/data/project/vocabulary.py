@@ -108,12 +108,12 @@ def _add(found: Vocabulary, recording: str, observation: Observation) -> None:
 
 
 def overlapping(bouts: pd.DataFrame, moment: float) -> set[tuple[str, str]]:
-    """Pairs of behaviours of one subject and target whose bouts share more than a moment; bouts as in Observation."""
+    """Pairs of behaviours of one subject whose bouts share more than a moment; bouts as in Observation."""
     pairs = set()
-    last: dict[tuple[str, str], dict[str, float]] = {}  # where the bouts of each behaviour so far end
+    last: dict[str, dict[str, float]] = {}  # where the bouts of each behaviour so far end
     for row in bouts.itertuples():
         name = same_name(row.behaviour)
-        stops = last.setdefault((same_name(row.subject), same_name(row.target)), {})
+        stops = last.setdefault(same_name(row.subject), {})
         for other, stop in stops.items():
             if other != name and min(stop, row.stop) - row.start > moment:
                 pairs.add((min(name, other), max(name, other)))
