@@ -205,7 +205,7 @@ def _location(folder: Path) -> str:
     path = (there.relative_to(here) if there.is_relative_to(here) and there != here else there).as_posix()
     if re.fullmatch(r"[\w./-]+", path, re.ASCII):
         return path
-    return "'" + path.replace("'", "\\'") + "'"
+    return '"' + path.replace('"', '\\"') + '"'
 
 
 def _list(names: Sequence[str], most: int = SHOWN) -> str:
