@@ -209,17 +209,17 @@ def _stem(name: str) -> str:
 
 
 def direction(
-    name: str, of: Behaviour, animals: int, named: set[str], competition: Ethogram
+    name: str, of: Behaviour, animals: int, nobody: Collection[str], competition: Ethogram
 ) -> tuple[str, str]:
     """The list of the ethogram that an action belongs to, and why.
 
-    named: subjects that are an animal, by `same_name`. animals: that a recording has at most.
+    nobody: subjects that are nobody in particular, by `same_name`. animals: that a recording has at most.
     """
     if of.targets:
         return "of_another", "the files name a target"
     if animals == 1:
         return "of_oneself", "there is one animal"
-    if not named & of.subjects.keys() and (of.subjects or not named):
+    if of.subjects and of.subjects.keys() <= {*nobody}:
         return "of_pair", "the files do not say which animal does it"
     for key in ("of_oneself", "of_another"):
         if name in getattr(competition, key):

@@ -268,7 +268,7 @@ def _fill_annotations(
         meant[same_name(name)] = animal
         why = f"{_counted(count, 'bout')}" + ("" if animal else "; is it one of the animals?")
         names.subjects[name] = (by_name[animal] if animal else None, why)
-    acting = {s for of in found.behaviours.values() for s in of.subjects if s in by_name or meant.get(s)}
+    nobody = {"", *(name for name, animal in subjects.items() if animal is None)}
     most = max((len(listed) for listed in found.animals.values()), default=1)
     there = {} if before is None else dict.fromkeys(before.ethogram.actions, "")
     for same, of in found.behaviours.items():
@@ -279,7 +279,7 @@ def _fill_annotations(
         why = f"{_counted(of.bouts, 'bout')}{events} in {_counted(len(of.recordings), 'recording')}"
         names.behaviours[of.spellings[0]] = (action, why)
         if action not in there:
-            names.actions.setdefault(action, guesses.direction(action, of, most, acting, competition))
+            names.actions.setdefault(action, guesses.direction(action, of, most, nobody, competition))
     for of in found.behaviours.values():
         overlaps = [found.behaviours[other].spellings[0] for other in sorted(of.overlaps)]
         what, _ = names.behaviours.get(of.spellings[0], (None, ""))

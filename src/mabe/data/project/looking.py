@@ -15,21 +15,10 @@ from mabe.errors import InputError
 
 VIDEOS = (".mp4", ".avi", ".mov", ".mkv", ".m4v", ".mpg", ".mpeg", ".wmv", ".webm", ".mts")
 DATA = (
-    ".csv",
-    ".tsv",
-    ".gz",
-    ".h5",
-    ".hdf5",
-    ".slp",
-    ".nwb",
-    ".json",
-    ".npy",
-    ".npz",
-    ".mat",
-    ".pkl",
-    ".pickle",
+    *(".csv", ".tsv", ".gz", ".h5", ".hdf5", ".slp", ".nwb", ".json", ".npy", ".npz", ".mat"),
+    *(".pkl", ".pickle", ".joblib", ".xlsx", ".xls"),
 )
-"""Endings of files that hold poses or annotations as a rule: one that nothing reads is worth a line of its own."""
+"""Endings of files that may hold poses or annotations: of one that is neither it is said why, where that shows."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,6 +71,8 @@ def _read(path: Path, name: str, found: Found) -> None:
             found.poses[name] = PoseFile(path=name, header=header)
         elif any(path.name.lower().endswith(m.ENDINGS) and m.matches(path) for m in annotation.formats()):
             found.annotations[name] = AnnotationFile(path=name, observations=tuple(annotation.read(path)))
+        elif path.name.lower().endswith(DATA) and (reason := annotation.why_unknown(path)):
+            found.faulty[name] = f"{path} {reason}"
         else:
             found.others.append(name)
 

@@ -52,7 +52,7 @@ def _there(outcome: Outcome) -> Iterator[str]:
     of = sorted(outcome.vocabulary.behaviours.values(), key=lambda b: -b.bouts)
     if of:
         told = [f"{b.spellings[0]} ({b.bouts + b.points})" for b in of]
-        yield f"{_counted(len(of), 'behaviour')} with their numbers of bouts: {_list(told, 30)}"
+        yield f"{_counted(len(of), 'behaviour')}, each with its number of bouts: {_list(told, 30)}"
 
 
 def _new(outcome: Outcome) -> Iterator[str]:

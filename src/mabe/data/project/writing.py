@@ -140,9 +140,10 @@ def _ethogram(names: Names) -> list[str]:
             "of another one happens; where two happen, the later one in this list counts."
         )
     )
+    if not names.actions:
+        return [*lines, "  classes: {}"]
     lines += ["  classes:", "    own:", "      other: []"]
-    lines += [_class(name) for name in names.actions]
-    return lines
+    return [*lines, *(_class(name) for name in names.actions)]
 
 
 def _class(action: str) -> str:
@@ -222,7 +223,9 @@ def _add_actions(document: Document, new: Names, ethogram: Mapping[str, object])
             document.add_entries(("ethogram",), {key: ("[]", "")})
         document.add_items(("ethogram", key), items)
     classes = ethogram["classes"]
-    if isinstance(classes, dict) and "own" in classes:
+    if new.actions and not classes:
+        document.add_entries(("ethogram", "classes"), {"own": ("{other: []}", "")})
+    if not classes or (isinstance(classes, dict) and "own" in classes):
         document.add_entries(
             ("ethogram", "classes", "own"),
             {class_name(name): (f"[{scalar(name)}]", "new") for name in new.actions},

@@ -125,6 +125,9 @@ ONE, NONE = Counter({"adult": 3}), Counter({"": 3})
         ("x", Behaviour(targets=1, subjects=ONE), 3, "of_another"),
         ("sniff", Behaviour(subjects=NONE), 1, "of_oneself"),
         ("x", Behaviour(subjects=NONE), 2, "of_pair"),
+        ("x", Behaviour(subjects=Counter({"both": 1})), 2, "of_pair"),
+        ("rear", Behaviour(subjects=Counter({"who": 1})), 2, "of_oneself"),
+        ("rear", Behaviour(), 2, "of_oneself"),  # looked for, and never seen
         ("sniff", Behaviour(subjects=ONE), 2, "of_another"),
         ("rear", Behaviour(subjects=ONE), 2, "of_oneself"),
         ("nose_contact", Behaviour(subjects=ONE), 2, "of_another"),
@@ -133,4 +136,4 @@ ONE, NONE = Counter({"adult": 3}), Counter({"": 3})
     ],
 )
 def test_who_does_it_to_whom(name, of, animals, key):
-    assert guesses.direction(name, of, animals, {"adult"}, COMPETITION)[0] == key
+    assert guesses.direction(name, of, animals, {"", "both"}, COMPETITION)[0] == key
