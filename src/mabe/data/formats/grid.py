@@ -12,9 +12,7 @@ from mabe.data.tables import LAST_FRAME, MOST_INDIVIDUALS
 from mabe.errors import InputError
 
 MOST_BODYPARTS = 1000
-_MOST_FRAMES = (
-    48 * 3600 * 120
-)  # 48 h at 120 Hz; more means a corrupt frame number, which would claim all memory
+_MOST_FRAMES = 48 * 3600 * 120  # 48 h at 120 Hz; more means a corrupt number, which would claim all memory
 _MOST_SPARSE = 100  # frames per row; a shorter file may be this sparse and more:
 _ANY_SPARSE = 100_000  # frames
 

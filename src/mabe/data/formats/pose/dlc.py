@@ -28,8 +28,9 @@ _IMAGE = re.compile(r".*\.(png|jpe?g|bmp|tiff?)", re.IGNORECASE)
 
 def matches(path: Path) -> bool:
     """Whether the first cell is that of DeepLabCut's header, and the coords are not those of SimBA (`Nose_1_x`)."""
-    first, _, third = text.first_lines(path, 3, errors="replace")
-    return first.startswith("scorer") and not any(cell.endswith("_x") for cell in text.cells(third))
+    first, _, third = (text.cells(line) for line in text.first_lines(path, 3, errors="replace"))
+    simba = third[:1] == ["coords"] and any(cell.endswith("_x") for cell in third)
+    return first[:1] == ["scorer"] and not simba
 
 
 def header(path: Path) -> Header:

@@ -29,7 +29,8 @@ def matches(path: Path) -> bool:
     if not hdf5.has(path):
         return False
     with hdf5.opened(path) as file:
-        return any(isinstance(g, h5py.Group) and "pandas_type" in g.attrs for g in file.values())
+        groups = (file.get(name) for name in hdf5.names(file))
+        return any(isinstance(group, h5py.Group) and "pandas_type" in group.attrs for group in groups)
 
 
 def header(path: Path) -> Header:
@@ -67,7 +68,7 @@ def read(path: Path) -> Pose:
 
 def _table(path: Path, file: h5py.File) -> h5py.Group:
     """The only table of the file."""
-    keys = [name for name, group in file.items() if isinstance(group, h5py.Group)]
+    keys = [name for name in hdf5.names(file) if isinstance(file.get(name), h5py.Group)]
     if len(keys) != 1:
         raise InputError(
             f"{path} has {len(keys)} tables ({', '.join(keys)}): keep the one of the video's predictions"
@@ -79,12 +80,24 @@ def _is_fixed(group: h5py.Group) -> bool:
     return "table" not in group
 
 
+def _rows(path: Path, group: h5py.Group) -> h5py.Dataset:
+    """The rows of the table layout."""
+    return hdf5.dataset(path, group, "table", [None])
+
+
+def _field(path: Path, group: h5py.Group, name: str) -> np.ndarray:
+    """A column, or a block of columns, of the table layout."""
+    rows = _rows(path, group)
+    if name not in (rows.dtype.names or ()):
+        raise InputError(f"{path}: the table has no {name}; restore the file")
+    return rows[name]
+
+
 def _blocks(path: Path, group: h5py.Group) -> list[str]:
     """The names of the blocks of columns: there is one for each type of number."""
     if _is_fixed(group):
-        return [name.removesuffix("_values") for name in group if name.endswith("_values")]
-    table = hdf5.dataset(path, group, "table", [None])
-    return [name for name in table.dtype.names or () if name.startswith("values_block_")]
+        return [name.removesuffix("_values") for name in hdf5.names(group) if name.endswith("_values")]
+    return [name for name in _rows(path, group).dtype.names or () if name.startswith("values_block_")]
 
 
 def _columns(path: Path, group: h5py.Group, block: str) -> list[Column]:
@@ -92,7 +105,7 @@ def _columns(path: Path, group: h5py.Group, block: str) -> list[Column]:
     if _is_fixed(group):
         rows = _fixed_names(path, group, block)
     else:
-        rows = pickled.names(bytes(group["table"].attrs[f"{block}_kind"]), path)
+        rows = pickled.names(bytes(_rows(path, group).attrs[f"{block}_kind"]), path)
     levels = {len(row) for row in rows}
     if len(levels) != 1 or not levels <= set(_LEVELS):
         raise InputError(
@@ -124,7 +137,7 @@ def _frames(path: Path, group: h5py.Group) -> np.ndarray:
             raise labelled_frames(path)
         frame = hdf5.dataset(path, group, "axis1", [None])[()]
     else:
-        frame = group["table"]["index"]
+        frame = _field(path, group, "index")
     if frame.dtype.kind in "SOU":
         raise labelled_frames(path)
     if frame.dtype.kind not in "iu" or frame.ndim != 1:
@@ -136,7 +149,7 @@ def _values(path: Path, group: h5py.Group, block: str) -> np.ndarray:
     """(T, columns): the numbers of a block."""
     if _is_fixed(group):
         return hdf5.array(path, group, f"{block}_values", [None, None])
-    values = group["table"][block]
+    values = _field(path, group, block)
     if values.dtype.kind not in "iuf":
         raise InputError(f"{path}: {block} must hold numbers; restore the file")
     return values

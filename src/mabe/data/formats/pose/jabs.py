@@ -132,9 +132,9 @@ def _animals(path: Path, group: h5py.Group, identity: np.ndarray) -> int:
 
 def _scale(path: Path, group: h5py.Group) -> float | None:
     """Pixels per centimetre; InputError for a scale that no picture has."""
-    if "cm_per_pixel" not in group.attrs:
+    cm_per_pixel = hdf5.number(path, group, "cm_per_pixel")
+    if cm_per_pixel is None:
         return None
-    cm_per_pixel = float(group.attrs["cm_per_pixel"])
     if not 0 < cm_per_pixel < np.inf:
         raise InputError(f"{path}: cm_per_pixel is {cm_per_pixel:g}; correct it, or remove the attribute")
     return 1 / cm_per_pixel

@@ -7,6 +7,7 @@ CalMS21 and MABe22 come as .npy files that hold a pickle, which could run any pr
 refused.
 """
 
+import tokenize
 import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -18,6 +19,7 @@ import numpy as np
 from mabe.data.formats.grid import Grid, check_frames, check_names, unnamed
 from mabe.data.formats.pose import Header, Pose
 from mabe.errors import InputError
+from runs.text import one_line
 
 NAME = "NumPy array (frames, animals, parts, 2)"
 ENDINGS = (".npy", ".npz")
@@ -89,8 +91,8 @@ def _shape(path: Path, file: IO[bytes]) -> Shape:
             np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
         )
         shape, _, dtype = read_header(file)
-    except ValueError as error:
-        raise InputError(f"{path} cannot be read ({error}): restore the file") from None
+    except (ValueError, tokenize.TokenError) as error:
+        raise InputError(f"{path} cannot be read ({one_line(error)[:200]}): restore the file") from None
     file.seek(0)
     if dtype.hasobject:
         raise InputError(

@@ -9,7 +9,7 @@ to the reader of the names. Where the origin of the picture is stands in the fil
 The files are read as they stand: pynwb with ndx-pose cannot open those of some of its own earlier versions.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 
 import h5py
@@ -63,7 +63,7 @@ def read(path: Path) -> Pose:
 
 def _typed(group: h5py.Group, kind: str) -> Iterator[tuple[str, h5py.Group]]:
     """The groups within `group` of one of NWB's types, by name; a link that leads nowhere is none."""
-    for name in group:
+    for name in hdf5.names(group):
         found = group.get(name)
         if isinstance(found, h5py.Group) and found.attrs.get("neurodata_type") == kind:
             yield name, found
@@ -71,8 +71,9 @@ def _typed(group: h5py.Group, kind: str) -> Iterator[tuple[str, h5py.Group]]:
 
 def _series(path: Path, file: h5py.File) -> dict[tuple[str, str], h5py.Group]:
     """The series of the only container, by animal and body part; InputError for several containers or none."""
-    modules = [module for _, module in _typed(file.get("processing", {}), "ProcessingModule")]
-    containers = [found for module in modules for found in _typed(module, "PoseEstimation")]
+    processing = file.get("processing")
+    modules = _typed(processing, "ProcessingModule") if isinstance(processing, h5py.Group) else []
+    containers = [found for _, module in modules for found in _typed(module, "PoseEstimation")]
     if len(containers) != 1:
         named = f" ({', '.join(name for name, _ in containers)})" if containers else ""
         raise InputError(
@@ -106,20 +107,20 @@ def _rows(path: Path, series: h5py.Group) -> tuple[np.ndarray, float]:
 
 def _rate(path: Path, series: h5py.Group) -> float:
     start = series.get("starting_time")
-    rate = float(start.attrs.get("rate", 0)) if isinstance(start, h5py.Dataset) else 0.0
-    if not 0 < rate < np.inf:
+    rate = hdf5.number(path, start, "rate") if isinstance(start, h5py.Dataset) else None
+    if rate is None or not 0 < rate < np.inf:
         raise InputError(f"{path}: a series has neither timestamps nor a rate; correct the file")
     return rate
 
 
 def _positions(path: Path, series: h5py.Group, frames: int) -> np.ndarray:
     """float64 (T, 2), px; InputError for another unit."""
-    attributes: Mapping[str, object] = series["data"].attrs
-    unit = hdf5.text(attributes.get("unit", _PIXELS[0]))
+    held = hdf5.dataset(path, series, "data", [frames, None])
+    unit = hdf5.text(held.attrs.get("unit", _PIXELS[0]))
     if unit.lower() not in _PIXELS:
         raise InputError(f"{path}: positions are in {unit!r} but must be in pixels; convert the file")
     data = hdf5.array(path, series, "data", [frames, None])
     if data.shape[1] not in (2, 3):
         raise InputError(f"{path}: data must be (frames, 2 or 3); restore the file")
-    scale, offset = (float(attributes.get(k, d)) for k, d in (("conversion", 1.0), ("offset", 0.0)))  # type: ignore[arg-type]
-    return data[:, :2].astype(np.float64) * scale + offset
+    scale, offset = (hdf5.number(path, held, name) for name in ("conversion", "offset"))
+    return data[:, :2].astype(np.float64) * (1.0 if scale is None else scale) + (offset or 0.0)

@@ -65,7 +65,7 @@ def read(path: Path) -> Pose:
         nodes = _nodes(path, file)
         instances, individuals = _instances(path, file, len(nodes))
         points = {kind: _points(path, file, name) for kind, name in ((0, "points"), (1, "pred_points"))}
-        shift = 0.0 if file["metadata"].attrs.get("format_id", 0) >= _CENTRED else -0.5
+        shift = _shift(path, file)
     check_names(path, individuals, nodes)
     first = int(instances.frame.min())
     frames = int(instances.frame.max()) - first + 1
@@ -73,9 +73,10 @@ def read(path: Path) -> Pose:
     place = instances.start[:, None] + np.arange(len(nodes))
     xys = np.empty((*place.shape, 3))
     for kind, of_kind in ((_BY_HAND, instances.by_hand), (_PREDICTED, ~instances.by_hand)):
-        if of_kind.any() and place[of_kind].max() >= len(points[kind]):
+        of_points = place[of_kind]
+        if of_points.size and not 0 <= of_points.min() <= of_points.max() < len(points[kind]):
             raise InputError(f"{path}: an instance refers to points that are not there; restore the file")
-        xys[of_kind] = points[kind][place[of_kind]]
+        xys[of_kind] = points[kind][of_points]
     for i in range(len(individuals)):
         rows = np.flatnonzero(instances.animal == i)
         for k in range(len(nodes)):
@@ -96,6 +97,14 @@ def _nodes(path: Path, file: h5py.File) -> tuple[str, ...]:
     if len(ordered) != 1:
         raise InputError(f"{path} has {len(ordered)} skeletons; keep the one of the animals")
     return ordered[0]
+
+
+def _shift(path: Path, file: h5py.File) -> float:
+    """What is added to coordinates (px), so that whole numbers are at the centre of a pixel."""
+    version = hdf5.number(path, file["metadata"], "format_id")
+    if version is None:
+        raise InputError(f"{path}: the metadata have no format_id; save the project again")
+    return 0.0 if version >= _CENTRED else -0.5
 
 
 def _instances(path: Path, file: h5py.File, nodes: int) -> tuple[_Instances, tuple[str, ...]]:

@@ -32,6 +32,7 @@ def written(path, text):
         lambda text: "\ufeff" + text,
         lambda text: text.replace("\n", "\r\n"),
         lambda text: text + "\n",
+        lambda text: text.replace("scorer", '"scorer"'),
     ],
 )
 def test_one_animal_with_its_empty_first_row(tmp_path, name, change):
@@ -64,6 +65,11 @@ def test_other_coords_of_a_smoother_are_left_alone(tmp_path):
     text = "scorer,e,e,e,e\nbodyparts,nose,nose,nose,nose\ncoords,x,y,likelihood,x_ens_var\n0,1,2,0.5,9\n"
     found = pose.read(written(tmp_path / "a.csv", text))
     assert (found.xy.ravel().tolist(), found.likelihood.ravel().tolist()) == ([1, 2], [0.5])
+
+
+def test_a_body_part_may_be_named_like_a_coordinate(tmp_path):
+    text = "scorer,n,n\nindividuals,a,a\nbodyparts,mark_x,mark_x\ncoords,x,y\n0,1,2\n"
+    assert pose.read(written(tmp_path / "a.csv", text)).bodyparts == ("mark_x",)
 
 
 @pytest.mark.parametrize(

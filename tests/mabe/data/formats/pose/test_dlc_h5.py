@@ -43,6 +43,18 @@ def test_two_animals_with_unique_parts_and_no_likelihood(tmp_path, write):
     assert found.notes == {"unique_bodyparts": "corner"}
 
 
+def test_whole_and_other_numbers_stand_in_blocks_of_their_own(tmp_path):
+    path = write_fixed(tmp_path / "a.h5", ONE[:3], np.array([[1.5, 2, 0.5]]), [0])
+    other = write_fixed(tmp_path / "b.h5", ONE[3:], np.array([[3, 4, 1]]), [0])
+    with h5py.File(path, "r+") as file, h5py.File(other) as more:
+        for name, data in more["df_with_missing"].items():
+            if name.startswith("block0"):
+                file[f"df_with_missing/{name.replace('block0', 'block1')}"] = data[()]
+    found = pose.read(path)
+    assert found.bodyparts == pose.header(path).bodyparts == ("nose", "tail é")
+    assert found.xy[0, 0].tolist() == [[1.5, 2], [3, 4]]
+
+
 @WRITERS
 def test_labelled_frames_are_no_recording(tmp_path, write):
     path = write(tmp_path / "a.h5", ONE, np.ones((1, 6)), [b"labeled-data/v/img0.png"])

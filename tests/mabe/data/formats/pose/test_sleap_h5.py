@@ -1,5 +1,6 @@
 """SLEAP's analysis files."""
 
+import h5py
 import numpy as np
 import pytest
 from h5_made import write_h5
@@ -46,6 +47,12 @@ def test_tracks_without_a_name(tmp_path, names, expected):
     assert (found.individuals, found.likelihood) == (expected, None)
 
 
+def test_names_as_texts_of_any_length(tmp_path):
+    data = {"tracks": np.ones((1, 2, 2, 3)), "node_names": ["näse", "tail"], "track_names": ["ann"]}
+    found = pose.read(write_h5(tmp_path / "a.h5", data))
+    assert (found.individuals, found.bodyparts) == (("ann",), ("näse", "tail"))
+
+
 def test_what_is_wrong_is_said_in_a_sentence(tmp_path):
     path = tmp_path / "a.h5"
     refused(made(path, names=(b"ann",)), "there are names of 1 and 2")
@@ -57,6 +64,10 @@ def test_what_is_wrong_is_said_in_a_sentence(tmp_path):
     nothing = {"tracks": np.ones((1, 2, 1, 0)), "node_names": np.array([b"nose"])}
     refused(write_h5(path, nothing), "has no frames")
     refused(write_h5(path, nothing | {"tracks": np.array([b"x"])}), "tracks is 1 but must be")
+    for frames in (10**8, 10**7):  # as a flipped byte may say, while the file holds next to nothing
+        with h5py.File(write_h5(path, {"node_names": np.array([b"nose"])}), "r+") as file:
+            file.create_dataset("tracks", (20, 2, 1, frames), chunks=(1, 1, 1, 1000), dtype="f8")
+        refused(path, "tracks has [0-9]+ values, more than the file can hold")
     made(path, tracks=30, names=())
     path.write_bytes(path.read_bytes()[:3000])
     refused(path, "cannot be read")

@@ -67,6 +67,13 @@ def test_what_is_wrong_is_said_in_a_sentence(tmp_path):
     refused(write_slp(path, [one], **{"metadata@json": np.bytes_(two)}), "has 2 skeletons")
     write_slp(path, [one])
     with h5py.File(path, "r+") as file:
+        instances = file["instances"][()]
+        instances["point_id_start"] -= 2
+        instances["point_id_end"] -= 2
+        file["instances"][...] = instances
+    refused(path, "refers to points that are not there")
+    write_slp(path, [one])
+    with h5py.File(path, "r+") as file:
         del file["pred_points"]
         file["pred_points"] = file["points"][:0]
     refused(path, "pred_points has no column score")

@@ -132,7 +132,7 @@ def test_more_that_is_wrong(tmp_path):
     TABLE[:0].to_csv(path, index=False)
     refused(path, "has no rows")
     pd.concat([TABLE.assign(individual=f"m{i}") for i in range(33)]).to_csv(path, index=False)
-    refused(path, "row|has 33 animals")
+    refused(path, "has 33 animals")
     TABLE.drop(columns="y").to_csv(path, index=False)
     refused(path, "in no format of poses")
     path = tmp_path / "a.parquet"
