@@ -8,6 +8,7 @@ import re
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from itertools import takewhile
 from pathlib import Path
 from typing import Literal
 
@@ -145,7 +146,7 @@ def _stop_first(events: list[Event]) -> list[Event]:
     opened = False
     left = list(events)
     while left:
-        now = [event for event in left if event.time == left[0].time]
+        now = takewhile(lambda event: event.time == left[0].time, left)
         stop = next((event for event in now if event.status == "STOP"), None)
         event = stop if opened and stop else left[0]
         left.remove(event)

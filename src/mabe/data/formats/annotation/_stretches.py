@@ -34,7 +34,7 @@ def rest(seen: Iterable[tuple[float, float]], start: float, stop: float) -> list
 
 
 def merged(rows: Iterable[Row]) -> list[Row]:
-    """The rows; equal ones, and those of one behaviour, subject and target that overlap, are one. Touching ones stay."""
+    """The rows; equal ones, and those of one behaviour, subject and target that overlap, are one. Others stay."""
     found: list[Row] = []
     for row in sorted(rows, key=lambda row: (row[:3], row[3:])):
         if found and (row == found[-1] or (row[:3] == found[-1][:3] and row[3] < found[-1][4])):
