@@ -93,8 +93,7 @@ def size_of(index: pd.DataFrame) -> int:
 def write_actions(
     store: Store, out: Path, ignored: Collection[str] = (), labels: np.ndarray | None = None
 ) -> dict[str, Any]:
-    """Writes actions.npy, actions.parquet and actions_unseen.parquet of the train set into the directory `out`, some frames at
-    a time.
+    """Writes FILES of the train set into the directory `out`, some frames at a time.
 
     ignored: actions that nobody is to learn or to score; labels: int8 (N,), those of V1-V6, of which the frames without
     a class (UNKNOWN) count as not looked at. Without them every action and frame counts.

@@ -53,6 +53,11 @@ _path = Rule(
 Location = Annotated[str, _path]
 _folds = Rule(lambda v: 0 < len(set(v)) == len(v) and min(v) >= 0, "numbers from 0 on, each once, or null")
 
+_windows = Rule(
+    lambda v: bool(v) and list(v) == sorted(set(v)) and v[0] >= 0.05 and v[-1] <= 600,
+    "rising lengths from 0.05 to 600 s",
+)
+
 
 @dataclass(frozen=True, kw_only=True)
 class SimulateParams:
@@ -247,13 +252,7 @@ class BoostingParams(FoldParams, InputParams):
     """Of each laboratory and action."""
     tree_leaves: Annotated[int, between(2, 1024)]
     """At most, of a tree."""
-    tree_windows_s: Annotated[
-        tuple[float, ...],
-        Rule(
-            lambda v: bool(v) and all(0.05 <= s <= 600 for s in v) and list(v) == sorted(set(v)),
-            "rising lengths from 0.05 to 600 s",
-        ),
-    ]
+    tree_windows_s: Annotated[tuple[float, ...], _windows]
     """Of the statistics around a sample (s): as long as what tells the actions, which may be more than their bouts."""
     negatives_per_positive: Annotated[int, positive(1000)]
     """Samples without an action, for each with it, that are learnt from."""

@@ -42,12 +42,13 @@ def unread(values: Mapping[str, Any]) -> Iterator[str]:
             yield f"model_type {values['model_type']} does not read {name} {found}: set it to null"
 
 
-def faults_of_folds(train: AnyModelParams, num_folds: int) -> Iterator[str]:
+def faults_of_folds(train: AnyModelParams, num_folds: int | None) -> Iterator[str]:
+    """num_folds: None for one of each group; how many these are, ingest finds."""
     if isinstance(train, BlendParams) and train.folds is None:
-        wanted = list(range(num_folds))
+        wanted = list(range(num_folds or 5))
         yield f"model_type blend weighs its parts by what they predict of held-out recordings: set folds to {wanted}"
     for fold in train.folds or ():
-        if fold >= num_folds:
+        if num_folds is not None and fold >= num_folds:
             yield f"folds names fold {fold}, but num_folds is {num_folds}: the folds are 0 to {num_folds - 1}"
 
 

@@ -12,6 +12,7 @@ from pair_store import pair_store, recording
 
 from mabe import action_labels
 from mabe.action_labels import ActionLabels, index_of, size_of, write_actions
+from mabe.data.store import UNSEEN_COLUMNS, Store
 from mabe.errors import InputError
 from mabe.ethogram import UNKNOWN
 
@@ -147,3 +148,39 @@ def test_a_hundredth_of_it_takes_a_hundredth_and_a_few_megabytes_of_memory(tmp_p
     assert (tmp_path / "actions.npy").stat().st_size == frames * 56 + 128
     assert json.loads(found.index["actions"][0]) == sorted(COMPETITION.of_another)
     assert peak < 8e6
+
+
+# What nobody looked for
+
+
+def test_a_stretch_that_nobody_looked_at_is_unknown_and_its_neighbours_are_not(tmp_path):
+    listed = ["mouse1,mouse2,sniff", "mouse1,mouse2,attack"]
+    store = pair_store(
+        tmp_path / "store",
+        [recording("a/1", 5, 12, listed, first_frame=100, annotated_start=100, annotated_stop=112)],
+        [("a/1", 1, 2, "sniff", 102, 104), ("a/1", 1, 2, "attack", 103, 106)],
+    )
+    unseen = [
+        ("a/1", 1, 2, "sniff", 106, 109),
+        ("a/1", 1, 2, "mount", 100, 112),
+        ("a/1", 2, 1, "sniff", 100, 112),
+    ]
+    table = pd.DataFrame(unseen, columns=list(UNSEEN_COLUMNS)).astype(UNSEEN_COLUMNS)
+    table.to_parquet(store.path / "unseen.parquet")
+    write_actions(Store(store.path), tmp_path)
+    states = ActionLabels(tmp_path).states(0, np.arange(5, 17), ["attack", "sniff"])
+    assert states.T.tolist() == [
+        [0, 0, 0, 1, 1, 1, 0, 0, 0, 0, 0, 0],
+        [0, 0, 1, 1, 0, 0, -1, -1, -1, 0, 0, 0],
+    ]
+
+
+def test_what_a_scheme_ignores_is_no_action_and_its_frames_are_unknown(tmp_path):
+    listed = ["mouse1,mouse2,base", "mouse1,mouse2,social"]
+    bouts = [("a/1", 1, 2, "base", 0, 3), ("a/1", 1, 2, "social", 5, 8)]
+    store = pair_store(tmp_path / "store", [recording("a/1", 0, 10, listed)], bouts)
+    labels = np.array([UNKNOWN] * 3 + [0, 0, 1, 1, 1, 0, 0], np.int8)
+    write_actions(store, tmp_path, {"base"}, labels)
+    found = ActionLabels(tmp_path)
+    assert found.actions == ("social",)
+    assert found.states(0, np.arange(10), ["social"])[:, 0].tolist() == [-1, -1, -1, 0, 0, 1, 1, 1, 0, 0]

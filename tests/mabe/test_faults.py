@@ -348,8 +348,10 @@ def test_08_short_recordings_are_padded_and_unreadable_ones_told(tmp_path):
         ingested(tmp_path / "raw")
     store, metrics = ingested(tmp_path / "raw", on_error="quarantine")
     assert store.manifest["recording"].tolist() == ["LabA/1", "LabA/2"]
-    assert [q["recording"] for q in metrics["quarantined"]] == ["LabA/3"]
-    assert "cannot be read" in metrics["quarantined"][0]["reason"]
+    assert metrics["counts"]["quarantined"] == 1
+    found = json.loads((store.path / "report.json").read_text())["quarantined"]
+    assert list(found) == ["LabA/3"]
+    assert "cannot be read" in found["LabA/3"]
 
 
 # --- 9

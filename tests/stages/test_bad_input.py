@@ -233,9 +233,10 @@ def test_damaged_recording_is_quarantined(copy):
     change(copy, on_error="quarantine")
     stages(copy, "ingest")
     metrics = json.loads((copy / "metrics/ingest.json").read_text())
-    (entry,) = metrics["quarantined"]
-    assert entry["recording"] == recording
-    assert path in entry["reason"]
+    assert metrics["counts"]["quarantined"] == 1
+    found = json.loads((copy / "data/store/report.json").read_text())["quarantined"]
+    assert list(found) == [recording]
+    assert path in found[recording]
     assert set(whole) - set(Store(copy / "data/store").manifest["recording"]) == {recording}
     assert metrics["recordings"] == len(whole) - 1
     stages(copy, "label_expand", "motion_features")  # the rest of the pipeline does without it

@@ -98,7 +98,7 @@ def test_ingest_and_label_metrics_count_the_store(done):
     assert ingest["recordings"] == len(store.manifest)
     assert ingest["frames"] == store.manifest["frames"].sum() == features["rows"]
     assert ingest["bouts_clipped"] > 0 < ingest["bouts_empty"]  # faults that the sample has on purpose
-    assert ingest["quarantined"] == []
+    assert ingest["counts"]["quarantined"] == 0
     assert sum(lab["recordings"] for lab in ingest["labs"].values()) == ingest["recordings"]
     for split, counts in labels["classes"].items():
         assert counts.keys() == CLASSES | {"unknown"}

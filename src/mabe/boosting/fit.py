@@ -12,7 +12,7 @@ import pandas as pd
 from tqdm import tqdm
 
 from mabe.boosting.inputs import BLOCK, blocks, columns
-from mabe.boosting.sampling import Head, draw
+from mabe.boosting.sampling import MOST_VALUES, Head, draw
 from mabe.boosting.trees import Texts, Trees, lightgbm, text_of
 from mabe.params import BoostingParams
 from mabe.tasks.pairs import Pairs
@@ -55,17 +55,21 @@ def fit(
             bar.set_postfix_str(lab)
             of_lab = subjects[subjects["lab"] == lab]
             ratio = params.negatives_per_positive
-            rows = draw(of_lab, task.truth.states, negatives_per_positive=ratio, seed=params.seed)
+            rows = draw(
+                of_lab,
+                task.truth.states,
+                negatives_per_positive=ratio,
+                seed=params.seed,
+                most=MOST_VALUES // len(names),
+            )
             settings = FIXED | {
                 "learning_rate": params.tree_learning_rate,
                 "num_leaves": params.tree_leaves,
                 "seed": params.seed % 2**31,
             }
-            data = (
-                dataset(described(task, frames, rows.places, params.tree_windows_s), settings)
-                if rows.heads
-                else None
-            )
+            inputs = described(task, frames, rows.places, params.tree_windows_s) if rows.heads else None
+            data = None if inputs is None else dataset(inputs, settings)
+            del inputs  # which the dataset has in bins
             heads[lab] = {
                 task.names[action]: fitted(data, head, settings, params.trees, bar)
                 for action, head in rows.heads.items()
@@ -99,7 +103,6 @@ def fitted(data: Any, head: Head, settings: dict[str, Any], trees: int, bar: tqd
     """The text of the classifier of one head of the laboratory whose rows are in the Dataset `data`."""
     part = data.subset(head.rows).construct()
     part.set_label(head.happens.astype(np.float32))
-    part.set_weight(head.weight)
     return text_of(
         lightgbm().train(settings, part, num_boost_round=trees, callbacks=[lambda _: bar.update(1)])
     )

@@ -9,8 +9,8 @@ import pandas as pd
 from mabe.tasks.pairs_states import States
 from runs.seeds import seed_of
 
-MOST_ROWS = 300_000
-"""Of a laboratory, all of its actions together: their inputs are some 1.6 GB."""
+MOST_VALUES = 400_000_000
+"""Rows times columns of a laboratory, all of its actions together: 1.6 GB."""
 
 
 class Head(NamedTuple):
@@ -20,8 +20,6 @@ class Head(NamedTuple):
     """int64 (n,), rising: which of the laboratory's rows."""
     happens: np.ndarray
     """bool (n,)."""
-    weight: np.ndarray
-    """float32 (n,): 1 where the action does not happen, with a mean of 1 where it does."""
 
 
 class Rows(NamedTuple):
@@ -33,12 +31,15 @@ class Rows(NamedTuple):
     """By the number of the action."""
 
 
-def draw(subjects: pd.DataFrame, states: States, *, negatives_per_positive: int, seed: int) -> Rows:
+def draw(
+    subjects: pd.DataFrame, states: States, *, negatives_per_positive: int, seed: int, most: int
+) -> Rows:
     """The rows of `subjects`, which are of one laboratory: their numbers as index, a column recording.
 
-    Of each action that happens: every sample on which it does, each counting by one over the length of its bout, and
-    negatives_per_positive times as many on which it was looked for and does not, about as many of each recording. The
-    actions of a laboratory have equal parts of MOST_ROWS at most. The draw depends on (seed, action, subjects) alone.
+    Of each action that happens: every sample on which it does, and negatives_per_positive times as many on which it was
+    looked for and does not, about as many of each recording. The actions of a laboratory have equal parts of `most`
+    rows. The draw depends on (seed, action, subjects) alone. Samples count alike, as they do in F: one over the length
+    of their bout, which was tried, is as good on the sample and worse on the rats.
     """
     numbers = subjects.index.to_numpy(np.int64)
     known = states.known.numpy()[numbers]
@@ -50,21 +51,20 @@ def draw(subjects: pd.DataFrame, states: States, *, negatives_per_positive: int,
     tracks = {a: of for a, of in tracks.items() if any(track.happens.any() for track in of)}
     for action, of_action in tracks.items():
         rng = np.random.default_rng(seed_of(seed, action))
-        most = MOST_ROWS // len(tracks)
-        positive, weight = _positives(of_action, max(1, most // (1 + negatives_per_positive)), rng)
+        share = most // len(tracks)
+        positive = _positives(of_action, max(1, share // (1 + negatives_per_positive)), rng)
         recordings = subjects.loc[[track.number for track in of_action], "recording"].to_numpy()
-        wanted = min(len(positive) * negatives_per_positive, most - len(positive))
+        wanted = min(len(positive) * negatives_per_positive, share - len(positive))
         negative = _negatives(of_action, recordings, wanted, rng)
         places = np.concatenate([positive, negative])
         order = np.lexsort(places.T[::-1])
-        weights = np.concatenate([weight, np.ones(len(negative))]).astype(np.float32)
-        found[action] = places[order], order < len(positive), weights[order]
+        found[action] = places[order], order < len(positive)
     empty = np.zeros((0, 2), np.int64)
     rows = np.unique(np.concatenate([empty, *(places for places, *_ in found.values())]), axis=0)
     number = pd.MultiIndex.from_arrays(rows.T)
     return Rows(
         rows,
-        {a: Head(number.get_indexer(pd.MultiIndex.from_arrays(p.T)), y, w) for a, (p, y, w) in found.items()},
+        {a: Head(number.get_indexer(pd.MultiIndex.from_arrays(p.T)), y) for a, (p, y) in found.items()},
     )
 
 
@@ -81,18 +81,18 @@ class Track(NamedTuple):
     """bool (n,): whether somebody looked for the action."""
 
 
-def _positives(tracks: list[Track], most: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-    """Places (n, 2) where the action happens, at most so many, and their weights (n,), of mean 1."""
-    places, lengths = [], []
-    for number, begin, happens, _ in tracks:
-        at = np.flatnonzero(happens)
-        places.append(np.stack([np.full(len(at), number), begin + at], axis=1))
-        start, stop = np.flatnonzero(np.diff(np.pad(happens.astype(np.int8), 1))).reshape(-1, 2).T
-        lengths.append(np.repeat(stop - start, stop - start))
-    every, length = np.concatenate(places), np.concatenate(lengths)
-    picked = np.sort(rng.choice(len(every), min(most, len(every)), replace=False))
-    weight = 1 / length[picked]
-    return every[picked], weight / weight.mean()
+def _positives(tracks: list[Track], most: int, rng: np.random.Generator) -> np.ndarray:
+    """Places (n, 2) where the action happens, at most so many."""
+    every = np.concatenate(
+        [
+            np.stack(
+                [np.full(track.happens.sum(), track.number), track.begin + np.flatnonzero(track.happens)],
+                axis=1,
+            )
+            for track in tracks
+        ]
+    )
+    return every[np.sort(rng.choice(len(every), min(most, len(every)), replace=False))]
 
 
 def _negatives(

@@ -75,11 +75,8 @@ def load(path: Path | str) -> SavedTrees:
                 for text in found[lab].values():
                     check_text(text, len(columns))
         params = parse(BoostingParams, card["params"])
-        return SavedTrees(
-            trees=Trees(columns=columns, windows_s=params.tree_windows_s, heads=found),
-            params=params,
-            card=card["task"],
-        )
+        trees = Trees(columns=columns, windows_s=params.tree_windows_s, heads=found)
+        return SavedTrees(trees=trees, params=params, card=card["task"])
     except FileNotFoundError:
         raise InputError(f"there is no model {path}: run `dvc repro train`") from None
     except MemoryError:

@@ -24,7 +24,7 @@ import numpy as np
 import pandas as pd
 from tqdm import tqdm
 
-from mabe.data import arrays, report
+from mabe.data import arrays, checks, report
 from mabe.data.axes import Axes
 from mabe.data.bouts import bouts_of, bouts_table, checked_bouts, unseen_of, unseen_table
 from mabe.data.folds import NONE, assign_folds
@@ -94,8 +94,8 @@ def ingest(
 
     workers: threads; None takes one per core. tell: called with each line of the summary.
     InputError where the source as a whole is wrong, and for a single recording if on_error is "stop".
-    The findings (`mabe.data.report`) are in report.json of the store in full; the metrics count them and name the first
-    20 of each, in the order of the manifest. bouts_clipped counts bouts, bouts_clipped_in names recordings.
+    The findings (`mabe.data.report`) are in report.json of the store; the metrics count them. bouts_clipped counts
+    bouts, bouts_clipped_in recordings.
     """
     source = open_source(params)
     listed = entries_of(source)
@@ -127,6 +127,8 @@ def ingest(
     )
     write_table(manifest, out / "manifest.parquet")
     write_table(bouts, out / "bouts.parquet")
+    actions = checks.actions_table(manifest, bouts)
+    actions.to_csv(out / "actions.csv", index=False)
     write_table(unseen_table(manifest, [w.unseen for w in written]), out / "unseen.parquet")
     findings = {
         **{name: dict.fromkeys(getattr(source, name), "") for name in report.OF_SOURCE},
@@ -135,6 +137,7 @@ def ingest(
             "" if params.include_unlabelled else "left out",
         ),
         **report.of_recordings({w.row["recording"]: w.notes for w in written}),
+        **checks.of_actions(actions),
         "labels_end_early": report.labels_end_early(manifest, _last_stops(written)),
         "bouts_clipped_in": dict.fromkeys(bout_metrics.pop("bouts_clipped_in"), ""),
         "quarantined": dict(sorted(quarantined.items())),
@@ -147,10 +150,10 @@ def ingest(
         "source": params.data_source,
         **report.describe(manifest, missing / max(tracked, 1), interpolated / max(tracked, 1)),
         **bout_metrics,
-        **report.in_short(findings),
+        "counts": report.in_short(findings),
     }
     if tell is not None:
-        for line in report.lines(metrics, findings):
+        for line in [*report.lines(metrics, findings), *checks.lines(actions)]:
             tell(line)
     return metrics
 
@@ -333,7 +336,16 @@ def _summary(
         tracked=values,
         missing=missing,
         interpolated=int(np.count_nonzero(status == INTERPOLATED)),
-        notes=dict(recording.notes) | report.hole((status != MISSING).any(axis=0)),
+        notes=dict(recording.notes)
+        | report.hole((status != MISSING).any(axis=0))
+        | ({} if unit == "cm" else {"no_scale": ""})
+        | checks.movement(
+            recording.tracks,
+            recording.keypoints,
+            status,
+            recording.entry.fps,
+            int(recording.keypoints[:, 0].max(initial=-1)) + 1,
+        ),
     )
 
 

@@ -31,6 +31,12 @@ FINDINGS: dict[str, str] = {
     "repeated_bouts": "bouts that an annotation file has twice, or that overlap their like: taken as one",
     "annotation_without_tracking": "annotations without tracking, not used",
     "unused_files": "other files, not used",
+    "few_bouts": "actions with fewer than ten bouts: their thresholds are little more than a guess",
+    "one_sided": "actions that only one side of the split has: nothing tells how well they are found",
+    "no_scale": "no scale (px per cm): animals are taken to be 8 cm long from front to back by models of pairs",
+    "absent_animals": "animals that are missing on more than half of the frames",
+    "jumps": "points jump farther than an animal can (50 times its length in a second)",
+    "swaps": "two animals seem to change places from one frame to the next",
     "long_holes": "nobody is tracked for more than half of the recording at a stretch",
     "points_outside": "points outside any picture, taken as missing",
     "unique_bodyparts": "unique body parts of no animal, left out",
@@ -47,8 +53,8 @@ OF_SOURCE = (
 )
 """Those that a Source lists, under the same names."""
 _WITHIN_UNLABELLED = ("labelled_without_annotation", "annotated_without_behaviors")
-LISTED, TOLD = 20, 3  # how many the metrics and the terminal name
-_REASON, _WIDTH = 300, 240  # characters of a reason in the metrics and on the terminal
+TOLD = 3  # how many the terminal names
+_WIDTH = 240  # characters of a reason there
 LEAST_COVERED = 0.9  # of a recording's frames
 
 
@@ -87,14 +93,9 @@ def _rounded(value: float) -> float:
     return round(float(value), 6)
 
 
-def in_short(findings: Findings) -> dict[str, Any]:
-    """The metrics' part of it: how many there are of each, and the names of the first 20."""
-    short: dict[str, Any] = {"counts": {name: len(findings.get(name, {})) for name in FINDINGS}}
-    for name in FINDINGS:
-        short[name] = list(findings.get(name, {}))[:LISTED]
-    reasons = findings.get("quarantined", {})
-    short["quarantined"] = [{"recording": r, "reason": reasons[r][:_REASON]} for r in short["quarantined"]]
-    return short
+def in_short(findings: Findings) -> dict[str, int]:
+    """The metrics' part of it: how many there are of each."""
+    return {name: len(findings.get(name, {})) for name in FINDINGS}
 
 
 def in_full(findings: Findings) -> str:

@@ -10,6 +10,7 @@ It is a directory:
     bouts.parquet                           a row per annotated bout: see BOUT_COLUMNS
     unseen.parquet                          a row per stretch that nobody looked at: see UNSEEN_COLUMNS
     report.json                             what ingest found: see mabe.data.report
+    actions.csv                             how often each action is annotated: see mabe.data.checks
 
 N frames, I individuals, P body parts: as many as the data have. Individual i of the axis is mouse i + 1 of the bouts.
 Row `start + (video_frame - first_frame)` of a set's arrays is one frame of a recording, so a gap in

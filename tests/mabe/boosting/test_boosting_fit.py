@@ -12,7 +12,7 @@ import torch
 from sklearn.metrics import average_precision_score
 from small_pairs import PAIRS, pairs_data, small_store
 
-from mabe.boosting import job, sampling
+from mabe.boosting import job
 from mabe.boosting.fit import FIXED, fit
 from mabe.boosting.sampling import draw
 from mabe.boosting.saved import FILE, check_text, load, save
@@ -148,7 +148,7 @@ def test_a_laboratory_where_nothing_happens_has_no_classifier_and_few_samples_ar
     trees = fit(task, data.features, training.loc[still], PARAMS)
     assert trees.heads == {"A": {}}
     assert not any(p.any() for p in trees.predict(task, data.features, training.loc[still[:2]]))
-    monkeypatch.setattr(sampling, "MOST_ROWS", 8)
+    monkeypatch.setattr("mabe.boosting.fit.MOST_VALUES", 8 * len(trees.columns))
     few = fit(task, data.features, training[training["lab"] == "B"], PARAMS)
     for text in few.heads["B"].values():
         check_text(text, len(few.columns))

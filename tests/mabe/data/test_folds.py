@@ -94,3 +94,9 @@ def test_a_store_with_folds_held_out(tmp_path):
     assert "".join(Store(tmp_path, (0,)).training()["recording"]) == "cd"
     with pytest.raises(InputError, match=r"fold 2 of .* holds no labelled recording"):
         of("val", (0, 2))
+
+
+def test_without_a_number_each_group_is_a_fold():
+    table = recordings("a/3", "a/1", "b/2", "b/4", "b/5").assign(group=["x", "y", "x", "z", "z"])
+    table.loc[3, "labelled"] = False
+    assert folds(table, count=None) == {"a/1": 0, "a/3": 1, "b/2": 1, "b/5": 2, "b/4": NONE}

@@ -5,7 +5,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from mabe.data.splits import assign, read
+from mabe.data.splits import assign, read, together
 from mabe.errors import InputError
 
 
@@ -136,3 +136,42 @@ def test_share_over_many_seeds_is_uniform_over_recordings():
     table = recordings(A=10)
     counts = sum(table["recording"].isin(held_out(table, seed=s)).to_numpy().astype(int) for s in range(100))
     assert np.all(counts > 5)  # 20 expected
+
+
+# Groups that the source names, and splits that it says
+
+
+def test_a_group_holds_what_shares_a_pose_or_a_name_also_through_others():
+    pose, named = ["p", "q", "q", "r", "s"], ["", "cage 1", "cage 2", "cage 2", ""]
+    found = together(pd.Series(pose), pd.Series(named)).tolist()
+    assert found == ["p", "cage 1", "cage 1", "cage 1", "s"]
+
+
+def test_what_the_source_says_decides_and_more_recordings_move_none():
+    table = recordings(A=6)
+    given = {f"A/{i}": "val" if i in (2, 3) else "train" for i in range(6)}
+    assert held_out(table, given=given) == {"A/2", "A/3"}
+    more = recordings(A=9)
+    assert held_out(more, given=given | {f"A/{i}": "train" for i in (6, 7, 8)}) == {"A/2", "A/3"}
+
+
+def test_a_split_file_counts_for_more_than_what_the_source_says(tmp_path):
+    path = tmp_path / "split.csv"
+    path.write_text(
+        "recording,split\n" + "".join(f"A/{i},{'val' if i == 0 else 'train'}\n" for i in range(3))
+    )
+    given = {f"A/{i}": "val" if i == 2 else "train" for i in range(3)}
+    assert held_out(recordings(A=3), given=given, split_file=path) == {"A/0"}
+
+
+def test_a_source_that_says_it_of_some_recordings_only_is_refused():
+    with pytest.raises(
+        InputError, match="the column split of the data does not name the labelled recording A/1"
+    ):
+        held_out(recordings(A=3), given={"A/0": "val", "A/2": "train"})
+
+
+def test_a_source_that_parts_a_group_is_refused():
+    table = recordings(A=3).assign(group=["x", "x", "y"])
+    with pytest.raises(InputError, match="parts A/0 and A/1, which have the same pose or are of one group"):
+        held_out(table, given={"A/0": "val", "A/1": "train", "A/2": "train"})
