@@ -142,9 +142,8 @@ def _add_rows(outcome: Outcome) -> None:
 
 def _name(video: Video, taken: set[str]) -> str:
     """A name of its own: that of the video, with the folders before it where another one has it."""
-    name = video.stem
-    folders = [*reversed(Path(video.pose).parent.parts)]
-    name = name.lstrip(".") or "recording"
+    name = video.name.replace("\\", "_").lstrip(".") or "recording"
+    folders = [*reversed(Path(video.pose.partition("#")[0]).parent.parts)]
     while name.casefold() in taken and folders:
         name = f"{folders.pop(0)}_{name}"
     number, one = 2, name

@@ -8,7 +8,7 @@ from pathlib import Path
 from mabe.data.formats import annotation, pose
 from mabe.data.formats.annotation import Observation
 from mabe.data.formats.pose import Header
-from mabe.data.project import PROJECT, RECORDINGS
+from mabe.data.project import PROJECT, RECORDINGS, poses
 from mabe.data.source import check_individuals, faults_of
 from mabe.data.tables import reading
 from mabe.errors import InputError
@@ -24,7 +24,7 @@ DATA = (
 @dataclass(frozen=True, kw_only=True)
 class PoseFile:
     path: str
-    """Relative to the folder, with `/`."""
+    """Relative to the folder, with `/`; `file#sequence` in a file of several recordings."""
     header: Header
 
 
@@ -66,9 +66,11 @@ def _read(path: Path, name: str, found: Found) -> None:
     """Puts a file where it belongs. A file of poses is asked for first: its columns leave no doubt."""
     with reading(path):
         if any(path.name.lower().endswith(m.ENDINGS) and m.matches(path) for m in pose.formats()):
-            header = pose.header(path)
-            check_individuals(path, len(header.individuals))
-            found.poses[name] = PoseFile(path=name, header=header)
+            for sequence in poses.sequences(path) or ("",):
+                header = poses.header(path, sequence)
+                check_individuals(path, len(header.individuals))
+                reference = f"{name}#{sequence}" if sequence else name
+                found.poses[reference] = PoseFile(path=reference, header=header)
         elif any(path.name.lower().endswith(m.ENDINGS) and m.matches(path) for m in annotation.formats()):
             found.annotations[name] = AnnotationFile(path=name, observations=tuple(annotation.read(path)))
         elif path.name.lower().endswith(DATA) and (reason := annotation.why_unknown(path)):

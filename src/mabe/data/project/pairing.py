@@ -53,8 +53,14 @@ class Video:
 
     @property
     def stem(self) -> str:
+        """What an annotation is compared with."""
         _, _, sequence = self.pose.partition("#")
-        return sequence or stem(self.pose)
+        return sequence.rpartition("/")[2] or stem(self.pose)
+
+    @property
+    def name(self) -> str:
+        """What the recording is called."""
+        return self.pose.partition("#")[2].replace("/", "_") or self.stem
 
 
 def videos_of(poses: Iterable[str]) -> list[Video]:

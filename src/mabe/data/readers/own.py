@@ -10,10 +10,10 @@ from pathlib import Path
 import numpy as np
 
 from mabe.data.animals import same_name
-from mabe.data.formats import annotation, pose
+from mabe.data.formats import annotation
 from mabe.data.formats.annotation import Observation
 from mabe.data.formats.pose import Header, Pose
-from mabe.data.project import PROJECT, RECORDINGS, project, table
+from mabe.data.project import PROJECT, RECORDINGS, poses, project, table
 from mabe.data.project.bouts import Told, all_of
 from mabe.data.project.fitting import listed, misfits
 from mabe.data.project.pairing import key_of, labels
@@ -167,9 +167,8 @@ class OwnSource(Source):
         """Of every pose file whose header can be read; for the others, reading them says what is wrong."""
         headers = {}
         for name, row in self._rows.items():
-            path, _ = located(self.root, row.pose, self._where(row))
             with suppress(InputError):
-                headers[name] = pose.header(path)
+                headers[name] = poses.header(*located(self.root, row.pose, self._where(row)))
         return headers
 
     @cached_property
@@ -231,8 +230,7 @@ class OwnSource(Source):
             raise error
 
     def _pose(self, row: Row) -> Pose:
-        path, _ = located(self.root, row.pose, self._where(row))
-        return pose.read(path)
+        return poses.read(*located(self.root, row.pose, self._where(row)))
 
     def _animals(self, of: Header, path: Path) -> list[int]:
         """The number of each animal of a file, from 1, each once."""

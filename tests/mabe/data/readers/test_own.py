@@ -1,5 +1,6 @@
 """Own recordings as the store gets them: from made files, and from a real pair where it is at hand."""
 
+import json
 import shutil
 
 import numpy as np
@@ -218,7 +219,7 @@ def test_unlabelled_recordings_are_kept_where_asked_for(tmp_path):
     cells(tmp_path / "my-data", fps="30")
     assert ingest(params(tmp_path / "my-data"), tmp_path / "a")["recordings"] == 3
     found = ingest(params(tmp_path / "my-data", include_unlabelled=True), tmp_path / "b")
-    assert (found["recordings"], found["unlabelled"]) == (4, ["own/pair 2"])
+    assert (found["recordings"], found["counts"]["unlabelled"]) == (4, 1)
 
 
 # What is wrong, each in one sentence.
@@ -400,3 +401,22 @@ def test_a_real_pair_of_deeplabcut_and_boris(tmp_path):
     assert len(whole) == 10
     assert set(zip(whole["agent"], whole["target"], whole["action"], strict=True)) == {(1, 2, "interact")}
     assert set(store.manifest["fps"]) == {30.0}
+
+
+def test_sequences_of_calms21_are_recordings(tmp_path):
+    def sequence(x):
+        return {"keypoints": [[[[x] * 7, [x + 1.0] * 7]] * 2] * 60}
+
+    group = {f"task1/train/mouse00{n}": sequence(100.0 * n) for n in (1, 2)}
+    (tmp_path / "calms21_train.json").write_text(json.dumps({"annotator-id_0": group}))
+    rows = [(f"mouse00{n}", "resident", "attack", 10, 20) for n in (1, 2)]
+    columns = ["recording", "subject", "behaviour", "start_frame", "stop_frame"]
+    pd.DataFrame(rows, columns=columns).to_csv(tmp_path / "bouts.csv", index=False)
+    init(tmp_path)
+    cells(tmp_path, fps="30")
+    found = table.read(tmp_path / "recordings.csv").rows
+    assert [row["pose"] for row in found] == [f"calms21_train.json#task1/train/mouse00{n}" for n in (1, 2)]
+    of = recordings(tmp_path)
+    assert [*of] == ["task1_train_mouse001", "task1_train_mouse002"]
+    assert of["task1_train_mouse002"].tracks[0, 0].tolist() == [200.0, 201.0]
+    assert bouts(of["task1_train_mouse001"]) == [(1, 2, "attack", 10, 20)]
