@@ -10,7 +10,7 @@ A      ?= $(SET)-v5
 B      ?= $(SET)-v6
 
 .DEFAULT_GOAL := help
-.PHONY: help install repro video test lint format versions tags compare show bench baseline lock clean
+.PHONY: help install repro video test lint format versions tags compare show rats bench baseline lock clean
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -58,6 +58,9 @@ compare: install  ## parameters and metrics of two recorded versions: make compa
 
 show: install  ## recorded versions and this commit's experiments, names and headline values
 	@python -m tools.experiments show
+
+rats: install  ## real recordings of 39 pairs of rats, from their public repository, for data=rats
+	python -m tools.rats
 
 bench: install  ## the seven benchmarks, one JSON line each, and the table of docs/performance.md (idle machine)
 	dvc repro --quiet

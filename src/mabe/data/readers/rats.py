@@ -99,7 +99,7 @@ class RatsSource(Source):
     def read(self, entry: Entry) -> Recording:
         with reading(entry.path):
             pose = dlc.read(entry.path)
-        keypoints, tracks = self._tracks(pose, entry.path)
+        keypoints, tracks, likelihood = self._tracks(pose, entry.path)
         bouts = read_bouts(entry.annotation, self.ethogram) if entry.annotation else None
         annotated = None
         if bouts is not None:
@@ -111,6 +111,7 @@ class RatsSource(Source):
             first_frame=pose.first_frame,
             keypoints=keypoints,
             tracks=tracks,
+            likelihood=likelihood,
             bouts=bouts,
             annotated=annotated,
             behaviors_labeled=()
@@ -120,13 +121,17 @@ class RatsSource(Source):
             | ({} if self._places[1] else {"animals_by_order": ", ".join(pose.individuals)}),
         )
 
-    def _tracks(self, pose: Pose, path: Path) -> tuple[np.ndarray, np.ndarray]:
-        """keypoints (K, 2) and tracks (K, T, 2) of a Recording, each animal at the place of its name."""
+    def _tracks(self, pose: Pose, path: Path) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
+        """keypoints (K, 2), tracks (K, T, 2) and likelihood (K, T) of a Recording, each animal at the place of its
+        name."""
         individuals, parts = self._individuals(pose.individuals, path), self._parts(pose.bodyparts, path)
         keypoints = np.stack(np.meshgrid(individuals, parts, indexing="ij"), axis=-1).reshape(-1, 2)
         tracks = pose.xy.transpose(1, 2, 0, 3).reshape(len(keypoints), -1, 2)
         order = np.lexsort(keypoints.T[::-1])
-        return keypoints[order], tracks[order]
+        likelihood = None
+        if pose.likelihood is not None:
+            likelihood = pose.likelihood.transpose(1, 2, 0).reshape(len(keypoints), -1)[order]
+        return keypoints[order], tracks[order], likelihood
 
     def _individuals(self, names: Sequence[str], path: Path) -> list[int]:
         """The place of each animal of a file, from 0."""
