@@ -26,7 +26,9 @@ def read_file(
     InputError for one unknown or missing.
     """
     if not Path(path).is_file():
-        raise InputError(f"there is no file {path}: correct {key}")
+        written = Path(path).name == "project.yaml"  # by `mabe init`
+        way = f"run `mabe init {Path(path).parent}`, which writes it" if written else f"correct {key}"
+        raise InputError(f"there is no file {path}: {way}")
     values, where = read_yaml(path), str(path)
     if key in values:
         where = f"{path}: {key}"

@@ -65,10 +65,16 @@ class Told:
             told = pd.concat([bouts, unseen])
             known = {*zip(told["agent"], told["target"], told["action"], strict=True)}
             listed = [entry for entry in listed if entry in known]
-        return tuple(
-            f"mouse{agent},{'self' if agent == target else f'mouse{target}'},{action}"
-            for agent, target, action in listed
-        )
+        if self.project.watched is not None:
+            seen = {self.project.animals[name] for name in self.project.watched}
+            listed = [
+                (a, b, action) for a, b, action in listed if a in seen or self._of_both(b, action, seen)
+            ]
+        return tuple(_entry(*entry) for entry in listed)
+
+    def _of_both(self, target: int, action: str, seen: Collection[int]) -> bool:
+        """Whether an action of a pair was watched with its second animal."""
+        return action in self.project.ethogram.of_pair and target in seen
 
     def _table(self, rows: pd.DataFrame) -> pd.DataFrame:
         found = []
@@ -169,7 +175,8 @@ def _all(
 
 def all_of(project: Project, animals: tuple[int, ...]) -> tuple[str, ...]:
     """As `Told.looked_for`, of a recording that nobody annotated: all that is to be predicted."""
-    return tuple(
-        f"mouse{a},{'self' if a == b else f'mouse{b}'},{action}"
-        for a, b, action in _all(project, animals, project.ethogram.actions)
-    )
+    return tuple(_entry(*entry) for entry in _all(project, animals, project.ethogram.actions))
+
+
+def _entry(agent: int, target: int, action: str) -> str:
+    return f"mouse{agent},{'self' if agent == target else f'mouse{target}'},{action}"

@@ -81,9 +81,9 @@ def init(folder: Path) -> Outcome:
     used = _used(outcome, observations)
     _fill_rates(outcome, used)
     splits.choose(known.rows)
-    prefixes = guesses.prefixes([u.header for u in used])
+    prefixes = {prefix: prefix.rstrip("_-. ") for prefix in guesses.prefixes([u.header for u in used])}
     if before is not None:
-        prefixes = tuple({**before.prefixes, **dict.fromkeys(prefixes)})
+        prefixes |= before.prefixes
     outcome.vocabulary = vocabulary_of(used, prefixes)
     outcome.new = (
         _names(outcome.vocabulary, prefixes) if before is None else _new(outcome.vocabulary, prefixes, before)
@@ -207,20 +207,18 @@ def _fill_rates(outcome: Outcome, used: Sequence[Used]) -> None:
             row["fps"], row["fps_from"] = f"{rate:.10g}", who
 
 
-def _names(found: Vocabulary, prefixes: Sequence[str]) -> Names:
+def _names(found: Vocabulary, prefixes: Mapping[str, str]) -> Names:
     """All of a new project.yaml."""
     mouse = skeleton.read(CONF / f"skeleton/{MOUSE}.yaml")
     names = Names(skeleton=guesses.skeleton(found, mouse, MOUSE))
     names.animals = guesses.animals(found, {})
-    if prefixes:
-        animals = {prefix: prefix.rstrip("_-. ") for prefix in prefixes}
-        names.prefixes = animals
-        names.animals = {animals.get(name, name): number for name, number in names.animals.items()}
+    names.prefixes = dict(prefixes)
     _fill_annotations(names, found, names.animals, {}, set())
+    names.watched = _alone(found, names.animals)
     return names
 
 
-def _new(found: Vocabulary, prefixes: Sequence[str], before: Project) -> Names:
+def _new(found: Vocabulary, prefixes: Mapping[str, str], before: Project) -> Names:
     """What a project.yaml does not have yet."""
     whole = Vocabulary(**vars(found))
     whole.parts = type(found.parts)(
@@ -232,10 +230,8 @@ def _new(found: Vocabulary, prefixes: Sequence[str], before: Project) -> Names:
         own = guesses.own_skeleton([*whole.parts])
         guess = guesses.SkeletonGuess(like=None, aliases=own.aliases, parts=own.parts)
     names = Names(skeleton=guess)
-    names.prefixes = {p: p.rstrip("_-. ") for p in prefixes if p not in before.prefixes}
-    of = {p: same_name(a) for p, a in {**before.prefixes, **names.prefixes}.items()}
-    whole.animals = {r: tuple(of.get(n, n) for n in listed) for r, listed in found.animals.items()}
-    names.animals = guesses.animals(whole, before.animals)
+    names.prefixes = {prefix: animal for prefix, animal in prefixes.items() if prefix not in before.prefixes}
+    names.animals = guesses.animals(found, before.animals)
     animals = {**before.animals, **names.animals}
     _fill_annotations(names, found, animals, before.subjects, {*before.behaviours}, before)
     return names
@@ -284,6 +280,16 @@ def _fill_annotations(
         what, _ = names.behaviours.get(of.spellings[0], (None, ""))
         if what in names.actions and overlaps:
             names.overlapping[what] = f"with {', '.join(overlaps)}"
+
+
+def _alone(found: Vocabulary, animals: Mapping[str, int]) -> str:
+    """What to ask where one of several animals does everything in the annotations; "" where not."""
+    acting = {name for of in found.behaviours.values() for name in of.subjects}
+    known = {same_name(animal): animal for animal in animals}
+    if len(acting) != 1 or len(known) < 2 or not acting & known.keys():
+        return ""
+    (name,) = (known[name] for name in acting)
+    return f"only {name} does anything in your annotations: if nobody watched the others, write [{name}]"
 
 
 def _counted(number: int, what: str) -> str:

@@ -1,6 +1,7 @@
 """What lies in a folder: pose files, annotation files, videos, and what cannot be read."""
 
 import os
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -79,17 +80,23 @@ def _read(path: Path, name: str, found: Found) -> None:
             found.others.append(name)
 
 
+def _counting(name: str) -> list[tuple[int, str]]:
+    """For sorting: file 2 comes before file 10."""
+    parts = re.split(r"([0-9]{1,18})", name)
+    return [(int(part), "") if i % 2 else (0, part) for i, part in enumerate(parts)]
+
+
 def files(folder: Path) -> Iterator[Path]:
     """The files under a folder by name, without hidden ones and those of `mabe init` and DVC; links are followed."""
     seen: set[str] = set()
     for at, folders, names in os.walk(folder, followlinks=True):
-        folders[:] = sorted(f for f in folders if not f.startswith("."))
+        folders[:] = sorted((f for f in folders if not f.startswith(".")), key=_counting)
         real = os.path.realpath(at)
         if real in seen:
             folders.clear()
             continue
         seen.add(real)
-        for name in sorted(names):
+        for name in sorted(names, key=_counting):
             own = Path(at) == folder and name in (RECORDINGS, PROJECT)
             if not own and not name.startswith(".") and not name.endswith(".dvc"):
                 yield Path(at) / name

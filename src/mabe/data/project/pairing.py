@@ -15,7 +15,7 @@ _ENDING = re.compile(
 )
 _VIDEO = re.compile("|".join(re.escape(ending) for ending in VIDEOS), re.I)
 _SUFFIX = re.compile(
-    r"(DLC[_-].*|DLC|[_-]pose[_-]est([_-]v\d+)?|[_\-. ](filtered|el|sk|bx|full|annot|annotations?|labels?"
+    r"((?-i:DLC)[_-].*|(?-i:DLC)|[_-]pose[_-]est([_-]v\d+)?|[_\-. ](filtered|el|sk|bx|full|annot|annotations?|labels?"
     r"|labelled|labeled|reencoded?|predictions?|tracked|tracking|tracks|poses?|keypoints|sleap|boris|events|bouts|behaviou?rs?"
     r"|aggregated|tabular|scored|scores|coded|multiple))",
     re.I,

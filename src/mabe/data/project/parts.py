@@ -42,6 +42,9 @@ _SAME = {
     "nosetip": "nose",
     "tipnose": "nose",
     "body": "bodycenter",
+    "centerback": "bodycenter",
+    "backcenter": "bodycenter",
+    "midback": "bodycenter",
     "center": "bodycenter",
     "centre": "bodycenter",
     "centroid": "bodycenter",
@@ -70,6 +73,8 @@ _SAME = {
     "rearpaw": "hindpaw",
     "backpaw": "hindpaw",
     "hindfoot": "hindpaw",
+    "lat": "lateral",
+    "bhip": "hip",  # DeepOF's back hip
 }
 """Words without separators and side, and the word that they mean."""
 

@@ -19,8 +19,9 @@ from mabe.skeleton import Skeleton
 from runs.parameters import read_yaml
 
 NEEDED = ("skeleton", "ethogram", "animals", "behaviours")
-OPTIONAL = ("prefixes", "subjects", "annotated", "point_events")
-CHOICES = {"annotated": ("all", "bouts"), "point_events": ("drop", "frame")}
+OPTIONAL = ("prefixes", "subjects", "watched", "annotated", "point_events")
+ALL = "all"
+CHOICES = {"annotated": (ALL, "bouts"), "point_events": ("drop", "frame")}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,6 +41,8 @@ class Project:
     """The animal (`same_name`) that an annotation means; None: nobody in particular."""
     behaviours: Mapping[str, str | None]
     """The action that a behaviour is; None: it is left out."""
+    watched: frozenset[str] | None
+    """The animals (`same_name`) that somebody watched: what the others do nobody knows. None: all."""
     annotated: str
     """Which frames somebody looked at where the file does not say: `all`, or `bouts`, from the first to the last."""
     point_events: str
@@ -49,14 +52,12 @@ class Project:
 
     def animals_of(self, header: Header) -> tuple[tuple[str, ...], tuple[str, ...]]:
         """The animals (`same_name`) and the parts of a file, with the prefixes taken off."""
-        names, parts = unprefixed(header, [*self.prefixes])
-        if parts != header.bodyparts:
-            names = tuple(self.prefixes[prefix] for prefix in names)
+        names, parts = unprefixed(header, self.prefixes)
         return tuple(same_name(name) for name in names), parts
 
     def of_prefix(self, bodypart: str) -> tuple[str, str]:
         """The animal (`same_name`) that a prefixed part is of, and the part."""
-        prefix = prefix_of(bodypart, [*self.prefixes])
+        prefix = prefix_of(bodypart, self.prefixes)
         return same_name(self.prefixes[prefix]), bodypart.removeprefix(prefix)
 
     def who(self, subject: str) -> str | None:
@@ -110,6 +111,7 @@ def read(path: Path) -> Project:
         prefixes={name: animal for name, animal in prefixes.items() if animal is not None},
         subjects={same_name(n): None if a is None else same_name(a) for n, a in subjects.items()},
         behaviours={same_name(name): action for name, action in behaviours.items()},
+        watched=_watched(values, animals, path),
         annotated=values.get("annotated", CHOICES["annotated"][0]),
         point_events=values.get("point_events", CHOICES["point_events"][0]),
         overlapping=overlapping,
@@ -134,6 +136,19 @@ def _animals(values: Mapping[str, Any], path: Path) -> dict[str, int]:
                 f"{path}: animals: {name} has two numbers, in capitals and small letters: keep one"
             )
     return animals
+
+
+def _watched(values: Mapping[str, Any], animals: Mapping[str, int], path: Path) -> frozenset[str] | None:
+    listed = values.get("watched", ALL)
+    if listed == ALL:
+        return None
+    names = [same_name(name) for name in words(listed, f"{path}: watched")]
+    for name in names:
+        if name not in animals:
+            raise InputError(f"{path}: watched: {unknown('animal', name, animals)}")
+    if not names:
+        raise InputError(f"{path}: watched names no animal: write all, or the animals that somebody watched")
+    return frozenset(names)
 
 
 def _texts(values: Mapping[str, Any], key: str, path: Path) -> dict[str, str | None]:

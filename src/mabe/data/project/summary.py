@@ -12,6 +12,7 @@ from mabe.data.project.rates import WITHOUT_AV
 
 SHOWN = 10  # names of each list
 FEW = 10  # labelled recordings below which a network has too little to learn from
+MANY = 8  # animals of one recording
 MICE = 4  # that a model sees unless num_mice says otherwise, see conf/config.yaml
 
 
@@ -113,7 +114,7 @@ def _of_files(outcome: Outcome) -> Iterator[str]:
         if video.passed_over:
             yield f"{video.pose} is taken, and not {_list(video.passed_over)}, which are of the same video"
     if outcome.lost:
-        yield f"recordings whose pose file is gone: {_list(outcome.lost)}"
+        yield f"recordings whose pose file is gone or cannot be read: {_list(outcome.lost)}"
     if found.others:
         yield f"files that are neither poses nor annotations: {_list(found.others)}"
 
@@ -136,6 +137,8 @@ def _of_recordings(outcome: Outcome) -> Iterator[str]:
     if len(labelled) == 1:
         yield "there is one annotated recording: a model needs two or more, one of them to validate"
     val = {row["recording"] for row in labelled if row["split"].casefold() == "val"}
+    if len(labelled) > 1 and not val:
+        yield f"no recording validates: give one of another group split val in {RECORDINGS}"
     for of in outcome.vocabulary.behaviours.values():
         if val and not val & of.recordings:
             yield (
@@ -147,6 +150,12 @@ def _of_recordings(outcome: Outcome) -> Iterator[str]:
 
 def _of_names(outcome: Outcome) -> Iterator[str]:
     new = outcome.new
+    most = max((len(names) for names in outcome.vocabulary.animals.values()), default=0)
+    if most > MANY:
+        yield (
+            f"{most} animals in one recording: if these are pieces of the tracks of fewer animals, join them first, in "
+            "the tracker"
+        )
     out = [name for name, (part, _) in new.skeleton.aliases.items() if part is None]
     if out:
         yield f"body parts that are left out, as nobody knows what they are: {_list(out)} (aliases in {PROJECT})"
@@ -162,6 +171,8 @@ def _of_names(outcome: Outcome) -> Iterator[str]:
     paired = [name for name, (of, _) in new.actions.items() if of == "of_pair"]
     if paired:
         yield f"{_list(paired)}: the files do not say which animal does it, so it is of both (ethogram in {PROJECT})"
+    if new.watched:
+        yield f"{new.watched} (watched in {PROJECT})"
     points = [b.spellings[0] for b in outcome.vocabulary.behaviours.values() if b.points]
     if points and outcome.first:
         yield f"events without a duration are left out: {_list(points)} (point_events in {PROJECT})"

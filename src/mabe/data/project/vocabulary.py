@@ -1,7 +1,7 @@
 """The names that the files of a project use: of parts, animals, subjects and behaviours, and how often."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import pandas as pd
@@ -56,8 +56,8 @@ class Vocabulary:
     """By `same_name`."""
 
 
-def vocabulary_of(recordings: Sequence[Used], prefixes: Sequence[str]) -> Vocabulary:
-    """All names of the recordings; parts without the `prefixes`, which are animals."""
+def vocabulary_of(recordings: Sequence[Used], prefixes: Mapping[str, str]) -> Vocabulary:
+    """All names of the recordings; parts without the `prefixes`, of which each stands for an animal."""
     found = Vocabulary()
     for used in recordings:
         animals, parts = unprefixed(used.header, prefixes)
@@ -69,16 +69,16 @@ def vocabulary_of(recordings: Sequence[Used], prefixes: Sequence[str]) -> Vocabu
     return found
 
 
-def unprefixed(header: Header, prefixes: Sequence[str]) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """The animals and parts of a file: where every part begins with one of the prefixes, these are the animals."""
+def unprefixed(header: Header, prefixes: Mapping[str, str]) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """The animals and parts of a file: where every part begins with one of the prefixes, their animals are."""
     split = [(prefix_of(part, prefixes), part) for part in header.bodyparts]
     if len(header.individuals) > 1 or not split or not all(prefix for prefix, _ in split):
         return header.individuals, header.bodyparts
-    animals = dict.fromkeys(prefix for prefix, _ in split)
+    animals = dict.fromkeys(prefixes[prefix] for prefix, _ in split)
     return tuple(animals), tuple(dict.fromkeys(part.removeprefix(prefix) for prefix, part in split))
 
 
-def prefix_of(part: str, prefixes: Sequence[str]) -> str:
+def prefix_of(part: str, prefixes: Iterable[str]) -> str:
     """The longest of the prefixes that a part begins with, and goes on after; "" for none."""
     return max((p for p in prefixes if part.startswith(p) and part != p), key=len, default="")
 

@@ -26,6 +26,8 @@ class Names:
     """In every spelling."""
     actions: dict[str, tuple[str, str]] = field(default_factory=dict)
     """The list of each action, and why."""
+    watched: str = ""
+    """What to ask of the animals that were watched."""
     overlapping: dict[str, str] = field(default_factory=dict)
     """Actions that overlap with others, and with which."""
 
@@ -110,6 +112,13 @@ def _behaviours(names: Names) -> list[str]:
             indent=0,
         ),
         *_block("behaviours", names.behaviours, indent=0),
+        "",
+        _comment(
+            "Whom somebody watched: all (what an animal is not marked to do, it does not do), or a list of animals: "
+            "what the others do teaches nothing.",
+            indent=0,
+        ),
+        f"watched: all  # {names.watched}" if names.watched else "watched: all",
         "",
         _comment(
             "Which frames somebody looked at, where a file does not say: all (a frame without a bout shows nothing "

@@ -230,6 +230,14 @@ def test_one_animal_does_everything_to_itself(tmp_path):
     assert of["subjects"] == {"whoever": "animal1"}
 
 
+def test_it_asks_whether_the_others_were_watched(tmp_path):
+    own_made.dlc(tmp_path / "aDLC_net.csv", STILL)
+    own_made.boris(tmp_path / "a.csv", [("adult", "sniff", 1.0, 2.0)])
+    says = "only adult does anything in your annotations: if nobody watched the others, write [adult]"
+    assert says in told(tmp_path)
+    assert f"watched: all  # {says}" in (tmp_path / "project.yaml").read_text()
+
+
 def test_nobody_in_particular_makes_an_action_of_a_pair(tmp_path):
     own_made.dlc(tmp_path / "aDLC_net.csv", STILL)
     own_made.boris(tmp_path / "a.csv", [("", "sniff", 1.0, 2.0), ("", "sniff", 5.0, 5.0)])

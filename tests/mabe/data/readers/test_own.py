@@ -120,6 +120,16 @@ def test_all_that_may_happen_was_looked_for(tmp_path):
     }
 
 
+def test_what_nobody_watched_was_not_looked_for(tmp_path):
+    project_of(tmp_path, STILL, [("adult", "sniff", 1.0, 2.0), ("adult", "rear", 3.0, 4.0)])
+    edit(tmp_path, watched=["Adult"], ethogram={"of_pair": ["huddle"]})
+    found = recordings(tmp_path)["a"].behaviors_labeled
+    assert found == ("mouse1,mouse2,sniff", "mouse1,mouse2,huddle", "mouse1,self,rear")
+    edit(tmp_path, watched=["juvenile"])
+    found = recordings(tmp_path)["a"].behaviors_labeled
+    assert found == ("mouse2,mouse1,sniff", "mouse1,mouse2,huddle", "mouse2,self,rear")
+
+
 def test_a_file_that_lists_its_behaviours_was_looked_at_for_these_alone(tmp_path):
     project_of(tmp_path / "x", STILL, [("adult", "sniff", 1.0, 2.0), ("juvenile", "rear", 3.0, 4.0)])
     frames = pd.DataFrame({"frame": range(600), "background": 1, "rear": 0})
