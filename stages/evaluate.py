@@ -28,7 +28,7 @@ def main() -> None:
     settings = params.load(params.EvaluateParams)
     device = choose_device(params.load(params.ComputeParams).device)
     used = params.load_training()
-    store = Store(STORE, settings.folds)
+    store = Store(STORE, settings.folds, settings.train_recordings)
     model = trained.load(TRAINED, used)
     task = model.task(store.recordings(set="train"), inputs_of(used.model_type))
     subjects = asked(task.subjects[task.subjects["split"] == "val"])

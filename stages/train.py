@@ -52,8 +52,9 @@ HEADLINE = ("best_epoch", "seconds", "windows_per_second", "cost_usd")
 def main() -> None:
     whole = params.load_training()
     compute = params.load(params.ComputeParams)
-    if whole.folds is not None:  # one without recordings is refused before anything is trained
-        _ = Store(STORE, whole.folds).manifest
+    _ = Store(
+        STORE, whole.folds, whole.train_recordings
+    ).manifest  # refuses what cannot be before anything is trained
     members = members_of(whole)
     places = [place_of(member, whole) for member in members]
     computes = [compute_of(member, compute) for member in members]

@@ -19,6 +19,7 @@ D = MICE * KEYPOINTS * 2
 PARAMS = TrainParams(
     model_type="basic",
     folds=None,
+    train_recordings=None,
     features="coords",
     num_mice=MICE,
     num_keypoints=KEYPOINTS,

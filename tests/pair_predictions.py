@@ -11,6 +11,7 @@ from mabe.params import EvaluateParams
 
 SETTINGS = EvaluateParams(
     folds=None,
+    train_recordings=None,
     class_scheme="mabe4",
     ignore_classes=(),
     eval_metrics=("accuracy", "f1_macro", "precision", "recall"),

@@ -134,6 +134,8 @@ class LabelParams(SchemeParams):
 class FoldParams:
     folds: Annotated[tuple[int, ...], _folds] | None
     """For each of these a model learns from the labelled recordings of the others; null means the split's."""
+    train_recordings: Annotated[int, positive(1_000_000)] | None
+    """How many of the training recordings are learnt from, for learning curves; null means all."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -47,6 +47,8 @@ def faults_of_folds(train: AnyModelParams, num_folds: int | None) -> Iterator[st
     if isinstance(train, BlendParams) and train.folds is None:
         wanted = list(range(num_folds or 5))
         yield f"model_type blend weighs its parts by what they predict of held-out recordings: set folds to {wanted}"
+    if train.train_recordings is not None and len(train.folds or ()) > 1:
+        yield "train_recordings is of one model: set folds to null or to one fold"
     for fold in train.folds or ():
         if num_folds is not None and fold >= num_folds:
             yield f"folds names fold {fold}, but num_folds is {num_folds}: the folds are 0 to {num_folds - 1}"

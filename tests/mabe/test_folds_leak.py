@@ -52,7 +52,7 @@ def memory(noise, tmp_path_factory):
         name: getattr(PAIRS, name) for name in ("num_mice", "num_keypoints", "pair_rate_hz", "features")
     }
     params = BoostingParams(
-        **shared, model_type="boosting", seed=1, folds=FOLDS, tree_learning_rate=0.3, trees=10,
+        **shared, model_type="boosting", seed=1, folds=FOLDS, train_recordings=None, tree_learning_rate=0.3, trees=10,
         tree_leaves=63, tree_windows_s=(0.3, 1.0, 2.0), negatives_per_positive=3,
     )  # fmt: skip
     for fold in FOLDS:

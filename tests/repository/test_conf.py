@@ -98,6 +98,7 @@ SAME = {
     # of all versions
     "seed": 42,
     "folds": None,
+    "train_recordings": None,
     "num_classes": 4,
     "motion_fps": None,
     "conv_pool": 1,

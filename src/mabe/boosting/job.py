@@ -49,7 +49,7 @@ def run(
     a laboratory is done, and no record. device: its name is part of the result.
     """
     settings = parse(BoostingParams, dict(params))
-    store = Store(inputs["manifest.parquet"].parent, settings.folds)
+    store = Store(inputs["manifest.parquet"].parent, settings.folds, settings.train_recordings)
     task = Pairs.open(settings, inputs, store.recordings(set="train"))
     assert task.truth is not None
     subjects = task.subjects[(task.subjects["split"] == "train") & task.truth.looked_at]

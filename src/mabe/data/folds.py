@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 
-from mabe.data.splits import lot
+from mabe.data.lots import lot
 
 NONE = -1
 """The fold of a recording without labels, and of the test set."""

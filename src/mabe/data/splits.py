@@ -1,11 +1,11 @@
 """Which labelled recordings are held out for validation."""
 
-import hashlib
 from collections.abc import Collection, Mapping
 from pathlib import Path
 
 import pandas as pd
 
+from mabe.data.lots import lot
 from mabe.data.table_files import read_csv
 from mabe.errors import InputError
 from runs.text import one_line
@@ -81,10 +81,6 @@ def together(pose_hash: pd.Series, named: pd.Series) -> pd.Series:
             root[second] = first
     found = [find(f"pose {pose}").split(" ", 1)[1] for pose in pose_hash]
     return pd.Series(found, index=pose_hash.index, dtype=object)
-
-
-def lot(seed: int, recording: str) -> bytes:
-    return hashlib.blake2b(f"{seed}/{recording}".encode(), digest_size=16).digest()
 
 
 def read(path: Path) -> pd.DataFrame:

@@ -28,6 +28,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from mabe.data.lots import lot
 from mabe.data.table_files import read_table
 from mabe.errors import InputError
 from mabe.ethogram import Ethogram
@@ -35,6 +36,7 @@ from mabe.skeleton import Skeleton
 
 OBSERVED, INTERPOLATED, MISSING = 0, 1, 2
 SETS = ("train", "test")
+LEFT_OUT = "left_out"  # the split of what is of the train set and neither trains nor validates
 NAMES = "names.json"
 
 # fmt: off
@@ -89,11 +91,29 @@ class Store:
     path: Path
     held_out: tuple[int, ...] | None = None
     """Folds whose recordings take the place of the split val, all others that of train; None: the split of ingest."""
+    most_training: int | None = None
+    """How many labelled recordings of the split train stay in it, for learning curves: drawn by a lot that is always
+    the same, so that fewer are among more. The others are of the split LEFT_OUT; None: all stay."""
 
     @cached_property
     def manifest(self) -> pd.DataFrame:
-        """MANIFEST_COLUMNS, sorted by set and start. InputError if a fold of `held_out` holds no recording."""
-        table = self._table("manifest")
+        """MANIFEST_COLUMNS, sorted by set and start. InputError if a fold of `held_out` holds no recording, or
+        there are fewer training recordings than `most_training`."""
+        table = self._with_folds(self._table("manifest"))
+        if self.most_training is None:
+            return table
+        labelled = table[(table["split"] == "train") & (table["fold"] >= 0)]["recording"]
+        if len(labelled) < self.most_training:
+            raise InputError(
+                f"train_recordings is {self.most_training}, but there are {len(labelled)} labelled training "
+                "recordings: set it lower, or to null for all"
+            )
+        kept = sorted(labelled, key=lambda recording: lot(0, recording))[: self.most_training]
+        return table.assign(
+            split=table["split"].where((table["split"] != "train") | table["recording"].isin(kept), LEFT_OUT)
+        )
+
+    def _with_folds(self, table: pd.DataFrame) -> pd.DataFrame:
         if self.held_out is None:
             return table
         for fold in self.held_out:

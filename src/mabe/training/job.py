@@ -100,7 +100,7 @@ def open_data(
     settings: parameters.TrainParams, inputs: Mapping[str, Path], keypoints: str | None
 ) -> TrainData:
     """What `run` trains on; its arguments are those of `run`."""
-    store = Store(inputs["manifest.parquet"].parent, settings.folds)
+    store = Store(inputs["manifest.parquet"].parent, settings.folds, settings.train_recordings)
     task = open_task(settings, inputs, store.recordings(set="train"))
     features = inputs["normalisation.json"].parent
     if isinstance(task, Pairs):

@@ -27,6 +27,7 @@ PARAMS = BoostingParams(
     model_type="boosting",
     seed=1,
     folds=None,
+    train_recordings=None,
     tree_learning_rate=0.2,
     trees=15,
     tree_leaves=7,
@@ -109,7 +110,7 @@ CHANGES = {
     "negatives_per_positive": 2,
     "pair_rate_hz": 20.0,
 }
-ELSEWHERE = {"model_type", "features", "num_mice", "num_keypoints", "folds"}
+ELSEWHERE = {"model_type", "features", "num_mice", "num_keypoints", "folds", "train_recordings"}
 """Of the store and the kind of model, which other tests change."""
 
 

@@ -3,6 +3,7 @@
 import numpy as np
 import pandas as pd
 import pytest
+from pair_store import pair_store, recording
 
 from mabe.data.folds import NONE, assign_folds
 from mabe.data.store import Store
@@ -100,3 +101,31 @@ def test_without_a_number_each_group_is_a_fold():
     table = recordings("a/3", "a/1", "b/2", "b/4", "b/5").assign(group=["x", "y", "x", "z", "z"])
     table.loc[3, "labelled"] = False
     assert folds(table, count=None) == {"a/1": 0, "a/3": 1, "b/2": 1, "b/5": 2, "b/4": NONE}
+
+
+# Fewer training recordings, for learning curves
+
+
+def test_fewer_training_recordings_are_among_more_and_validation_stays(tmp_path):
+    rows = [
+        recording(f"a/{i}", 10 * i, 10, [], fold=i % 5, split="val" if i < 4 else "train") for i in range(20)
+    ]
+    rows.append(recording("a/99", 200, 10, [], fold=NONE))  # unlabelled
+    path = pair_store(tmp_path / "s", rows, []).path
+    split = {most: Store(path, None, most).manifest.set_index("recording")["split"] for most in (3, 8, 16)}
+    kept = {most: set(of.index[of == "train"]) for most, of in split.items()}
+    assert [len(of - {"a/99"}) for of in kept.values()] == [3, 8, 16]
+    assert kept[3] < kept[8] < kept[16] | {"a/99"}
+    assert all(set(of.index[of == "val"]) == {f"a/{i}" for i in range(4)} for of in split.values())
+    of_fold = Store(path, (1,), 5).manifest
+    assert (of_fold["split"] == "val").sum() == 4
+    assert ((of_fold["split"] == "train") & (of_fold["fold"] >= 0)).sum() == 5
+    assert Store(path, None, 3).training()["recording"].tolist() == [
+        n for n in split[3].index if n in kept[3]
+    ]
+
+
+def test_more_training_recordings_than_there_are_is_refused(tmp_path):
+    path = pair_store(tmp_path / "s", [recording("a/1", 0, 10, [], fold=0)], []).path
+    with pytest.raises(InputError, match="train_recordings is 2, but there are 1 labelled"):
+        _ = Store(path, None, 2).manifest

@@ -26,6 +26,7 @@ PARAMS: dict[str, object] = {
     "num_classes": 4,
     "dropout": 0.1,
     "folds": None,
+    "train_recordings": None,
     **OWN,
     "pair_rate_hz": 30.0,
     "ema_decay": None,

@@ -74,6 +74,7 @@ TWICE: dict[str, tuple[dict, dict]] = {
     "rotation_deg": (AUGMENTED, {"rotation_deg": 30.0}),
     "ema_decay": ({}, {"ema_decay": 0.5}),
     "folds": ({"model_type": "pair_cnn", "epochs": 1}, {"folds": (1,)}),
+    "train_recordings": ({"model_type": "pair_cnn", "epochs": 1}, {"train_recordings": 3}),
     "pair_rate_hz": ({"model_type": "pair_cnn", "epochs": 1}, {"pair_rate_hz": 20.0}),
     "eval_metrics": ({}, {"eval_metrics": ("accuracy", "recall")}),
 }
