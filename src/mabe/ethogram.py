@@ -154,9 +154,13 @@ def check_action(action: str, actions: tuple[str, ...]) -> None:
 
 
 def read(path: Path | str) -> Ethogram:
-    """The ethogram in the YAML file `path`, like conf/ethogram/mabe2025.yaml; InputError for the first fault."""
-    values = read_file(path, "ethogram", ("of_oneself", "of_another", "classes"), ["of_pair", "competition"])
-    return Ethogram.from_dict(values, str(path))
+    """The ethogram in the YAML file `path`, like conf/ethogram/mabe2025.yaml; InputError for the first fault.
+
+    `overlapping`, which a project.yaml has, is what `mabe init` knows of the actions (`mabe.data.project`).
+    """
+    optional = ("of_pair", "overlapping", "competition")
+    values, where = read_file(path, "ethogram", ("of_oneself", "of_another", "classes"), optional)
+    return Ethogram.from_dict(values, where)
 
 
 def class_scheme(name: str, ignore_classes: tuple[str, ...] = ()) -> ClassScheme:

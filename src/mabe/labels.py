@@ -47,7 +47,7 @@ def expand(params: LabelParams, store: Store, out: Path) -> dict[str, Any]:
     InputError if the store holds an action that the class scheme does not know.
     """
     scheme = params.scheme(store.ethogram)
-    if params.num_classes != len(scheme.names):
+    if params.num_classes not in (len(scheme.names), None):
         raise InputError(
             f"num_classes is {params.num_classes} but class_scheme {params.class_scheme} has {len(scheme.names)}"
         )

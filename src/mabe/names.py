@@ -1,7 +1,7 @@
 """Names that come from files (body parts, actions): how lists of them are read, and what is said of an unknown one."""
 
 import difflib
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -19,19 +19,35 @@ def unknown(what: str, name: str, known: Iterable[str], way: str = "") -> InputE
 
 def read_file(
     path: Path | str, key: str, needed: Collection[str], optional: Collection[str]
-) -> dict[str, Any]:
-    """The keys of the YAML file `path`, which the parameter `key` names; InputError for one unknown or missing."""
+) -> tuple[dict[str, Any], str]:
+    """The keys of the YAML file `path`, which the parameter `key` names, and where they are, for messages.
+
+    They are those of the file or, in a file that has a section `key` (a project.yaml), those of this section.
+    InputError for one unknown or missing.
+    """
     if not Path(path).is_file():
-        raise InputError(f"there is no file {path}: correct {key}")
-    values = read_yaml(path)
+        written = Path(path).name == "project.yaml"  # by `mabe init`
+        way = f"run `mabe init {Path(path).parent}`, which writes it" if written else f"correct {key}"
+        raise InputError(f"there is no file {path}: {way}")
+    values, where = read_yaml(path), str(path)
+    if key in values:
+        where = f"{path}: {key}"
+        values = mapping(values[key], where)
+    check_keys(values, where, needed, optional)
+    return values, where
+
+
+def check_keys(
+    values: Mapping[Any, Any], where: str, needed: Collection[str], optional: Collection[str]
+) -> None:
+    """InputError, which begins with `where`, for a key that is unknown, with the nearest that is, or missing."""
     known = (*needed, *optional)
     for name in values:
         if name not in known:
-            raise InputError(f"{path}: {unknown('key', str(name), known)}")
+            raise InputError(f"{where}: {unknown('key', str(name), known)}")
     for name in needed:
         if name not in values:
-            raise InputError(f"{path} has no key {name}: add it")
-    return values
+            raise InputError(f"{where} has no key {name}: add it")
 
 
 def words(value: Any, where: str) -> tuple[str, ...]:

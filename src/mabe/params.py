@@ -41,6 +41,7 @@ FEEDS = ("auto", "device", "coordinates", "stream")
 METRIC_NAMES = ("accuracy", "f1_macro", "precision", "recall")
 
 Count = Annotated[int, positive(1_000_000)]
+Classes = Annotated[int, between(2, 1000)]
 Frames = Annotated[int, positive(100_000, "frames")]
 Seconds = Annotated[float, between(0, 3600, "s")]
 _path = Rule(
@@ -125,7 +126,8 @@ class SchemeParams:
 
 @dataclass(frozen=True, kw_only=True)
 class LabelParams(SchemeParams):
-    num_classes: Annotated[int, between(2, 1000)]
+    num_classes: Classes | None
+    """Of class_scheme; null means as many as it has."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -142,8 +144,8 @@ class InputParams:
     """A module of mabe.features.sets."""
     num_mice: Annotated[int, between(1, 32)]
     """Individuals that a model sees; those that a recording lacks are missing."""
-    num_keypoints: Annotated[int, between(1, 1000)]
-    """A choice of the skeleton's."""
+    num_keypoints: Annotated[int, between(1, 1000)] | None
+    """A choice of the skeleton's; null means all parts that any recording tracks."""
     pair_rate_hz: Annotated[float, between(1, 1000, "Hz")]
     """The common clock of the recordings (Hz), where features are pairs: frames of a window are then counted on it."""
 
@@ -179,7 +181,8 @@ class TrainParams(FoldParams, InputParams, MetricParams, ModelParams):  # type: 
 
     # model
     model_type: ModelType
-    num_classes: Annotated[int, between(2, 1000)]
+    num_classes: Classes | None
+    """As of the stage label-expand."""
     dropout: Share
     init_from: Location | None
     """A folder of models/base with an exported network of pairs from which training goes on; null: from nothing."""
@@ -221,7 +224,8 @@ class TrainParams(FoldParams, InputParams, MetricParams, ModelParams):  # type: 
         tuple[float, ...] | None,
         Rule(lambda v: all(1e-6 <= w <= 1e6 for w in v or ()), "numbers from 0.000001 to 1,000,000"),
     ]
-    """Of each class of class_scheme; null for pairs, whose weights follow from how rare an action is."""
+    """Of each class of class_scheme; null means 1 for each, or for pairs weights that follow from how rare an action
+    is."""
     label_smoothing: Share
     mixup_alpha: Annotated[float, Rule(lambda v: v == 0 or 0.001 <= v <= 1000, "0, or from 0.001 to 1,000")]
     grad_clip: Annotated[float, between(0, 1_000_000)]

@@ -1,6 +1,7 @@
 """The rules between parameters, and those of files that parameters name."""
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from typing import Any
 
 from mabe import ethogram, registry, skeleton
@@ -72,9 +73,7 @@ def faults_of_task(train: TrainParams) -> Iterator[str]:
             yield f"features pairs are for model_type pair_cnn, not {train.model_type}: choose others"
         if train.loss != "cross_entropy":
             yield f"loss {train.loss} is for pairs: set it to cross_entropy for model_type {train.model_type}"
-        if train.class_weights is None:
-            yield "class_weights is null, which is for pairs: give a number for each class"
-        elif len(train.class_weights) != train.num_classes:
+        if train.class_weights is not None and len(train.class_weights) != train.num_classes:
             yield f"class_weights has {len(train.class_weights)} numbers but num_classes is {train.num_classes}"
         return
     needed = {"features": "pairs", "loss": "binary_cross_entropy", "class_weights": None, "frame_gap": 1}
@@ -97,9 +96,11 @@ def faults_together(
     """What the rules between parameters refuse. InputError for what the files that they name refuse."""
     registry.check(registry.READERS, "data_source", values["data_source"])
     registry.check(registry.FEATURE_SETS, "features", train.features)
-    skeleton.read(values["skeleton"]).keypoints(train.num_keypoints)
+    parts = skeleton.read(values["skeleton"])
+    if train.num_keypoints is not None:
+        parts.keypoints(train.num_keypoints)
     scheme = labels.scheme(ethogram.read(values["ethogram"]))
-    if labels.num_classes != len(scheme.names):
+    if labels.num_classes not in (len(scheme.names), None):
         yield f"num_classes is {labels.num_classes} but class_scheme {labels.class_scheme} has {len(scheme.names)}"
     if len(scheme.scored) < 2:
         yield "ignore_classes leaves fewer than two classes to tell apart"
@@ -107,6 +108,7 @@ def faults_together(
     if isinstance(train, TrainParams):
         network = members_of(train)[0] if isinstance(train, BlendParams) else train
         assert isinstance(network, TrainParams)
+        network = replace(network, num_classes=len(scheme.names))
         yield from faults_of_network(network, compute, values)
     else:
         yield from faults_of_boosting(values)

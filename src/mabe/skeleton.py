@@ -13,6 +13,8 @@ from typing import Any, Self
 from mabe.errors import InputError
 from mabe.names import mapping, read_file, unknown, words
 
+FOLDER = Path("conf/skeleton")
+
 
 @dataclass(frozen=True, kw_only=True)
 class Keypoints:
@@ -72,15 +74,21 @@ class Skeleton:
             )
         return self.parts.index(part)
 
-    def keypoints(self, num_keypoints: int) -> Keypoints:
-        """The choice of `num_keypoints` keypoints: all parts, or a smaller one; InputError if there is none."""
+    def keypoints(self, num_keypoints: int | None, tracked: Sequence[str] = ()) -> Keypoints:
+        """The choice of `num_keypoints` keypoints: all parts, or a smaller one; InputError if there is none.
+
+        tracked: parts that there are, in the skeleton's order: those are the choice if num_keypoints is None.
+        """
         choices = {**self.smaller, len(self.parts): tuple((part,) for part in self.parts)}
-        if num_keypoints not in choices:
+        if num_keypoints is None:
+            sources: tuple[tuple[str, ...], ...] = tuple((part,) for part in tracked)
+        elif num_keypoints in choices:
+            sources = choices[num_keypoints]
+        else:
             raise InputError(
                 f"num_keypoints is {num_keypoints}, but the skeleton has choices of {sorted(choices)} keypoints: set "
                 "it to one of them, or add the choice to the skeleton's file"
             )
-        sources = choices[num_keypoints]
         names = [parts[0] for parts in sources]
         other = {**self.sides, **{right: left for left, right in self.sides.items()}}
 
@@ -152,6 +160,33 @@ class Skeleton:
 
 
 def read(path: Path | str) -> Skeleton:
-    """The skeleton in the YAML file `path`, like conf/skeleton/mouse18.yaml; InputError for the first fault."""
-    optional = ("aliases", "sides", "front", "centre", "back", "smaller")
-    return Skeleton.from_dict(read_file(path, "skeleton", ["parts"], optional), str(path))
+    """The skeleton in the YAML file `path`, like conf/skeleton/mouse18.yaml; InputError for the first fault.
+
+    A file may be `like` one of conf/skeleton, to which it adds aliases. An alias that is null stands for no part: the
+    reader of such files leaves it out.
+    """
+    optional = ("parts", "like", "aliases", "sides", "front", "centre", "back", "smaller")
+    values, where = read_file(path, "skeleton", (), optional)
+    aliases = mapping(values.get("aliases") or {}, f"{where}: aliases")
+    values["aliases"] = {alias: part for alias, part in aliases.items() if part is not None}
+    if "like" in values:
+        return _like(values, where)
+    if "parts" not in values:
+        raise InputError(f"{where} has no key parts: add it")
+    return Skeleton.from_dict(values, where)
+
+
+def _like(values: Mapping[str, Any], where: str) -> Skeleton:
+    """The skeleton of FOLDER that `values` name, with their aliases beside its own."""
+    for name in values:
+        if name not in ("like", "aliases"):
+            raise InputError(
+                f"{where}: {name} is that of the skeleton {values['like']}: remove {name}, or like and say all of it"
+            )
+    folder = FOLDER if FOLDER.is_dir() else Path(__file__).parents[2] / FOLDER  # called from elsewhere
+    known = sorted(path.stem for path in folder.glob("*.yaml"))
+    if values["like"] not in known:
+        raise InputError(f"{where}: like: {unknown('skeleton', str(values['like']), known)}")
+    whole = read(folder / f"{values['like']}.yaml").to_dict()
+    own = {alias: part for alias, part in values["aliases"].items() if alias != part}
+    return Skeleton.from_dict(whole | {"aliases": whole["aliases"] | own}, where)

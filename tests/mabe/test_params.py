@@ -164,3 +164,12 @@ def test_where_a_run_executes_is_no_dependency_of_any_stage():
     stages = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
     used = {key for stage in stages.values() for key in stage.get("do", stage).get("params", [])}
     assert not used & set(params.keys(params.ComputeParams))
+
+
+def test_what_a_data_set_of_ones_own_has_need_not_be_counted():
+    null = dict.fromkeys(("num_classes", "num_keypoints", "class_weights"))
+    params.check(with_(**null))
+    settings = params.training(with_(**null))
+    assert (settings.num_classes, settings.num_keypoints, settings.class_weights) == (None, None, None)
+    with pytest.raises(InputError, match="class_weights has 3 numbers but num_classes is 4"):
+        params.check(with_(num_classes=None, class_weights=[1.0] * 3))

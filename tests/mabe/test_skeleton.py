@@ -83,3 +83,21 @@ def test_a_name_or_a_number_that_the_skeleton_lacks():
         MOUSE.keypoints(9)
     with pytest.raises(InputError, match=r"there is no file nowhere\.yaml: correct skeleton"):
         skeleton.read("nowhere.yaml")
+
+
+def test_without_a_number_the_keypoints_are_the_parts_that_there_are():
+    found = MOUSE.keypoints(None, ("nose", "ear_left", "ear_right", "tail_base"))
+    assert found.names == ("nose", "ear_left", "ear_right", "tail_base")
+    assert (found.mirror, found.front, found.centre, found.back) == ((0, 2, 1, 3), (0, 1, 2), (), (3,))
+
+
+def test_a_skeleton_like_another_adds_names_to_it(tmp_path):
+    path = tmp_path / "s.yaml"
+    path.write_text("like: mouse18\naliases: {snout: nose, nose: nose, cable: null}\n")
+    found = skeleton.read(path)
+    assert (found.parts, found.smaller, found.aliases["snout"]) == (MOUSE.parts, MOUSE.smaller, "nose")
+    assert found.aliases["body"] == "body_center"
+    assert "cable" not in found.aliases
+    path.write_text("like: mouse18\nparts: [nose]\n")
+    with pytest.raises(InputError, match="parts is that of the skeleton mouse18"):
+        skeleton.read(path)

@@ -3,11 +3,13 @@
 from itertools import product
 from pathlib import Path
 
+import own_made
 import pytest
 from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
 from mabe import params
+from mabe.data.project.init import init
 from mabe.models import MODEL_PARAMETERS
 
 ROOT = Path(__file__).parents[2]
@@ -23,6 +25,14 @@ def composed(*overrides):
         return OmegaConf.to_object(compose("config", overrides=list(overrides)))
 
 
+@pytest.fixture(scope="module")
+def own_data(tmp_path_factory):
+    """A folder of somebody's own recordings after `mabe init`."""
+    folder = own_made.mice(tmp_path_factory.mktemp("own") / "my-data", 2)
+    init(folder)
+    return folder
+
+
 def test_params_yaml_is_the_composition_of_the_defaults():
     assert params.read(ROOT / "params.yaml") == composed(), (
         "params.yaml is not the defaults' composition: `git checkout params.yaml` undoes an experiment"
@@ -32,8 +42,9 @@ def test_params_yaml_is_the_composition_of_the_defaults():
 @pytest.mark.parametrize(
     ("version", "data", "compute"), list(product(options("version"), options("data"), options("compute")))
 )
-def test_every_composition_is_valid_and_complete(version, data, compute):
-    values = composed(f"version={version}", f"data={data}", f"compute={compute}")
+def test_every_composition_is_valid_and_complete(version, data, compute, own_data):
+    place = [f"data_dir={own_data}"] if data == "own" else []
+    values = composed(f"version={version}", f"data={data}", f"compute={compute}", *place)
     params.check(values)
     assert values.keys() == composed().keys()
     assert values["version"] == version

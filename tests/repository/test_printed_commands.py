@@ -23,6 +23,7 @@ from filmed import film, moving
 from forks import executable
 from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
+from own_made import mice
 from printed import COMMANDS, NO_COMMANDS, Block, blocks, pages
 from rats_made import write_rats
 from repository import OURS, Clone, copied, edit, forks, record_all
@@ -222,13 +223,16 @@ def reader(tmp_path_factory):
 
 
 def bring_data(reader: Reader, command: str) -> None:
-    """What cannot be had here lies in its place: made files of the competition's layout, made rats, a made film."""
+    """What cannot be had here lies in its place: made files of the competition's layout, made rats and
+    recordings of one's own, a made film."""
     root = reader.clone.folder
     raw = root / "data/raw"
     if "data=kaggle" in command and not (raw / "kaggle").exists():
         shutil.copytree(raw / "sample", raw / "kaggle")
     if re.search(r"data=rats|--set rats", command) and not (raw / "rats").exists():
         write_rats(raw / "rats", recordings=6, seconds=12.0)
+    if "my-data" in command and not (root / "my-data").exists():
+        mice(root / "my-data", recordings=3, seconds=16.0)
     if "clip.mp4" in command and not (root / "clip.mp4").exists():
         film(root / "clip.mp4", moving(16))
 
@@ -329,6 +333,11 @@ def queued(output: str, clone: Clone) -> None:
     assert "Failed" not in output
 
 
+def next_line(output: str, clone: Clone) -> None:
+    """The page's own line: what comes next."""
+    assert output.splitlines()[-1].strip() == "dvc exp run -S data=own -S data_dir=my-data -S version=v8"
+
+
 def up_to_date(output: str, clone: Clone) -> None:
     assert "Data and pipelines are up to date." in output
 
@@ -364,6 +373,7 @@ TABLES: dict[str, Callable[[str, Clone], None]] = {
     r"dvc status": up_to_date,
     r"dvc queue status": queued,
     r"dvc gc .*": kept_outputs,
+    r"mabe init .*": next_line,
     r"make tags": tagged,
     r"make compare.*": compared,
     r"make show": shown,

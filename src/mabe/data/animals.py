@@ -4,7 +4,7 @@ The order of the columns says nothing: a script that sorts them makes the intrud
 lacks the resident the intruder is the only one.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TypeVar
 
 from mabe.data.tables import MOST_INDIVIDUALS
@@ -30,18 +30,28 @@ def places(files: Mapping[F, Sequence[str]]) -> tuple[dict[F, dict[str, int]], b
     listed = {
         file: [same_name(n) for n in names] for file, names in files.items() if len(names) <= MOST_INDIVIDUALS
     }
-    order = sorted(listed.values(), key=len, reverse=True)  # stable: the first of equals stays first
+    place = numbered(listed.values(), {})
+    kept = not place or max(place.values()) < max(map(len, listed.values()))
+    if kept:
+        return {file: {name: place[name] for name in names} for file, names in listed.items()}, True
+    rank = {name: i for i, name in enumerate(place)}
+    in_order = {file: sorted(names, key=rank.__getitem__) for file, names in listed.items()}
+    return {file: {name: i for i, name in enumerate(names)} for file, names in in_order.items()}, False
+
+
+def numbered(files: Iterable[Sequence[str]], known: Mapping[str, int]) -> dict[str, int]:
+    """The place (from 0) of each animal by `same_name`, in the order of the names: see `places`.
+
+    known: places that some of them have already, by `same_name`.
+    """
+    order = sorted(([same_name(n) for n in names] for names in files), key=len, reverse=True)  # stable
     met: dict[str, set[str]] = {}
     for names in order:
         for name in names:
             met.setdefault(name, set()).update(names)
-    place: dict[str, int] = {}
+    place = {name: known[name] for name in met if name in known}
     for name in met:
-        taken = {place[other] for other in met[name] if other in place}
-        place[name] = next(i for i in range(len(met)) if i not in taken)
-    kept = not place or max(place.values()) < len(order[0])
-    if kept:
-        return {file: {name: place[name] for name in names} for file, names in listed.items()}, True
-    rank = {name: i for i, name in enumerate(met)}
-    in_order = {file: sorted(names, key=rank.__getitem__) for file, names in listed.items()}
-    return {file: {name: i for i, name in enumerate(names)} for file, names in in_order.items()}, False
+        if name not in known:
+            taken = {place[other] for other in met[name] if other in place}
+            place[name] = next(i for i in range(len(taken) + 1) if i not in taken)
+    return {name: place[name] for name in met}

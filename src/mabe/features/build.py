@@ -50,7 +50,7 @@ def build(params: FeatureParams, store: Store, out: Path, workers: int | None = 
     """
     view = View(
         num_mice=params.num_mice,
-        keypoints=store.skeleton.keypoints(params.num_keypoints),
+        keypoints=store.skeleton.keypoints(params.num_keypoints, store.parts),
         parts=store.parts,
     )
     if not any(view.sources):

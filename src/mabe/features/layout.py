@@ -8,6 +8,7 @@ from typing import NamedTuple
 import numpy as np
 
 from mabe import registry
+from mabe.errors import InputError
 from mabe.skeleton import Keypoints
 
 Blocks = Iterator[tuple[np.ndarray, np.ndarray]]
@@ -75,3 +76,15 @@ def columns(features: str, num_mice: int, names: Sequence[str]) -> tuple[str, ..
 def feature_dim(features: str, num_mice: int, num_keypoints: int) -> int:
     """Number of columns of a feature set."""
     return len(columns(features, num_mice, [str(k) for k in range(num_keypoints)]))
+
+
+def keypoints_in(features: str, num_mice: int, columns: int) -> int:
+    """The least number of keypoints of a mouse whose features are so many columns; InputError if there is none."""
+    sizes = (feature_dim(features, num_mice, number) for number in range(1, columns + 1))
+    number, found = next(((n, size) for n, size in enumerate(sizes, start=1) if size >= columns), (0, 0))
+    if not number or found != columns:
+        raise InputError(
+            f"features {features} of {num_mice} mice are never {columns} numbers a frame: "
+            "run `dvc repro motion-features`"
+        )
+    return number

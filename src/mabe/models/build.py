@@ -6,7 +6,7 @@ from pkgutil import resolve_name
 from torch import nn
 
 from mabe.errors import InputError
-from mabe.features.layout import feature_dim
+from mabe.features.layout import feature_dim, keypoints_in
 from mabe.models import MODELS, Sizes
 from mabe.params import COORDINATE_SETS, TrainParams
 
@@ -18,25 +18,31 @@ def build_model(params: TrainParams, input_dim: int) -> nn.Module:
     not take the parameters of its line in MODELS.
     """
     model = MODELS[params.model_type]
-    expected = feature_dim(params.features, params.num_mice, params.num_keypoints)
     if model.reads_keypoints and params.features not in COORDINATE_SETS:
         raise InputError(f"model_type {params.model_type} reads keypoints: set features to coords or motion")
+    keypoints = params.num_keypoints or keypoints_in(params.features, params.num_mice, input_dim)
+    expected = feature_dim(params.features, params.num_mice, keypoints)
     if input_dim != expected:
         raise InputError(
-            f"features {params.features} of {params.num_mice} mice with {params.num_keypoints} keypoints are "
+            f"features {params.features} of {params.num_mice} mice with {keypoints} keypoints are "
             f"{expected} numbers a frame, but the feature arrays have {input_dim}: run `dvc repro motion-features`"
         )
-    return network_of(params, input_dim, outputs=params.num_classes)
+    assert params.num_classes is not None  # the task fills it in
+    return network_of(params, input_dim, keypoints=keypoints, outputs=params.num_classes)
 
 
-def network_of(params: TrainParams, input_dim: int, *, outputs: int, groups: int = 0) -> nn.Module:
-    """The network of model_type for so many inputs a frame, outputs and groups of recordings, with random weights."""
+def network_of(
+    params: TrainParams, input_dim: int, *, keypoints: int, outputs: int, groups: int = 0
+) -> nn.Module:
+    """The network of model_type for so many inputs a frame, keypoints of a mouse, outputs and groups of recordings,
+    with random weights.
+    """
     model = MODELS[params.model_type]
     sizes = Sizes(
         features=input_dim,
         outputs=outputs,
         mice=params.num_mice,
-        keypoints=params.num_keypoints,
+        keypoints=keypoints,
         windows=params.batch_size // params.accumulation_steps,
         groups=groups,
     )

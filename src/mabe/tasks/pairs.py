@@ -131,7 +131,13 @@ class Pairs:
             )
         assert isinstance(self.params, TrainParams)
         inputs = len(self.layout.columns) + 1
-        network = network_of(self.params, inputs, outputs=self.outputs, groups=len(self.laboratories))
+        network = network_of(
+            self.params,
+            inputs,
+            keypoints=len(self.layout.keypoints),
+            outputs=self.outputs,
+            groups=len(self.laboratories),
+        )
         if self.start is not None:
             initial.take_over(network, *self.start, self.names, self.laboratories)
         return network

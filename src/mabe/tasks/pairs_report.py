@@ -326,7 +326,7 @@ def _ethograms(fit: Fit, predicted: Sequence[pd.DataFrame], count: int) -> dict[
         for i in subjects.index[subjects["recording"] == row.recording]:
             truth = fit.truth.bouts(subjects.loc[i])
             pairs[f"{agents[i]} → {targets[i]}"] = _in_seconds(truth, row), _in_seconds(predicted[i], row)
-        pictures[f"ethograms/{row.lab}_{row.video_id}.png"] = partial(
+        pictures[f"ethograms/{row.recording.replace('/', '_')}.png"] = partial(
             plots_pairs.pair_ethogram,
             pairs=pairs,
             seconds=row.native_frames / row.fps,

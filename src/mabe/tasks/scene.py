@@ -6,6 +6,7 @@ its class. `mabe.tasks.scene_bouts` turns a bout of a class into an action of tw
 
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -45,7 +46,7 @@ class Scene:
         scored: tuple[int, ...],
         labels: np.ndarray | None = None,
     ) -> None:
-        if len(names) != params.num_classes:
+        if params.num_classes not in (len(names), None):
             raise InputError(f"num_classes is {params.num_classes} but the labels have {len(names)} classes")
         if params.loss != "cross_entropy":
             raise InputError(f"unknown loss {params.loss!r}: choose cross_entropy")
@@ -66,9 +67,7 @@ class Scene:
         # class id + 1 -> column of scored_logits; UNKNOWN and ignored classes -> UNKNOWN
         self.column_of = torch.full((len(names) + 1,), UNKNOWN, dtype=torch.long)
         self.column_of[[c + 1 for c in scored]] = torch.arange(len(scored))
-        weights = params.class_weights
-        if weights is None:
-            raise InputError("class_weights is null, which is for pairs: give a number for each class")
+        weights = params.class_weights or (1.0,) * len(names)
         self.class_weights = torch.tensor([weights[c] for c in scored])
 
     def targets(self, subjects: Tensor, frames: Rows) -> Targets:
@@ -90,7 +89,7 @@ class Scene:
         return x
 
     def network(self, columns: int) -> nn.Module:
-        return build_model(self.params, columns)
+        return build_model(replace(self.params, num_classes=self.outputs), columns)
 
     def loss(self, logits: Tensor, targets: Targets) -> Tensor:
         """Weighted cross-entropy with label smoothing among the scored classes.

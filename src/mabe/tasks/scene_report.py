@@ -137,7 +137,7 @@ def _ethograms(
     pictures: dict[str, Callable[[Path], None]] = {}
     for i in drawn(subjects, count):
         row = subjects.iloc[i]
-        pictures[f"ethograms/{row['lab']}_{row['video_id']}.png"] = partial(
+        pictures[f"ethograms/{row['recording'].replace('/', '_')}.png"] = partial(
             plots.ethogram,
             truth=truth[i],
             predicted=predicted[i],

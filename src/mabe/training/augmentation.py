@@ -12,6 +12,7 @@ import numpy as np
 import torch
 
 from mabe.errors import InputError
+from mabe.features.layout import keypoints_in
 from mabe.features.normalise import CLIP, MISSING_VALUE
 from mabe.params import COORDINATE_SETS, TrainParams
 
@@ -55,7 +56,10 @@ class Augmentation:
             raise InputError(
                 "flips and rotation turn keypoints: set features to coords or motion, or switch them off"
             )
-        self.coordinates = 2 * params.num_mice * params.num_keypoints  # these columns come first
+        keypoints = params.num_keypoints or 0
+        if self.turns and not keypoints:
+            keypoints = keypoints_in(params.features, params.num_mice, len(mirrored))
+        self.coordinates = 2 * params.num_mice * keypoints  # these columns come first
         self._mirrored = torch.tensor(mirrored, dtype=torch.long)
 
     def shifts(self, n: int, random: torch.Generator) -> torch.Tensor:

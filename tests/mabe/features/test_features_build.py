@@ -1,6 +1,7 @@
 """Features of a store: alignment, statistics of the training split alone, independence of the workers."""
 
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -177,3 +178,11 @@ def test_no_normalisation_is_made_of_statistics_that_are_not_finite():
         statistics = Statistics.of(xy, 30.0, params, view(4, 18))
     with pytest.raises(InputError, match="not finite"):
         normalisation_from(statistics, params, view(4, 18).keypoints)
+
+
+def test_without_a_number_of_keypoints_they_are_all_parts_of_the_store(tmp_path):
+    store = write_store(tmp_path / "store")
+    built(replace(params_of("motion"), num_keypoints=None), store, tmp_path / "null")
+    built(params_of("motion"), store, tmp_path / "all")
+    for name in ("train.npy", "test.npy", "normalisation.json"):
+        assert (tmp_path / "null" / name).read_bytes() == (tmp_path / "all" / name).read_bytes()

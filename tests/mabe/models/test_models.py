@@ -1,5 +1,7 @@
 """Each network against a plain forward pass written here from its weights, and what the task needs of it."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 from networks import KEYPOINTS, MICE, PARAMS, D, network, reference, unlike_gradients, with_
@@ -177,3 +179,18 @@ def test_features_of_another_width_are_refused():
         build_model(PARAMS, 30)
     with pytest.raises(InputError, match="hybrid reads keypoints"):
         build_model(with_(model_type="hybrid", features="engineered"), 131)
+
+
+@pytest.mark.parametrize("variant", ["hybrid, bilstm", "conv_bilstm"])
+def test_without_a_number_of_keypoints_the_features_tell_it(variant):
+    params = with_(features="motion", **VARIANTS[variant])
+    torch.manual_seed(0)
+    known = build_model(params, 2 * D)
+    torch.manual_seed(0)
+    found = build_model(replace(params, num_keypoints=None), 2 * D)
+    assert {k: v.shape for k, v in found.state_dict().items()} == {
+        k: v.shape for k, v in known.state_dict().items()
+    }
+    assert all(torch.equal(v, known.state_dict()[k]) for k, v in found.state_dict().items())
+    with pytest.raises(InputError, match=f"are never {2 * D + 1} numbers a frame"):
+        build_model(replace(params, num_keypoints=None), 2 * D + 1)

@@ -33,7 +33,13 @@ def network(names: int, laboratories: int) -> torch.nn.Module:
     torch.manual_seed(5)
     from mabe.models.build import network_of
 
-    return network_of(PAIRS, len(task.layout.columns) + 1, outputs=names, groups=laboratories)
+    return network_of(
+        PAIRS,
+        len(task.layout.columns) + 1,
+        keypoints=len(task.layout.keypoints),
+        outputs=names,
+        groups=laboratories,
+    )
 
 
 def test_the_same_actions_and_laboratories_are_the_same_network(base):

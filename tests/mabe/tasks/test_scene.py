@@ -162,3 +162,15 @@ def test_ignored_classes_get_no_probability():
 def test_unknown_loss_is_refused():
     with pytest.raises(InputError, match="unknown loss 'hinge'"):
         objective(loss="hinge")
+
+
+def test_without_weights_every_class_counts_the_same():
+    logits, y = batch()
+    plain, equal = objective(class_weights=None), objective(class_weights=(1.0,) * 4)
+    assert mean(plain, logits, y) == mean(equal, logits, y)
+
+
+def test_without_a_number_there_are_as_many_classes_as_the_labels_have():
+    scene = objective(num_classes=None)
+    assert scene.outputs == 4
+    assert scene.network(28)(torch.zeros(1, 5, 28)).shape == (1, 5, 4)

@@ -72,7 +72,7 @@ FRAMES = 60
 def augmentation_of(**changes: object) -> Augmentation:
     """For motion of 4 mice, 18 keypoints, with everything off but `changes`."""
     params = TrainParams(**(PARAMS | changes))
-    return Augmentation(params, plain_normalisation(params.features, 4, params.num_keypoints).mirrored)
+    return Augmentation(params, plain_normalisation(params.features, 4, params.num_keypoints or 18).mirrored)
 
 
 def draws_of(horizontal: bool = False, vertical: bool = False, angle: float = 0.0) -> Draws:
@@ -282,3 +282,8 @@ def test_features_that_are_not_keypoints_cannot_be_turned():
     augmentation = augmentation_of(features="engineered", num_mice=2, num_keypoints=7, noise_std=0.1)
     x = torch.ones(1, 4, 131)
     assert (applied(augmentation, x, augmentation.draw(1, torch.Generator())) != x).any()
+
+
+def test_without_a_number_of_keypoints_the_features_tell_it():
+    on = {"flip_horizontal": True, "rotation_deg": 10.0, "features": "motion"}
+    assert augmentation_of(**on, num_keypoints=None).coordinates == augmentation_of(**on).coordinates == 144
