@@ -134,8 +134,6 @@ def _of_recordings(outcome: Outcome) -> Iterator[str]:
     elif not all(scales):
         yield f"some recordings have a scale (px_per_cm) and some have none: fill it in for all in {RECORDINGS}"
     labelled = _labelled(outcome)
-    if len(labelled) == 1:
-        yield "there is one annotated recording: a model needs two or more, one of them to validate"
     val = {row["recording"] for row in labelled if row["split"].casefold() == "val"}
     if len(labelled) > 1 and not val:
         yield f"no recording validates: give one of another group split val in {RECORDINGS}"
@@ -182,6 +180,10 @@ def _next(outcome: Outcome) -> Iterator[str]:
     labelled = len(_labelled(outcome))
     if not labelled:
         yield "Nothing is annotated yet, so nothing can be learnt: put annotation files there and run this again."
+        return
+    if labelled == 1:
+        yield "One recording is annotated: a model learns from some and is tried on others. Annotate a second one, and"
+        yield "run this again."
         return
     yield "When they are right:"
     yield ""

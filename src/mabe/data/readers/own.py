@@ -161,6 +161,14 @@ class OwnSource(Source):
                 f"{self._table}: split is empty for {listed(without)}: write train or val, or run "
                 f"`mabe init {self.root}`, which chooses"
             )
+        sides = {row.split for row in chosen}
+        if len(sides) == 1:
+            other = "val" if "train" in sides else "train"
+            way = f"set split of another to {other}" if len(chosen) > 1 else "annotate a second one"
+            raise InputError(
+                f"{self._table}: {len(chosen)} annotated recording{'s have' if len(chosen) > 1 else ' has'} split "
+                f"{sides.pop()} and none has {other}: a model learns from some and is tried on others, so {way}"
+            )
 
     @cached_property
     def _headers(self) -> dict[str, Header]:

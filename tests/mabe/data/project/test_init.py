@@ -244,7 +244,8 @@ def test_nobody_in_particular_makes_an_action_of_a_pair(tmp_path):
     says = told(tmp_path)
     assert project(tmp_path)["ethogram"]["of_pair"] == ["sniff"]
     assert "events without a duration are left out: sniff" in says
-    assert "there is one annotated recording: a model needs two or more" in says
+    assert "One recording is annotated" in says
+    assert "dvc exp run" not in says
 
 
 @pytest.mark.parametrize(

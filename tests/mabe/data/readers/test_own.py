@@ -62,6 +62,7 @@ def project_of(folder, tracks, rows, **options):
     own_made.dlc(folder / "aDLC_net.csv", tracks)
     own_made.boris(folder / "a.csv", rows, **options)
     init(folder)
+    cells(folder, split="")  # of one recording nobody can choose
     return folder
 
 
@@ -70,7 +71,7 @@ def table_of(folder, rows, columns):
     own_made.dlc(folder / "aDLC_net.csv", THREE, own_made.FLY_PARTS)
     pd.DataFrame(rows, columns=columns).to_csv(folder / "a.csv", index=False)
     init(folder)
-    cells(folder, fps="30")
+    cells(folder, fps="30", split="")
     return folder
 
 
@@ -152,6 +153,7 @@ def test_prefixes_left_out_parts_and_spellings(tmp_path):
     own_made.single(tmp_path / "aDLC_net.csv", xy, parts)
     own_made.boris(tmp_path / "a.csv", [("W", "SNIFF", 1.0, 2.0), ("w", "sniff", 3.0, 4.0)])
     init(tmp_path)
+    cells(tmp_path, split="")
     of = recordings(tmp_path)["a"]
     assert of.keypoints[:, 0].tolist() == [0] * 4 + [1] * 4
     assert bouts(of) == [(2, 1, "sniff", 30, 60), (2, 1, "sniff", 90, 120)]
@@ -169,12 +171,11 @@ def test_two_names_of_one_part_are_averaged(tmp_path):
 def test_recordings_have_ids_scales_groups_and_splits(tmp_path):
     own_made.mice(tmp_path, 3)
     init(tmp_path)
-    cells(tmp_path, reference_px="300", reference_cm="10", group="cage 1", lab="uni", split="train")
+    cells(tmp_path, reference_px="300", reference_cm="10", group="cage 1", lab="uni")
     entries = source(tmp_path).entries()
     assert [e.id for e in entries] == ["uni/pair 1", "uni/pair 2", "uni/pair 3"]
-    assert {(e.px_per_cm, e.group, e.split, e.set, e.fps) for e in entries} == {
-        (30.0, "cage 1", "train", "train", 30.0)
-    }
+    assert {(e.px_per_cm, e.group, e.set, e.fps) for e in entries} == {(30.0, "cage 1", "train", 30.0)}
+    assert sorted(str(e.split) for e in entries) == ["train", "train", "val"]
     assert len({e.video_id for e in entries}) == 3
     assert own.video_id("pair 1") == own.video_id("Pair 1") == 4_462_596_884_170_577
     cells(tmp_path, split="test")
@@ -379,6 +380,25 @@ def test_a_split_for_some_is_refused(tmp_path):
     found.rows[1]["split"] = ""
     table.write(tmp_path / "recordings.csv", found)
     refused(tmp_path, "split is empty for pair 2: write train or val")
+
+
+@pytest.mark.parametrize(
+    ("split", "says"),
+    [("train", "3 annotated recordings have split train and none has val"), ("val", "none has train")],
+)
+def test_one_side_alone_is_refused(tmp_path, split, says):
+    own_made.mice(tmp_path, 3)
+    init(tmp_path)
+    cells(tmp_path, split=split)
+    assert refused(tmp_path, says).endswith(
+        f"set split of another to {'val' if split == 'train' else 'train'}"
+    )
+
+
+def test_one_annotated_recording_is_too_few(tmp_path):
+    own_made.mice(tmp_path, 1)
+    init(tmp_path)
+    refused(tmp_path, "1 annotated recording has split train and none has val.* annotate a second one")
 
 
 def test_a_damaged_file_is_named_when_it_is_read(tmp_path):
