@@ -2,6 +2,7 @@
 
 import csv
 import pickle
+import sys
 import time
 
 import numpy as np
@@ -219,6 +220,33 @@ def test_a_video_beside_the_pose_tells_the_frame_rate(tmp_path):
     row = table(tmp_path)["a"]
     assert row["fps_from"] == "video"
     assert float(row["fps"]) > 0
+
+
+def test_a_video_that_cannot_be_opened_tells_nothing(tmp_path, monkeypatch):
+    own_made.dlc(tmp_path / "aDLC_net.csv", STILL)
+    (tmp_path / "a.mp4").write_bytes(b"no video at all")
+    pytest.importorskip("av")
+    assert "no frame rate is known of a: fill in fps" in told(tmp_path)
+    monkeypatch.setitem(sys.modules, "av", None)  # not installed
+    says = told(tmp_path)
+    assert "install the extra `video`" in says
+    assert table(tmp_path)["a"]["fps"] == ""
+
+
+def test_a_recording_that_is_out_is_neither_read_nor_added_again(mice):
+    init(mice)
+    path = mice / "recordings.csv"
+    path.write_text(path.read_text().replace(",,train\n", ",,out\n", 1))
+    own_made.dlc(mice / "pair 1DLC_net_el_filtered.csv", {"stranger": STILL["adult"]})
+    assert "Nothing is new." in told(mice)
+    assert [row["split"] for row in table(mice).values()].count("out") == 1
+
+
+def test_a_pose_file_that_is_gone_is_named(mice):
+    init(mice)
+    (mice / "pair 2DLC_net_el_filtered.csv").unlink()
+    assert "recordings whose pose file is gone or cannot be read: pair 2" in told(mice)
+    assert "pair 2" in table(mice)
 
 
 def test_one_animal_does_everything_to_itself(tmp_path):
