@@ -10,15 +10,13 @@ from pathlib import Path
 from typing import Any
 
 import safetensors.torch
-import torch
 from torch import Tensor, nn
 
 from mabe.errors import InputError
+from mabe.models.heads import HEADS
 
 WEIGHTS, CARD = "initial.safetensors", "initial.json"
 """The names of an exported network's files among those that training reads."""
-HEADS = ("head.weight", "head.bias", "own_head", "laboratory.weight")
-"""What depends on the actions and laboratories of the data, see `mabe.models.pair_cnn`."""
 ALIKE = ("pair_preset", "num_mice", "pair_rate_hz")
 """Parameters without which the weights mean something else."""
 
@@ -99,11 +97,3 @@ def _common(one: Sequence[str], other: Sequence[str]) -> list[tuple[int, int]]:
 def _by_action(values: Tensor, axis: int, actions: int) -> Tensor:
     """A view with an axis of the samples and one of the actions in place of `axis`, of both."""
     return values.unflatten(axis, (-1, actions))
-
-
-@torch.no_grad()
-def heads_alone(network: nn.Module) -> None:
-    """Drops the gradients of all other weights, so that a step leaves them as they are."""
-    for name, weight in network.named_parameters():
-        if name not in HEADS:
-            weight.grad = None

@@ -17,9 +17,9 @@ from torch import Tensor, nn
 
 from mabe.errors import InputError
 from mabe.models.build import count_parameters
+from mabe.models.heads import heads_alone
 from mabe.names import unknown
 from mabe.params import TrainParams
-from mabe.tasks.initial import heads_alone
 from mabe.tasks.task import Task
 from mabe.training.augmentation import Augmentation
 from mabe.training.feeds import CoordinateSource, Feed, open_feed

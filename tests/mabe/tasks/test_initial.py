@@ -12,8 +12,9 @@ from small_export import write_pairs
 from small_pairs import INITIAL, PAIRS, pairs_data, pairs_run, small_store
 
 from mabe.errors import InputError
+from mabe.models.heads import HEADS, heads_alone
 from mabe.tasks import initial
-from mabe.tasks.initial import heads_alone, take_over
+from mabe.tasks.initial import take_over
 
 PATCH = 2  # of preset small
 
@@ -87,7 +88,7 @@ def test_the_head_is_trained_before_the_rest(base, tmp_path):
     then = pairs_run(tmp_path / "b", epochs=2, init_head_epochs=1, **shared).last_state
     before = safetensors.torch.load_file(str(base / "model.safetensors"))
     moved = {name for name, value in first.items() if not torch.equal(value, before[name])}
-    assert moved == set(initial.HEADS)
+    assert moved == set(HEADS)
     assert {name for name, value in then.items() if not torch.equal(value, first[name])} == set(before)
 
 
@@ -95,7 +96,7 @@ def test_gradients_of_the_head_stay():
     new = network(3, 2)
     sum(weight.sum() for weight in new.parameters()).backward()
     heads_alone(new)
-    assert {name for name, weight in new.named_parameters() if weight.grad is not None} == set(initial.HEADS)
+    assert {name for name, weight in new.named_parameters() if weight.grad is not None} == set(HEADS)
 
 
 @pytest.mark.parametrize(
