@@ -40,6 +40,7 @@ EXCUSED = {
     r"make test": SUITE,
     r"pip install kaggle|kaggle .*": NETWORK,
     r"unzip MABe.*": NETWORK,
+    r"make rats": NETWORK,
     r"dvc exp run -S processes=4": GPU,
     r"dvc exp run -S preset=h100_1gpu": GPU,
     r"cd video && dvc exp run -S preset=h100_8gpu .*": GPU,
@@ -65,6 +66,8 @@ SIZES = {
     "'seed=1,2,3'": "'seed=1,2'",
     "max_epochs=10": "max_epochs=2",
     "folds=[0,1,2,3,4]": "folds=[0,1]",
+    "train_recordings=10,20,40": "train_recordings=4,8",
+    "init_head_epochs=3": "init_head_epochs=1",
     "version=v9": "version=v9 -S 'folds=[0,1]' -S trees=5",
     "taehv bench": "taehv bench --sizes 64x64 --frames 8",
 }
@@ -105,6 +108,8 @@ def small(clone: Clone) -> None:
     for version in conf.glob("version/v*.yaml"):
         edit(version, sequence_length=32, save_freq=1, warmup_epochs=0)
     edit(conf / "version/v8.yaml", trees=5)
+    for of in ("rats-v7", "rats-v9"):
+        edit(conf / f"fit/{of}.yaml", sequence_length=32, train_stride=32)
     video = clone.folder / "video"
     edit(video / "conf/config.yaml", clips_count=6, clips_frames=16, grid_clips=1)
     sizes = {"height": 64, "width": 64, "n_frames": 8, "eval_frames": 8, "batch_size": 1, "val_clips": 1}
