@@ -6,7 +6,7 @@ from mabe import export, params, trained
 from mabe.data.pairs import asked
 from mabe.data.store import Store, behaviors
 from mabe.members import members_of, place_of
-from mabe.submission import submission_of, validate
+from mabe.submission import named_bouts, submission_of, validate
 from mabe.tasks.decoding import restore_decoder
 from runs.atomic import atomic_dir
 from runs.hardware import choose_device
@@ -51,6 +51,7 @@ def main() -> None:
         }
         validate(submission, allowed)
         submission.to_csv(temporary / "submission.csv", index=False)
+        named_bouts(submission, rows).to_csv(temporary / "bouts.csv", index=False)
 
 
 if __name__ == "__main__":

@@ -54,6 +54,28 @@ def build(parts: Iterable[pd.DataFrame]) -> pd.DataFrame:
     return rows
 
 
+def named_bouts(submission: pd.DataFrame, rows: pd.DataFrame) -> pd.DataFrame:
+    """The bouts of a submission as people read them: recording, agent, target, action, start_s, stop_s and the frames.
+
+    rows: manifest rows of the recordings. Seconds count from frame 0 of the video.
+    """
+    of = submission.merge(
+        rows[["video_id", "recording", "label_fps"]], on="video_id", how="left", validate="m:1"
+    )
+    return pd.DataFrame(
+        {
+            "recording": of["recording"],
+            "agent": of["agent_id"],
+            "target": of["target_id"],
+            "action": of["action"],
+            "start_s": (of["start_frame"] / of["label_fps"]).round(3),
+            "stop_s": (of["stop_frame"] / of["label_fps"]).round(3),
+            "start_frame": of["start_frame"],
+            "stop_frame": of["stop_frame"],
+        }
+    )
+
+
 def validate(submission: pd.DataFrame, allowed: Mapping[int, Iterable[Triple]]) -> None:
     """InputError, naming the first row at fault, unless every row of `submission` can earn points.
 

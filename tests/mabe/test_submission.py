@@ -22,7 +22,7 @@ from mabe.data.store import behaviors, to_filed_frames, to_video_frames
 from mabe.errors import InputError
 from mabe.labels import frame_labels
 from mabe.metrics.competition import score
-from mabe.submission import COLUMNS, build, solution_of, submission_rows, validate
+from mabe.submission import COLUMNS, build, named_bouts, solution_of, submission_rows, validate
 from mabe.tasks.scene_bouts import bouts_of_classes
 
 # build
@@ -224,3 +224,16 @@ def test_a_true_bout_at_25_fps_comes_back_to_the_frames_that_were_filed(ends, fo
     validate(table, {7: behaviors(row["behaviors_labeled"])})
     assert table[["start_frame", "stop_frame"]].to_numpy().tolist() == [list(found)]
     assert score(solution_of(pd.DataFrame([row]), truth), table) == pytest.approx(expected)
+
+
+def test_bouts_are_named_and_in_seconds():
+    rows = pd.DataFrame({"video_id": [7, 9], "recording": ["own/m 1", "own/ü"], "label_fps": [25.0, 30.0]})
+    submission = pd.DataFrame(
+        [(0, 9, "mouse1", "self", "rear", 45, 60), (1, 7, "mouse2", "mouse1", "chase", 0, 1)],
+        columns=list(COLUMNS),
+    )
+    found = named_bouts(submission, rows)
+    assert found.to_numpy().tolist() == [
+        ["own/ü", "mouse1", "self", "rear", 1.5, 2.0, 45, 60],
+        ["own/m 1", "mouse2", "mouse1", "chase", 0.0, 0.04, 0, 1],
+    ]
