@@ -129,11 +129,11 @@ SAME = {
 }
 DATA = {
     # key: of each data set
-    "val_fraction": {"sample": 0.2, "kaggle": 0.2, "rats": 0.2},
-    "class_scheme": {"sample": "mabe4", "kaggle": "mabe4", "rats": "caltech_s1"},
-    "ignore_classes": {"sample": [], "kaggle": [], "rats": ["base"]},
-    "windows_per_epoch": {"sample": 768, "kaggle": None, "rats": None},
-    "max_epochs": {"sample": 40, "kaggle": None, "rats": None},
+    "val_fraction": {"sample": 0.2, "kaggle": 0.2, "rats": 0.2, "calms21": 0.2},
+    "class_scheme": {"sample": "mabe4", "kaggle": "mabe4", "rats": "caltech_s1", "calms21": "calms21"},
+    "ignore_classes": {"sample": [], "kaggle": [], "rats": ["base"], "calms21": []},
+    "windows_per_epoch": {"sample": 768, "kaggle": None, "rats": None, "calms21": None},
+    "max_epochs": {"sample": 40, "kaggle": None, "rats": None, "calms21": None},
 }
 COMPUTE = {
     # key: of each place
@@ -148,7 +148,7 @@ COMPUTE = {
 @pytest.mark.parametrize("number", range(6))
 def test_versions_are_the_published_ones(number):
     """On any of these data sets and wherever they run."""
-    for data, compute in product(("sample", "kaggle", "rats"), options("compute")):
+    for data, compute in product(DATA["class_scheme"], options("compute")):
         values = composed(f"version=v{number + 1}", f"data={data}", f"compute={compute}")
         expected = {
             **{key: row[number] for key, row in PUBLISHED.items()},

@@ -19,6 +19,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from calms21_made import write_calms21
 from filmed import film, moving
 from forks import executable
 from hydra import compose, initialize_config_dir
@@ -41,6 +42,7 @@ EXCUSED = {
     r"pip install kaggle|kaggle .*": NETWORK,
     r"unzip MABe.*": NETWORK,
     r"make rats": NETWORK,
+    r"curl -L -o task1_classic[\s\S]*|unzip -j task1_classic.*": NETWORK,
     r"dvc exp run -S processes=4": GPU,
     r"dvc exp run -S preset=h100_1gpu": GPU,
     r"cd video && dvc exp run -S preset=h100_8gpu .*": GPU,
@@ -114,7 +116,7 @@ def small(clone: Clone) -> None:
     """Settings of seconds, committed, so that commands run as they are printed."""
     conf = clone.folder / "conf"
     edit(conf / "config.yaml", sim_videos=21, sim_test_videos=2, sim_seconds=8.0, ethograms=1)
-    for data in ("sample", "kaggle", "rats"):
+    for data in ("sample", "kaggle", "rats", "calms21"):
         edit(conf / f"data/{data}.yaml", windows_per_epoch=32, max_epochs=2)
     for version in conf.glob("version/v*.yaml"):
         edit(version, sequence_length=32, save_freq=1, warmup_epochs=0)
@@ -239,8 +241,7 @@ def reader(tmp_path_factory):
 
 
 def bring_data(reader: Reader, command: str) -> None:
-    """What cannot be had here lies in its place: made files of the competition's layout, made rats and
-    recordings of one's own, a made film."""
+    """What cannot be had here lies in its place: made files of the competition's layout, made animals, a made film."""
     root = reader.clone.folder
     raw = root / "data/raw"
     if "data=kaggle" in command and not (raw / "kaggle").exists():
@@ -249,6 +250,8 @@ def bring_data(reader: Reader, command: str) -> None:
         write_rats(raw / "rats", recordings=6, seconds=12.0)
     if "my-data" in command and not (root / "my-data").exists():
         mice(root / "my-data", recordings=3, seconds=16.0)
+    if "data=calms21" in command and not (raw / "calms21").exists():
+        write_calms21(raw / "calms21", recordings=8, seconds=12.0)
     if "clip.mp4" in command and not (root / "clip.mp4").exists():
         film(root / "clip.mp4", moving(16))
 

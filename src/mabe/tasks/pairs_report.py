@@ -87,7 +87,9 @@ def report(
     metrics, matrix = scene_report.evaluate(rows, truth, classes, scheme, settings.eval_metrics)
     f = {name: f_by_action(solution, submission_from(shown[name], subjects)) for name in variants}
     per_action = _per_action(fit, decoder, predicted, f)
+    precision = per_action.groupby("laboratory")["average_precision"].mean().mean()
     metrics |= scores | {
+        "average_precision": None if np.isnan(precision) else float(precision),
         "label_mode": settings.label_mode,
         "groups": fit.groups,
         "per_action": json.loads(per_action.to_json(orient="records")),

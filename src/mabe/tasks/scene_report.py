@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from sklearn.metrics import average_precision_score
 
 from mabe import plots
 from mabe.data.store import Store, behaviors
@@ -79,6 +80,7 @@ def report(
     submission = submit(predicted)
     metrics["mabe_f"] = competition_score(listed, bouts, submission)
     metrics["mabe_f_of_true_classes"] = competition_score(listed, bouts, submit(truth))
+    metrics["average_precision"] = average_precision(truth, probabilities, scheme)
     tables, pictures = class_report(metrics, matrix, scheme)
     return Report(
         metrics=metrics,
@@ -157,7 +159,8 @@ def evaluate(
 ) -> tuple[dict[str, Any], np.ndarray]:
     """Metrics of recordings, and the confusion matrix (C, C) they come from, rows truth.
 
-    rows: manifest rows; truth, predicted: int (T,) for each. Frames of UNKNOWN truth count nowhere.
+    rows: manifest rows; truth, predicted: int (T,) for each. Frames of UNKNOWN truth count nowhere. f1_macro_actions
+    is f1_macro without the class of no action; None where no other class occurs.
     """
     classes = len(scheme.names)
     matrices = [confusion(t, p, classes) for t, p in zip(truth, predicted, strict=True)]
@@ -170,7 +173,12 @@ def evaluate(
             continue  # nothing of this laboratory is labelled
         result = from_confusion(matrix, scheme.names, scheme.scored)
         labs[lab] = {"frames": int(matrix.sum())} | {name: result[name] for name in eval_metrics}
+    occurs = total.sum(axis=0) + total.sum(axis=1) > 0
+    of_actions = [
+        overall["per_class"][scheme.names[c]]["f1"] for c in scheme.scored if c != BACKGROUND and occurs[c]
+    ]
     metrics = {name: overall[name] for name in (*eval_metrics, "f1_macro")} | {
+        "f1_macro_actions": float(np.mean(of_actions)) if of_actions else None,
         "frames": int(total.sum()),
         "recordings": len(rows),
         "segment_f1": segment_f1(truth, predicted, background=sorted({0} | scheme.ignored)),
@@ -178,6 +186,23 @@ def evaluate(
         "labs": labs,
     }
     return metrics, total
+
+
+def average_precision(
+    truth: Sequence[np.ndarray], probabilities: Sequence[np.ndarray], scheme: ClassScheme
+) -> float | None:
+    """The mean over the scored classes that happen, but for the one of no action, of their average precision by frame.
+
+    truth: int (T,), probabilities: (T, classes), for each recording. None where no such class happens.
+    """
+    labels, p = np.concatenate(truth), np.concatenate(probabilities)
+    known = labels != UNKNOWN
+    found = [
+        average_precision_score(labels[known] == c, p[known, c])
+        for c in scheme.scored
+        if c != BACKGROUND and (labels == c).any()
+    ]
+    return float(np.mean(found)) if found else None
 
 
 def headline(metrics: dict[str, Any]) -> dict[str, float]:

@@ -103,6 +103,10 @@ def test_the_tables_have_the_columns_that_plots_read(of_perfect):
     assert not per_action.duplicated(["laboratory", "action"]).any()
     assert per_action.groupby("laboratory")["f"].mean().mean() == pytest.approx(of_perfect.metrics["mabe_f"])
     assert per_action["average_precision"].min() > 0.95
+    mean = per_action.groupby("laboratory")["average_precision"].mean().mean()
+    assert of_perfect.metrics["average_precision"] == pytest.approx(mean)
+    of_actions = tables["per_class.csv"].set_index("class")["f1"].drop("background")
+    assert of_perfect.metrics["f1_macro_actions"] == pytest.approx(of_actions.mean())
     assert per_action["bout_f1_0.5"].min() == 1.0
     assert (per_action["bouts"] == per_action["predicted_bouts"]).all()
 

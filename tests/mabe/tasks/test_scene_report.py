@@ -13,9 +13,10 @@ from mabe.ethogram import UNKNOWN, class_scheme
 from mabe.params import IngestParams
 from mabe.submission import build, competition_score, solution_of
 from mabe.tasks.scene_bouts import ActionRule
-from mabe.tasks.scene_report import evaluate, to_submit, without_ignored
+from mabe.tasks.scene_report import average_precision, evaluate, to_submit, without_ignored
 
 RATS = class_scheme("caltech_s1", ("base",))
+CALMS21 = class_scheme("calms21")
 ROWS = pd.DataFrame(
     {
         "recording": ["x/1", "y/2"],
@@ -48,8 +49,24 @@ def test_scores_are_pooled_and_given_for_each_laboratory():
     assert metrics["labs"]["x"] == {"frames": 2, "accuracy": 1.0, "f1_macro": 1.0}
     assert metrics["labs"]["y"]["frames"] == 2
     assert metrics["f1_macro"] == pytest.approx((0.8 + 1.0 + 0.0) / 3)
+    assert metrics["f1_macro_actions"] == metrics["f1_macro"]  # the class of no action is not scored here
     assert matrix.sum() == metrics["frames"] == 4
     assert "precision" not in metrics
+
+
+def test_the_published_scores_leave_out_frames_without_an_action():
+    """F1 of attack: 2 hits, one false; of mount: never found. The average precision of attack by hand."""
+    truth, predicted = [np.array([0, 1, 1, 3, 0])], [np.array([0, 1, 1, 1, 0])]
+    metrics, _ = evaluate(ROWS[:1], truth, predicted, CALMS21, ("accuracy",))
+    assert metrics["f1_macro_actions"] == pytest.approx((0.8 + 0.0) / 2)
+    assert metrics["f1_macro"] == pytest.approx((1.0 + 0.8 + 0.0) / 3)
+    p = np.zeros((5, 4))
+    p[:, 1] = [0.1, 0.9, 0.5, 0.7, 0.0]  # attack, mount, attack by rank: (1/1 + 2/3) / 2
+    p[:, 3] = [0.3, 0.0, 0.0, 0.2, 0.0]  # another frame, then mount: 1/2
+    assert average_precision(truth, [p], CALMS21) == pytest.approx((5 / 6 + 1 / 2) / 2)
+    nothing = [np.array([0, 0, UNKNOWN])]
+    assert average_precision(nothing, [np.ones((3, 4))], CALMS21) is None
+    assert evaluate(ROWS[:1], nothing, nothing, CALMS21, ())[0]["f1_macro_actions"] is None
 
 
 def test_a_perfect_prediction_of_the_scored_classes_scores_one():

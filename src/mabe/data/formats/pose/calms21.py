@@ -4,20 +4,22 @@ A file holds many sequences, a Pose one: `sequences` lists them, and `read_seque
 of a file with a single sequence.
 
 A file has hundreds of megabytes: it is looked through for where its sequences stand, and the one asked for is parsed.
+What else a sequence has, `annotations` (T,) and `metadata`, is for whom reads it by its `Place`.
 """
 
 import json
 import mmap
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from mabe.data.formats.grid import Grid, check_frames
 from mabe.data.formats.pose import Header, Pose
 from mabe.errors import InputError
+from runs.text import one_line
 
 NAME = "CalMS21 JSON"
 ENDINGS = (".json",)
@@ -25,9 +27,12 @@ INDIVIDUALS = ("resident", "intruder")
 BODYPARTS = ("nose", "left_ear", "right_ear", "neck", "left_hip", "right_hip", "tail_base")
 """As the data set's paper has them; the file does not name them."""
 Data = mmap.mmap | bytes
+Sequence = Mapping[str, Any]
+"""What JSON has of one."""
 _KEYS = ("keypoints", "scores", "annotations", "metadata", "taskprog_features")  # of a sequence
 _BEGINNING = 1 << 16  # bytes
 _LEVEL = 3  # how deep the braces of a sequence lie: file, group, sequence
+_NOWHERE = slice(0, 0)
 
 
 def matches(path: Path) -> bool:
@@ -46,10 +51,27 @@ def matches(path: Path) -> bool:
     return False
 
 
+class Place(NamedTuple):
+    """Where a sequence stands in its file."""
+
+    group: str
+    """The annotator, "annotator-id_0" for example; groups may have sequences of one name."""
+    name: str
+    """"task1/train/mouse001_task1_annotator1", for example."""
+    whole: slice
+    """The bytes of its object."""
+    metadata: slice
+    """The bytes of the object `metadata` in it; empty if there is none."""
+
+    @property
+    def says(self) -> str:
+        """What a message calls it."""
+        return f"sequence {self.name} of {self.group}"
+
+
 def sequences(path: Path) -> tuple[str, ...]:
     """The names of the file's sequences, in its order; InputError for a file that is cut off."""
-    with _mapped(path) as data:
-        return tuple(_places(path, data))
+    return tuple(_by_name(path))
 
 
 def header(path: Path) -> Header:
@@ -65,24 +87,93 @@ def read(path: Path) -> Pose:
 
 def read_sequence(path: Path, name: str) -> Pose:
     """The pose of one of the file's `sequences`."""
-    with _mapped(path) as data:
-        places = _places(path, data)
-        if name not in places:
-            raise InputError(f"{path} has no sequence {name!r}; it has {', '.join(list(places)[:3])}, ...")
-        start, stop = places[name]
-        try:
-            sequence = json.loads(data[start:stop])
-        except ValueError as error:
-            raise InputError(f"{path}, sequence {name}: {error}; restore the file") from None
-    keypoints = _array(path, name, sequence, "keypoints", (2, 2, 7))
-    scores = _array(path, name, sequence, "scores", (2, 7)) if "scores" in sequence else None
+    found = _by_name(path)
+    if name not in found:
+        raise InputError(f"{path} has no sequence {name!r}; it has {', '.join(list(found)[:3])}, ...")
+    return pose_of(path, found[name], parsed(path, found[name]))
+
+
+def pose_of(path: Path, place: Place, sequence: Sequence) -> Pose:
+    """The pose of what `parsed` gives; InputError for arrays of other shapes."""
+    keypoints = _array(path, place, sequence, "keypoints", (2, 2, 7))
+    scores = _array(path, place, sequence, "scores", (2, 7)) if "scores" in sequence else None
     frames = len(keypoints)
     if scores is not None and len(scores) != frames:
-        raise InputError(f"{path}, sequence {name}: scores and keypoints differ in length; restore the file")
+        raise InputError(f"{path}, {place.says}: scores and keypoints differ in length; restore the file")
     check_frames(path, 0, frames, rows=frames)
     grid = Grid(path, INDIVIDUALS, BODYPARTS, frames=frames, likelihood=scores is not None)
     grid.put_all(keypoints.transpose(0, 1, 3, 2), scores)
     return grid.pose()
+
+
+def parsed(path: Path, place: Place) -> Sequence:
+    """The sequence at `place`, all of it; InputError for what is no JSON."""
+    with _mapped(path) as data:
+        return _object(path, place, data, place.whole)
+
+
+def metadata(path: Path, of: Iterable[Place]) -> list[Sequence]:
+    """The object `metadata` of each sequence, of which nothing else is parsed; {} of those without one."""
+    with _mapped(path) as data:
+        return [_object(path, p, data, p.metadata) if p.metadata != _NOWHERE else {} for p in of]
+
+
+def _object(path: Path, place: Place, data: Data, part: slice) -> Sequence:
+    try:
+        found: Sequence = json.loads(data[part])
+    except (ValueError, RecursionError) as error:
+        raise InputError(f"{path}, {place.says}: {one_line(error)[:200]}; restore the file") from None
+    return found
+
+
+def _by_name(path: Path) -> dict[str, Place]:
+    """The places by the names of the sequences; InputError if two have one name."""
+    found: dict[str, Place] = {}
+    for place in places(path):
+        if found.setdefault(place.name, place) is not place:
+            raise InputError(f"{path}: two sequences have the name {place.name!r}; rename one of them")
+    return found
+
+
+def places(path: Path) -> list[Place]:
+    """Where the file's sequences stand, in its order; InputError for a file that is cut off, or for two of one name
+    in a group."""
+    with _mapped(path) as data:
+        found = list(_places(path, data))
+    names = set[tuple[str, str]]()
+    for place in found:
+        if place[:2] in names:
+            raise InputError(f"{path}: two sequences have the name {place.name!r}; rename one of them")
+        names.add(place[:2])
+    return found
+
+
+def _places(path: Path, data: Data) -> Iterator[Place]:
+    """A key is the last text before a brace opens, at its level."""
+    keys = {1: b"", 2: b"", 3: b""}  # of a group, a sequence, and what a sequence has, by the level
+    begins, inner, level = {_LEVEL: 0, _LEVEL + 1: 0}, _NOWHERE, -1
+    for level, kind, start, stop in _tokens(data):
+        if kind == "text" and level in keys:
+            keys[level] = data[start:stop]
+        elif kind == "open" and level in begins:
+            begins[level] = start
+        elif kind == "close" and level == _LEVEL and keys[_LEVEL] == b'"metadata"':
+            inner = slice(begins[_LEVEL + 1], stop)
+        elif kind == "close" and level == _LEVEL - 1:
+            group, name = (_text(path, keys[i]) for i in (1, 2))
+            yield Place(group, name, slice(begins[_LEVEL], stop), inner)
+            inner = _NOWHERE
+    if level != 0:
+        raise InputError(f"{path} is cut off, or no JSON; restore the file")
+
+
+def _text(path: Path, key: bytes) -> str:
+    try:
+        return str(json.loads(key))
+    except ValueError as error:
+        raise InputError(
+            f"{path}: a name in it is damaged ({one_line(error)[:200]}); restore the file"
+        ) from None
 
 
 def _sole(path: Path) -> str:
@@ -96,9 +187,7 @@ def _sole(path: Path) -> str:
     return names[0]
 
 
-def _array(
-    path: Path, name: str, sequence: Mapping[str, Any], key: str, shape: tuple[int, ...]
-) -> np.ndarray:
+def _array(path: Path, place: Place, sequence: Sequence, key: str, shape: tuple[int, ...]) -> np.ndarray:
     """float64 (T, *shape); InputError for another shape or kind."""
     try:
         found = np.asarray(sequence[key], np.float64)
@@ -106,9 +195,7 @@ def _array(
         found = np.empty(0)
     if found.shape[1:] != shape:
         wanted = " × ".join(map(str, shape))
-        raise InputError(
-            f"{path}, sequence {name}: {key} must be numbers, frames × {wanted}; restore the file"
-        )
+        raise InputError(f"{path}, {place.says}: {key} must be numbers, frames × {wanted}; restore the file")
     return found
 
 
@@ -121,25 +208,6 @@ def _mapped(path: Path) -> Iterator[Data]:
             return
         with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
             yield data
-
-
-def _places(path: Path, data: Data) -> dict[str, tuple[int, int]]:
-    """Where the object of each sequence begins and ends."""
-    places: dict[str, tuple[int, int]] = {}
-    key, begin, level = b"", 0, -1
-    for level, kind, start, stop in _tokens(data):
-        if kind == "text" and level == _LEVEL - 1:
-            key = data[start:stop]
-        elif kind == "open" and level == _LEVEL:
-            begin = start
-        elif kind == "close" and level == _LEVEL - 1:
-            name = str(json.loads(key))
-            if name in places:
-                raise InputError(f"{path}: two sequences have the name {name!r}; rename one of them")
-            places[name] = (begin, stop)
-    if level != 0:
-        raise InputError(f"{path} is cut off, or no JSON; restore the file")
-    return places
 
 
 def _tokens(data: Data) -> Iterator[tuple[int, str, int, int]]:

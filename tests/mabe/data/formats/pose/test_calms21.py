@@ -64,7 +64,7 @@ def test_what_is_wrong_is_said_in_a_sentence(tmp_path):
     path.write_text(whole[: len(whole) // 2])
     refused(path, "is cut off")
     path.write_text(whole.replace("1.5,", "1.5 1,", 1))
-    refused(path, "sequence s: Expecting")
+    refused(path, "sequence s of g: Expecting")
     refused(
         written(path, {"g": {"s": sequence() | {"keypoints": [[1, 2], [3]]}}}), "keypoints must be numbers"
     )
