@@ -16,13 +16,22 @@ from mabe.params import LabelParams
 
 
 def frame_labels(
-    bouts: pd.DataFrame, *, first_frame: int, frames: int, annotated: tuple[int, int], scheme: ClassScheme
+    bouts: pd.DataFrame,
+    *,
+    first_frame: int,
+    frames: int,
+    annotated: tuple[int, int],
+    scheme: ClassScheme,
+    unseen: pd.DataFrame | None = None,
 ) -> np.ndarray:
     """int8 (frames,): class of each frame of one recording, whoever acts on whom.
 
     bouts: action, start_frame, stop_frame (exclusive), as video_frame; row t is video_frame first_frame + t.
     Where bouts overlap, the highest class id wins; a frame of `annotated` ([start, stop), as video_frame)
-    without a bout is class 0. Frames outside `annotated` and frames of an ignored class are UNKNOWN.
+    without a bout is class 0. Frames outside `annotated` and frames of an ignored class are UNKNOWN, and so is a frame
+    without a bout on which nobody looked for an action that would have given it a class.
+
+    unseen: columns of `bouts`, the stretches in which nobody looked for an action; None: none.
     """
     labels = np.full(frames, UNKNOWN, dtype=np.int8)
     begin, end = (min(max(frame - first_frame, 0), frames) for frame in annotated)
@@ -36,6 +45,16 @@ def frame_labels(
         opened = np.bincount(starts[of_class], minlength=frames + 1)
         closed = np.bincount(stops[of_class], minlength=frames + 1)
         labels[np.cumsum(opened - closed)[:-1] > 0] = class_id
+    if unseen is not None and len(unseen):
+        of = unseen[[scheme.class_id(action) != 0 for action in unseen["action"]]]
+        begins, ends = (
+            np.clip(of[name].to_numpy(dtype=np.int64) - first_frame, begin, end)
+            for name in ("start_frame", "stop_frame")
+        )
+        hidden = np.cumsum(
+            np.bincount(begins, minlength=frames + 1) - np.bincount(ends, minlength=frames + 1)
+        )
+        labels[(hidden[:-1] > 0) & (labels == 0)] = UNKNOWN
     labels[np.isin(labels, list(scheme.ignored))] = UNKNOWN
     return labels
 
@@ -54,6 +73,7 @@ def expand(params: LabelParams, store: Store, out: Path) -> dict[str, Any]:
     manifest = store.recordings(set="train")
     bouts_by_recording = dict(list(store.bouts.groupby("recording")))
     no_bouts = store.bouts.iloc[:0]
+    unseen = dict(list(store.unseen.groupby("recording")))
     labels = np.full(len(store.xy("train")), UNKNOWN, dtype=np.int8)
     rows = manifest.itertuples()
     for row in tqdm(rows, total=len(manifest), desc="label frames", unit="recording", delay=2, disable=None):
@@ -64,6 +84,7 @@ def expand(params: LabelParams, store: Store, out: Path) -> dict[str, Any]:
                 frames=row.frames,
                 annotated=(row.annotated_start, row.annotated_stop),
                 scheme=scheme,
+                unseen=unseen.get(row.recording),
             )
         except InputError as error:
             raise InputError(

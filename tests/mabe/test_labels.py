@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 from mouse import COMPETITION, name_parts
 
-from mabe.data.store import Store
+from mabe.data.store import UNSEEN_COLUMNS, Store
 from mabe.errors import InputError
 from mabe.ethogram import UNKNOWN, class_scheme
 from mabe.labels import check_classes, expand, frame_labels
@@ -101,6 +101,7 @@ def store(tmp_path) -> Store:
     table = bouts(("sniff", 11, 13), ("attack", 0, 2)).assign(recording=["A/1", "B/2"])
     manifest.to_parquet(tmp_path / "manifest.parquet")
     table.to_parquet(tmp_path / "bouts.parquet")
+    pd.DataFrame(columns=list(UNSEEN_COLUMNS)).astype(UNSEEN_COLUMNS).to_parquet(tmp_path / "unseen.parquet")
     np.save(tmp_path / "train_xy.npy", np.zeros((11, 4, 18, 2), dtype=np.float32))
     name_parts(tmp_path)
     return Store(tmp_path)
@@ -174,3 +175,20 @@ def test_a_validation_of_one_class_stops_and_one_without_a_class_says_so():
             checked((), counts((9, 9, 9, 9), val))
     with pytest.raises(InputError, match="1 scored class, social, which"):
         checked(("background",), counts((9, 9, 9, 9), (5, 5, 0, 0)))
+
+
+def test_frames_on_which_nobody_looked_for_a_class_are_no_background():
+    """What is seen there all the same keeps its class, and an action of no class hides nothing."""
+    scheme = COMPETITION.scheme("mabe4")
+    unseen = bouts(("attack", 2, 5), ("rear", 8, 12))
+    place = {"first_frame": 0, "frames": 12, "annotated": (0, 11), "scheme": scheme}
+    found = frame_labels(bouts(("sniff", 4, 6)), unseen=unseen, **place)
+    assert found.tolist() == [0, 0, -1, -1, 1, 1, 0, 0, 0, 0, 0, -1]
+
+
+def test_expand_leaves_out_what_nobody_looked_at(store, tmp_path):
+    rows = bouts(("attack", 10, 11), ("sniff", 2, 3)).assign(recording=["A/1", "B/2"], agent=1, target=2)
+    rows[list(UNSEEN_COLUMNS)].astype(UNSEEN_COLUMNS).to_parquet(tmp_path / "unseen.parquet")
+    expand(params(), store, tmp_path / "labels")
+    labels = np.load(tmp_path / "labels" / "labels.npy")
+    assert labels.tolist() == [-1, 1, 1, 0, -1, -1, 3, 3, -1, -1, -1]

@@ -1,6 +1,6 @@
 """Which samples boosting learns from: those on which an action happens, and of the others a few of each recording."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
 import numpy as np
@@ -44,14 +44,12 @@ def draw(
     numbers = subjects.index.to_numpy(np.int64)
     known = states.known.numpy()[numbers]
     found = {}
-    tracks = {
-        a: [Track(int(number), *states.track(number, a)) for number in numbers[known[:, a]]]
-        for a in range(known.shape[1])
-    }
-    tracks = {a: of for a, of in tracks.items() if any(track.happens.any() for track in of)}
-    for action, of_action in tracks.items():
+    # One action at a time is in memory: of all pairs and frames of a laboratory, that is much.
+    acting = [a for a in range(known.shape[1]) if any(of.happens.any() for of in _tracks(numbers, states, a))]
+    for action in acting:
+        of_action = [*_tracks(numbers, states, action)]
         rng = np.random.default_rng(seed_of(seed, action))
-        share = most // len(tracks)
+        share = most // len(acting)
         positive = _positives(of_action, max(1, share // (1 + negatives_per_positive)), rng)
         recordings = subjects.loc[[track.number for track in of_action], "recording"].to_numpy()
         wanted = min(len(positive) * negatives_per_positive, share - len(positive))
@@ -79,6 +77,13 @@ class Track(NamedTuple):
     """bool (n,)."""
     known: np.ndarray
     """bool (n,): whether somebody looked for the action."""
+
+
+def _tracks(numbers: np.ndarray, states: States, action: int) -> Iterator[Track]:
+    """Of the subjects in which somebody looked for the action."""
+    for number in numbers:
+        if states.known[number, action]:
+            yield Track(int(number), *states.track(number, action))
 
 
 def _positives(tracks: list[Track], most: int, rng: np.random.Generator) -> np.ndarray:

@@ -191,13 +191,19 @@ def classes_of(
     of_recording: dict[str, list[pd.DataFrame]] = {}
     for recording, table in zip(subjects["recording"], predicted, strict=True):
         of_recording.setdefault(recording, []).append(table)
-    true_bouts = dict(list(store.bouts.groupby("recording")))
+    true_bouts, unseen = (dict(list(of.groupby("recording"))) for of in (store.bouts, store.unseen))
     truth, classes = [], []
     for row in rows.itertuples():
         place = {"first_frame": row.first_frame, "frames": row.frames}
         annotated = (row.annotated_start, row.annotated_stop)
         truth.append(
-            frame_labels(true_bouts.get(row.recording, none), annotated=annotated, scheme=scheme, **place)
+            frame_labels(
+                true_bouts.get(row.recording, none),
+                annotated=annotated,
+                scheme=scheme,
+                unseen=unseen.get(row.recording),
+                **place,
+            )
         )
         found = [table for table in of_recording.get(row.recording, []) if len(table)]
         classes.append(

@@ -34,7 +34,7 @@ class Told:
     frames: int
 
     def bouts(self) -> pd.DataFrame:
-        """COLUMNS, each bout once."""
+        """COLUMNS; bouts of one action, agent and target that overlap are one."""
         return self._table(self.observation.bouts)
 
     def unseen(self) -> pd.DataFrame | None:
@@ -44,11 +44,12 @@ class Told:
     def annotated(self, bouts: pd.DataFrame) -> tuple[int, int]:
         """The frames [start, stop) that somebody looked at; bouts: as `bouts` gives them."""
         ends = (self.first, self.first + self.frames)
-        if self.observation.annotated is not None:
+        if self.project.annotated == "bouts":  # the user's word counts for more than the file's
+            none = (self.first, self.first)
+            found = (bouts["start_frame"].min(), bouts["stop_frame"].max()) if len(bouts) else none
+        elif self.observation.annotated is not None:
             start, stop = self.observation.annotated
             found = (self._frame(start), self._frame(stop))
-        elif self.project.annotated == "bouts" and len(bouts):
-            found = (int(bouts["start_frame"].min()), int(bouts["stop_frame"].max()))
         else:
             found = ends
         start_frame, stop_frame = np.clip(found, *ends)
@@ -87,8 +88,7 @@ class Told:
                 continue
             agent, target = self._who(action, row.subject, row.target)
             found.append((agent, target, action, start, max(stop, start + 1)))
-        table = pd.DataFrame(found, columns=list(COLUMNS)).drop_duplicates(ignore_index=True)
-        return table.astype(_TYPES)
+        return _joined(pd.DataFrame(found, columns=list(COLUMNS)).astype(_TYPES))
 
     def _frame(self, time: float) -> int:
         """The nearest frame."""
@@ -160,6 +160,19 @@ class Told:
     def _where(self, action: str, subject: str) -> str:
         by = f"by {subject!r}, which is none of the animals" if subject.strip() else "by nobody in particular"
         return f"{self.path} has {action} {by}"
+
+
+def _joined(table: pd.DataFrame) -> pd.DataFrame:
+    """Stretches of one agent, target and action that overlap as one, as where two behaviours are one action."""
+    keys = list(COLUMNS[:3])
+    rows = table.sort_values([*keys, "start_frame"], kind="stable", ignore_index=True)
+    reached = rows.groupby(keys)["stop_frame"].cummax()
+    new = (rows["start_frame"] > reached.shift()) | (rows[keys] != rows[keys].shift()).any(axis=1)
+    joined = rows.groupby(new.cumsum(), sort=False).agg(
+        dict.fromkeys(keys, "first") | {"start_frame": "min", "stop_frame": "max"}
+    )
+    found = joined.sort_values(["start_frame", "stop_frame"], kind="stable", ignore_index=True)
+    return found[list(COLUMNS)].astype(_TYPES)
 
 
 def _all(

@@ -10,6 +10,7 @@ from mabe import ethogram, skeleton
 from mabe.data.animals import same_name
 from mabe.data.formats.pose import Header
 from mabe.data.project.parts import by_key, key_of
+from mabe.data.project.table import init_of
 from mabe.data.project.vocabulary import prefix_of, unprefixed
 from mabe.data.tables import MOST_INDIVIDUALS
 from mabe.errors import InputError
@@ -71,7 +72,7 @@ class Project:
 def read(path: Path) -> Project:
     """The project in a project.yaml; InputError for the first fault."""
     if not path.is_file():
-        raise InputError(f"there is no {path}: run `mabe init {path.parent}`, which writes it")
+        raise InputError(f"there is no {path}: run {init_of(path.parent)}, which writes it")
     values = read_yaml(path)
     check_keys(values, str(path), NEEDED, OPTIONAL)
     animals = _animals(values, path)
@@ -192,7 +193,7 @@ class Strangers:
         if not told:
             return None
         return InputError(
-            f"{project.path} does not know {', '.join(told)}: run `mabe init {project.path.parent}`, which adds "
+            f"{project.path} does not know {', '.join(told)}: run {init_of(project.path.parent)}, which adds "
             "them, and check what they stand for"
         )
 

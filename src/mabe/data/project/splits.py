@@ -15,9 +15,11 @@ def choose(rows: Sequence[dict[str, str]]) -> None:
     draw goes by a hash of the names, so that it depends neither on the order of the rows nor on other recordings.
     """
     groups: dict[tuple[str, str], list[dict[str, str]]] = defaultdict(list)
+    lab_of: dict[str, str] = {}  # a group belongs to the laboratory of its first recording
     for row in rows:
         if row["annotation"] and row["split"].casefold() in ("", "train", "val"):
-            groups[row["lab"], row["group"] or f"\0{row['recording']}"].append(row)
+            name = row["group"] or f"\0{row['recording']}"
+            groups[lab_of.setdefault(name, row["lab"]), name].append(row)
     by_lab: dict[str, list[tuple[str, str]]] = defaultdict(list)
     for group in groups:
         by_lab[group[0]].append(group)

@@ -1,10 +1,12 @@
 """recordings.csv: a row per recording, which a spreadsheet may have saved."""
 
 import csv
+import difflib
 import io
 import math
 import re
-from collections.abc import Iterable
+import shlex
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
@@ -28,6 +30,11 @@ COLUMNS = (
 NEEDED = ("recording", "pose")
 SPLITS = ("train", "val", "test", "out")
 _NUMBER = re.compile(r"\d+([.,]\d+)?([eE][+-]?\d+)?")
+
+
+def init_of(folder: Path | str) -> str:
+    """The command that looks through a folder, as it is typed, in back quotes."""
+    return f"`mabe init {shlex.quote(str(folder))}`"
 
 
 @dataclass(kw_only=True)
@@ -61,7 +68,7 @@ def read(path: Path) -> Table:
     try:
         text = path.read_bytes().decode("utf-8-sig")
     except FileNotFoundError:
-        raise InputError(f"there is no {path}: run `mabe init {path.parent}`, which writes it") from None
+        raise InputError(f"there is no {path}: run {init_of(path.parent)}, which writes it") from None
     except UnicodeDecodeError:
         raise InputError(f"{path} is not UTF-8: save it as CSV UTF-8") from None
     separator = max(",;\t", key=text.partition("\n")[0].count)
@@ -76,6 +83,7 @@ def read(path: Path) -> Table:
         if name not in columns:
             raise InputError(f"{path} has no column {name}: its first row must name it")
     for name in columns:
+        _check_spelling(name, columns, path)
         if columns.count(name) > 1:
             raise InputError(f"{path} has the column {name} twice: remove one")
     rows = []
@@ -88,6 +96,18 @@ def read(path: Path) -> Table:
             )
         rows.append(dict.fromkeys(COLUMNS, "") | dict(zip(columns, cells, strict=False)) | {"": str(number)})
     return Table(columns=columns, rows=rows, separator=separator)
+
+
+def _check_spelling(name: str, columns: Sequence[str], path: Path) -> None:
+    """InputError for a column that looks like one of COLUMNS that is not there: it would count as the user's own."""
+    if name in COLUMNS:
+        return
+    absent = [known for known in COLUMNS if known not in columns]
+    near = difflib.get_close_matches(name.casefold(), absent, n=1, cutoff=0.8)
+    if near:
+        raise InputError(
+            f"{path} has a column {name!r} and none that is named {near[0]}: rename it to that, or to something else"
+        )
 
 
 def write(path: Path, table: Table) -> None:
@@ -142,7 +162,10 @@ def _row(row: dict[str, str], path: Path) -> Row:
 
 
 def _check_names(rows: Iterable[Row], path: Path) -> None:
-    for what, text_of in (("recording", lambda r: r.recording), ("pose", lambda r: r.pose)):
+    for what, text_of in (
+        ("recording", lambda r: r.recording),
+        ("pose", lambda r: r.pose.replace("\\", "/")),
+    ):
         seen: dict[str, Row] = {}
         for row in rows:
             other = seen.setdefault(text_of(row).casefold(), row)

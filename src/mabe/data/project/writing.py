@@ -5,6 +5,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from mabe.data.project.guesses import Alias, SkeletonGuess
+from mabe.data.project.table import init_of
 from mabe.data.project.yaml_edits import Document, line, scalar
 
 LISTS = {
@@ -40,9 +41,9 @@ class Names:
 def fresh(names: Names, folder: str) -> str:
     """The whole file."""
     top = _comment(
-        f"What the names in your files mean. `mabe init {folder}` guessed it: check it, and change what is wrong. A "
+        f"What the names in your files mean. {init_of(folder)} guessed it: check it, and change what is wrong. A "
         "name stands on the left as your files have it (capitals do not matter), and what it means on the right; "
-        f"null leaves it out. When files come in, run `mabe init {folder}` again: it adds what is new and keeps the "
+        f"null leaves it out. When files come in, run {init_of(folder)} again: it adds what is new and keeps the "
         "rest as you left it.",
         indent=0,
     )

@@ -19,7 +19,7 @@ from mabe.data.project.fitting import listed, misfits
 from mabe.data.project.pairing import key_of, labels
 from mabe.data.project.parts import key_of as key_of_part
 from mabe.data.project.project import Project, Strangers
-from mabe.data.project.table import Row, located
+from mabe.data.project.table import Row, init_of, located
 from mabe.data.recording import Entry, Recording
 from mabe.data.source import Extent, Source, check_extent, check_individuals
 from mabe.data.tables import reading
@@ -56,7 +56,7 @@ class OwnSource(Source):
         if without:
             raise InputError(
                 f"{self._table}: no frame rate is known of {listed(without)}: fill in the column fps, or have pose or "
-                f"annotation files that say it, or put the videos beside them and run `mabe init {self.root}`"
+                f"annotation files that say it, or put the videos beside them and run {init_of(self.root)}"
             )
         self._check_split()
         return [self._entry(row, rates[name] or 0.0) for name, row in sorted(self._rows.items())]
@@ -122,7 +122,7 @@ class OwnSource(Source):
         """The rows that are used, by the recordings' names."""
         rows = {row.recording: row for row in table.rows_of(table.read(self._table), self._table)}
         if not rows:
-            raise InputError(f"{self._table} has no recording that is used: run `mabe init {self.root}`")
+            raise InputError(f"{self._table} has no recording that is used: run {init_of(self.root)}")
         return rows
 
     def _row(self, entry: Entry) -> Row:
@@ -159,7 +159,7 @@ class OwnSource(Source):
             without = [row.recording for row in rows if not row.split]
             raise InputError(
                 f"{self._table}: split is empty for {listed(without)}: write train or val, or run "
-                f"`mabe init {self.root}`, which chooses"
+                f"{init_of(self.root)}, which chooses"
             )
         sides = {row.split for row in chosen}
         if len(sides) == 1:

@@ -66,3 +66,13 @@ def test_every_laboratory_validates():
     choose(table)
     by_lab = {lab: [r["split"] for r in table if r["lab"] == lab] for lab in ("one", "two", "three")}
     assert {lab: splits.count("val") for lab, splits in by_lab.items()} == {"one": 1, "two": 1, "three": 0}
+
+
+def test_a_group_in_two_laboratories_is_on_one_side():
+    for seed in range(10):
+        table = rows(*(f"{seed}-{i}" for i in range(12)))
+        for i, row in enumerate(table):
+            row |= {"lab": "ab"[i % 2], "group": f"cage {i // 4}"}
+        choose(table)
+        for cage in range(3):
+            assert len({row["split"] for row in table if row["group"] == f"cage {cage}"}) == 1

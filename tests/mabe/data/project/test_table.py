@@ -1,10 +1,11 @@
 """recordings.csv, as a spreadsheet may save it."""
 
 import math
+from pathlib import Path
 
 import pytest
 
-from mabe.data.project.table import COLUMNS, Table, located, read, rows_of, write
+from mabe.data.project.table import COLUMNS, Table, init_of, located, read, rows_of, write
 from mabe.errors import InputError
 
 HEAD = "recording,pose,annotation,fps,px_per_cm,reference_px,reference_cm,split"
@@ -110,3 +111,20 @@ def test_files_outside_the_folder_are_refused(tmp_path, path):
 def test_a_file_that_is_gone(tmp_path):
     with pytest.raises(InputError, match=r"row 2: there is no .*x\.csv"):
         located(tmp_path, "x.csv", "row 2")
+
+
+@pytest.mark.parametrize(("column", "known"), [("Split", "split"), ("groups", "group"), ("FPS", "fps")])
+def test_a_misspelt_column_is_not_taken_for_the_users_own(tmp_path, column, known):
+    head = HEAD.replace(known, column) if known in HEAD.split(",") else f"{HEAD},{column}"
+    (tmp_path / "recordings.csv").write_text(f"{head}\n")
+    with pytest.raises(InputError, match=f"has a column '{column}' and none that is named {known}"):
+        read(tmp_path / "recordings.csv")
+
+
+def test_a_column_beside_the_one_that_it_resembles_is_the_users_own(tmp_path):
+    (tmp_path / "recordings.csv").write_text("recording,pose,group,groups\na,a.csv,x,y\n")
+    assert read(tmp_path / "recordings.csv").rows[0]["groups"] == "y"
+
+
+def test_the_command_can_be_copied_whatever_the_folders_name(tmp_path):
+    assert init_of(Path("my data")) == "`mabe init 'my data'`"

@@ -109,6 +109,26 @@ def test_seconds_become_the_nearest_frames_and_no_bout_vanishes(tmp_path):
     assert of.annotated == (30, 211)
 
 
+def test_frames_from_the_first_to_the_last_bout_where_the_user_says_so_whatever_the_file_says(tmp_path):
+    project_of(tmp_path, STILL, [("adult", "sniff", 1.0, 2.0), ("adult", "rear", 4.0, 5.0)])
+    pd.DataFrame({"frame": range(600), "sniff": 0, "rear": [int(30 <= f < 60) for f in range(600)]}).to_csv(
+        tmp_path / "a.csv", index=False
+    )
+    edit(tmp_path, subjects={}, ethogram={"of_pair": ["sniff", "rear"], "of_another": [], "of_oneself": []})
+    assert recordings(tmp_path)["a"].annotated == (0, 600)
+    edit(tmp_path, annotated="bouts")
+    assert recordings(tmp_path)["a"].annotated == (30, 60)
+    edit(tmp_path, behaviours={"sniff": "sniff", "rear": None})
+    assert recordings(tmp_path)["a"].annotated == (0, 0)  # no bout is left: nothing is known to be absent
+
+
+def test_two_behaviours_that_are_one_action_are_one_bout_where_they_overlap(tmp_path):
+    rows = [("adult", "sniff", 1.0, 4.0), ("adult", "rear", 2.0, 5.0), ("adult", "rear", 6.0, 7.0)]
+    project_of(tmp_path, STILL, rows)
+    edit(tmp_path, behaviours={"sniff": "sniff", "rear": "sniff"})
+    assert bouts(recordings(tmp_path)["a"]) == [(1, 2, "sniff", 30, 150), (1, 2, "sniff", 180, 210)]
+
+
 def test_all_that_may_happen_was_looked_for(tmp_path):
     project_of(tmp_path, STILL, [("adult", "sniff", 1.0, 2.0), ("juvenile", "rear", 3.0, 4.0)])
     edit(tmp_path, ethogram={"of_pair": ["huddle"]})
