@@ -137,6 +137,7 @@ def ingest(
             "" if params.include_unlabelled else "left out",
         ),
         **report.of_recordings({w.row["recording"]: w.notes for w in written}),
+        "no_bouts": dict.fromkeys((w.row["recording"] for w in written if _no_bouts(w)), ""),
         **checks.of_actions(actions),
         "labels_end_early": report.labels_end_early(manifest, _last_stops(written)),
         "bouts_clipped_in": dict.fromkeys(bout_metrics.pop("bouts_clipped_in"), ""),
@@ -180,6 +181,11 @@ def write_recordings(
                 fail(place.entry, result)
     write_names(out, axes.names, source.skeleton, source.ethogram)
     return sorted(written, key=lambda w: (SETS.index(w.place.entry.set), w.place.start))
+
+
+def _no_bouts(written: Written) -> bool:
+    """Whether somebody annotated the recording and saw nothing."""
+    return written.bouts is not None and written.bouts.empty
 
 
 def _last_stops(written: list[Written]) -> dict[str, int]:

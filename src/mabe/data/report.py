@@ -31,6 +31,7 @@ FINDINGS: dict[str, str] = {
     "repeated_bouts": "bouts that an annotation file has twice, or that overlap their like: taken as one",
     "annotation_without_tracking": "annotations without tracking, not used",
     "unused_files": "other files, not used",
+    "no_bouts": "annotated, without a single bout: every behaviour counts as absent there",
     "few_bouts": "actions with fewer than ten bouts: their thresholds are little more than a guess",
     "one_sided": "actions that only one side of the split has: nothing tells how well they are found",
     "no_scale": "no scale (px per cm): animals are taken to be 8 cm long from front to back by models of pairs",

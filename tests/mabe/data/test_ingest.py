@@ -461,3 +461,9 @@ def test_points_of_which_the_tracker_is_not_sure_are_missing(tmp_path):
         missing[least] = [np.flatnonzero(absent[:, part]).tolist() for part in parts]
     everything = [0, 1, 2, 3, 4, 5]
     assert missing == {None: [[], []], 0.2: [[], [0, 1]], 0.35: [everything, [0, 1, 2, 3]]}
+
+
+def test_an_annotation_without_a_bout_is_told(root, tmp_path):
+    write_video(root, video_id=8, rows=moving(range(10), seed=8), bouts=[])
+    ingest(params(root), tmp_path / "store", workers=1)
+    assert list(found(tmp_path / "store")["no_bouts"]) == ["LabA/8"]
