@@ -15,12 +15,12 @@ from tqdm import tqdm
 
 from mabe import export
 from mabe.data.folds import NONE
-from mabe.data.ingest import write_recordings
 from mabe.data.pairs import asked
 from mabe.data.readers.kaggle import KaggleSource, open_source
 from mabe.data.recording import Entry
 from mabe.data.source import check_video_ids, faults_of
 from mabe.data.store import MANIFEST_COLUMNS, Store, behaviors
+from mabe.data.store_arrays import write_recordings
 from mabe.data.table_files import write_table
 from mabe.errors import InputError
 from mabe.ethogram import Ethogram

@@ -375,7 +375,7 @@ def test_programming_errors_are_not_quarantined(root, tmp_path, monkeypatch):
     def broken(*arguments):
         raise ZeroDivisionError
 
-    monkeypatch.setattr("mabe.data.ingest.interpolate_gaps", broken)
+    monkeypatch.setattr("mabe.data.store_arrays.interpolate_gaps", broken)
     with pytest.raises(ZeroDivisionError):
         ingest(params(root, on_error="quarantine"), tmp_path / "store", workers=1)
 

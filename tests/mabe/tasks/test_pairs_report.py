@@ -18,8 +18,8 @@ from mabe.labels import expand
 from mabe.metrics.bouts import runs
 from mabe.params import IngestParams, LabelParams, SimulateParams
 from mabe.submission import validate
-from mabe.tasks.pairs_fit import Truth
 from mabe.tasks.pairs_report import classes_of, f_by_action, learn_decoder, report, restore_decoder
+from mabe.tasks.pairs_truth import Truth
 from sample import simulate
 
 UNSMOOTHED = dataclasses.replace(SETTINGS, smoothing=False)
