@@ -178,7 +178,7 @@ def test_missing_data_say_how_to_get_them(tmp_path, failure, source, says):
     [
         ("label_expand", "data/store", "no recording store in data/store"),
         ("motion_features", "data/store", "no recording store in data/store"),
-        ("train", "data/store", "there is no data/store/manifest.parquet: run `dvc repro`"),
+        ("train", "data/store", "no recording store in data/store"),
         ("train", "data/labels", "there is no data/labels/labels.npy: run `dvc repro`"),
         ("train", "data/features", "there is no data/features/train.npy: run `dvc repro`"),
         ("evaluate", "data/store", "no recording store in data/store"),

@@ -177,6 +177,8 @@ def test_evaluate_details(done):
         "labs",
         "mabe_f",
         "mabe_f_of_true_classes",
+        "f1_macro_actions",
+        "average_precision",
     }
     assert evaluate["segment_f1"].keys() == {"0.1", "0.25", "0.5"}
     assert evaluate["per_class"].keys() == CLASSES

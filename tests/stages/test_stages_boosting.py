@@ -44,6 +44,7 @@ def test_what_there_is(done):
             "export/trees.zip",
             "export/model.json",
             "export/submission.csv",
+            "export/bouts.csv",
         )
     }
     assert {"importance.csv", "importance.png", "per_action.csv", "reliability.png"} <= {
