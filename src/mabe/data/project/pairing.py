@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 
 from mabe.data.formats.annotation import Observation
-from mabe.data.project.looking import VIDEOS, AnnotationFile
+from mabe.data.project.looking import SIMBA_STEPS, VIDEOS, AnnotationFile
 
 _ENDING = re.compile(
     r"(\.(csv|tsv|txt|h5|hdf5|json|npy|npz|slp|nwb|annot|boris|xlsx|gz|analysis|predictions))+", re.I
@@ -64,17 +64,29 @@ class Video:
 
 
 def videos_of(poses: Iterable[str]) -> list[Video]:
-    """The videos that pose files are of: those of one name in one folder are of one video."""
+    """The videos that pose files are of: those of one name in one folder are of one video.
+
+    The folders of the steps of a SimBA project count as one.
+    """
     groups: dict[tuple[str, str], list[str]] = defaultdict(list)
     for path in poses:
-        groups[str(PurePosixPath(path).parent), key_of(Video(pose=path).stem)].append(path)
+        groups[str(_folder(path)), key_of(Video(pose=path).stem)].append(path)
     return [
         Video(pose=best, passed_over=tuple(rest))
         for best, *rest in (sorted(group, key=_preference) for group in groups.values())
     ]
 
 
+def _folder(path: str) -> PurePosixPath:
+    """The folder of a file, or that of the steps of a SimBA project."""
+    folder = PurePosixPath(path).parent
+    return folder.parent if folder.name.casefold() in SIMBA_STEPS else folder
+
+
 def _preference(path: str) -> tuple[int, int, str]:
+    step = PurePosixPath(path).parent.name.casefold()
+    if step in SIMBA_STEPS:
+        return -1, SIMBA_STEPS.index(step), path
     for rank, pattern in enumerate(_PREFERENCE):
         if found := re.search(pattern, path, re.I):
             newest = int(found[1]) if found.lastindex and found[1].isdigit() else 0

@@ -323,3 +323,54 @@ def test_two_hundred_files_take_seconds(tmp_path):
     init(tmp_path)
     assert time.perf_counter() - began < 20
     assert len(table(tmp_path)) == 100
+
+
+def simba(path, behaviours="", still=False):
+    """A step of a SimBA project: points of one animal, and a feature and behaviours (0, 1) where there are any."""
+    parts = ("Nose", "Ear_left", "Ear_right", "Tail_base")
+    names = ["", *(f"{part}_1_{c}" for part in parts for c in "xyp")]
+    names += ["Movement", *behaviours.split()] if behaviours or still else []
+    rows = [
+        [i, *([5.5, 6.5, 1] * 4), *([i + 0.5] if len(names) > 13 else []), *[i % 2] * (len(names) - 14)]
+        for i in range(20)
+    ]
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("\n".join(",".join(map(str, row)) for row in [names, *rows]) + "\n")
+
+
+def test_a_file_of_poses_and_annotations_is_both(tmp_path):
+    simba(tmp_path / "a.csv", "Attack Sniffing")
+    simba(tmp_path / "b.csv", still=True)  # with features alone
+    says = told(tmp_path)
+    assert {name: row["annotation"] for name, row in table(tmp_path).items()} == {"a": "a.csv", "b": ""}
+    assert [*project(tmp_path)["behaviours"]] == ["Attack", "Sniffing"]
+    assert "not read" not in says
+
+
+def test_in_a_simba_project_a_video_is_one_recording(tmp_path):
+    steps = ("input_csv", "outlier_corrected_movement_location", "outlier_corrected_movement")
+    for step in steps:
+        simba(tmp_path / f"csv/{step}/a.csv")
+        simba(tmp_path / f"csv/{step}/b.csv")
+    simba(tmp_path / "csv/features_extracted/a.csv", still=True)
+    simba(tmp_path / "csv/machine_results/a.csv", "Probability_Attack Attack")
+    simba(tmp_path / "csv/targets_inserted/a.csv", "Attack")
+    init(tmp_path)
+    rows = table(tmp_path)
+    assert sorted(rows) == ["a", "b"]
+    assert rows["a"]["pose"] == rows["a"]["annotation"] == "csv/targets_inserted/a.csv"
+    assert (rows["b"]["pose"], rows["b"]["annotation"]) == (f"csv/{steps[1]}/b.csv", "")
+    assert [*project(tmp_path)["behaviours"]] == ["Attack"]
+
+
+def test_an_annotation_that_a_row_names_is_read_whatever_it_looks_like(tmp_path):
+    simba(tmp_path / "a.csv")
+    simba(tmp_path / "machine_results/x.csv", "Attack")
+    init(tmp_path)
+    path = tmp_path / "recordings.csv"
+    text = path.read_text().replace("a.csv,,", "a.csv,machine_results/x.csv,")
+    path.write_text(text)
+    assert table(tmp_path)["a"]["annotation"] == "machine_results/x.csv"
+    assert "behaviours: Attack" in told(tmp_path)
+    path.write_text(text.replace("machine_results/x.csv,", "gone.csv,"))
+    assert f"there is no {tmp_path / 'gone.csv'}: correct the row" in told(tmp_path)
