@@ -6,9 +6,8 @@ from pathlib import Path
 
 from mabe import ethogram, skeleton
 from mabe.data.animals import same_name
-from mabe.data.formats import annotation
 from mabe.data.project import PROJECT, RECORDINGS, guesses, project, splits, table, writing
-from mabe.data.project.looking import AnnotationFile, Found, look
+from mabe.data.project.looking import Found, annotation_file, look
 from mabe.data.project.pairing import Named, Pairs, Video, named, pair, videos_of
 from mabe.data.project.parts import key_of as key_of_part
 from mabe.data.project.project import Project
@@ -112,8 +111,7 @@ def _read_named(found: Found, known: Table, folder: Path) -> None:
             path, _ = table.located(folder, cell, f"{folder / RECORDINGS}: {row['recording']}")
             name = path.relative_to(folder).as_posix()
             if name not in found.annotations and name not in found.faulty:
-                observations = tuple(annotation.read(path))
-                found.annotations[name] = AnnotationFile(path=name, observations=observations)
+                found.annotations[name] = annotation_file(path, name)
         except InputError as error:
             found.faulty[cell] = str(error)
 
@@ -199,6 +197,7 @@ def _used(outcome: Outcome, observations: Mapping[str, Named]) -> list[Used]:
                 recording=row["recording"],
                 header=outcome.found.poses[pose].header,
                 observation=found.observation if found else None,
+                identities=found is not None and found.identities,
             )
         )
     return used
@@ -273,13 +272,14 @@ def _fill_annotations(
     competition = ethogram.read(CONF / f"ethogram/{COMPETITION}.yaml")
     by_name = {same_name(animal): animal for animal in animals}
     meant = dict(subjects)
-    from_zero = any(name.strip() == "0" for name in found.subjects)
+    from_zero = "0" in meant or any(name.strip() == "0" for name in found.subjects)
     for name, count in found.subjects.items():
         if same_name(name) in meant or same_name(name) in by_name:
             continue
-        animal = guesses.subject(name, by_name, from_zero=from_zero)
+        identity = same_name(name) in found.identities
+        animal, question = guesses.subject(name, by_name, from_zero=from_zero or identity)
         meant[same_name(name)] = animal
-        why = f"{_counted(count, 'bout')}" + ("" if animal else "; is it one of the animals?")
+        why = f"{_counted(count, 'bout')}" + (f"; {question}" if question else "")
         names.subjects[name] = (by_name[animal] if animal else None, why)
     nobody = {"", *(name for name, animal in subjects.items() if animal is None)}
     most = max((len(listed) for listed in found.animals.values()), default=1)

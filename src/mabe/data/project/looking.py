@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from mabe.data.formats import annotation, pose
-from mabe.data.formats.annotation import Observation, simba_targets
+from mabe.data.formats.annotation import Observation, jabs_labels, simba_targets
 from mabe.data.formats.pose import Header
 from mabe.data.project import PROJECT, RECORDINGS, poses
 from mabe.data.source import check_individuals, faults_of
@@ -44,6 +44,8 @@ class PoseFile:
 class AnnotationFile:
     path: str
     observations: tuple[Observation, ...]
+    identities: bool = False
+    """Whether its subjects are JABS's identities, numbers from 0."""
 
 
 @dataclass(kw_only=True)
@@ -91,11 +93,18 @@ def _read(path: Path, name: str, found: Found) -> None:
                     path=name, observations=tuple(simba_targets.read(path))
                 )
         elif any(path.name.lower().endswith(m.ENDINGS) and m.matches(path) for m in annotation.formats()):
-            found.annotations[name] = AnnotationFile(path=name, observations=tuple(annotation.read(path)))
+            found.annotations[name] = annotation_file(path, name)
         elif path.name.lower().endswith(DATA) and (reason := annotation.why_unknown(path)):
             found.faulty[name] = f"{path} {reason}"
         else:
             found.others.append(name)
+
+
+def annotation_file(path: Path, name: str) -> AnnotationFile:
+    """The annotations in a file; name: what the project calls it."""
+    module = annotation.format_of(path)
+    observations = tuple(annotation.read(path))
+    return AnnotationFile(path=name, observations=observations, identities=module is jabs_labels)
 
 
 def _has_targets(path: Path) -> bool:

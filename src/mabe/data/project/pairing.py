@@ -102,6 +102,8 @@ class Named:
     """`file`, or `file#observation` in a file of several."""
     path: str
     observation: Observation
+    identities: bool = False
+    """As in AnnotationFile."""
 
     @property
     def names(self) -> list[str]:
@@ -136,7 +138,14 @@ def named(files: Iterable[AnnotationFile]) -> list[Named]:
         several = len(file.observations) > 1
         for label, observation in zip(labels(file.observations), file.observations, strict=True):
             reference = f"{file.path}#{label}" if several else file.path
-            found.append(Named(reference=reference, path=file.path, observation=observation))
+            found.append(
+                Named(
+                    reference=reference,
+                    path=file.path,
+                    observation=observation,
+                    identities=file.identities,
+                )
+            )
     return found
 
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from mabe.data.project import PROJECT, RECORDINGS
-from mabe.data.project.guesses import UNSURE
+from mabe.data.project.guesses import UNSURE, WHETHER
 from mabe.data.project.init import Outcome
 from mabe.data.project.rates import WITHOUT_AV
 
@@ -162,6 +162,9 @@ def _of_names(outcome: Outcome) -> Iterator[str]:
     nobody = [name for name, (animal, _) in new.subjects.items() if animal is None]
     if nobody:
         yield f"subjects that are none of the animals: {_list(nobody)} (subjects in {PROJECT})"
+    asked = [f"{name} ({animal})" for name, (animal, why) in new.subjects.items() if why.endswith(WHETHER)]
+    if asked:
+        yield f"subjects whose animal is a guess: {_list(asked)} (subjects in {PROJECT})"
     for key, says in (("of_oneself", "does alone"), ("of_another", "does to another one")):
         guessed = [name for name, (of, why) in new.actions.items() if of == key and why in UNSURE]
         if guessed:

@@ -1,6 +1,7 @@
 """`mabe init` on made folders: what it writes, and what it keeps when it is called again."""
 
 import csv
+import json
 import pickle
 import sys
 import time
@@ -374,3 +375,21 @@ def test_an_annotation_that_a_row_names_is_read_whatever_it_looks_like(tmp_path)
     assert "behaviours: Attack" in told(tmp_path)
     path.write_text(text.replace("machine_results/x.csv,", "gone.csv,"))
     assert f"there is no {tmp_path / 'gone.csv'}: correct the row" in told(tmp_path)
+
+
+def test_identity_1_of_jabs_is_the_second_animal_also_where_0_has_no_label(tmp_path):
+    frames = {"animal1": STILL["adult"], "animal2": STILL["adult"] + 50}
+    own_made.dlc(tmp_path / "aDLC_net.csv", frames)
+    labels = {"1": {"Grooming": [{"start": 5, "end": 9, "present": True}]}}
+    content = {"file": "a.avi", "num_frames": 600, "unfragmented_labels": labels}
+    (tmp_path / "a.json").write_text(json.dumps(content))
+    says = told(tmp_path)
+    assert project(tmp_path)["subjects"] == {"1": "animal2"}
+    assert "subjects whose animal is a guess: 1 (animal2) (subjects in project.yaml)" in says
+
+
+def test_the_only_animal_is_not_taken_for_anybody_without_a_question(tmp_path):
+    own_made.single(tmp_path / "aDLC_net.csv", STILL["adult"])
+    own_made.boris(tmp_path / "a.csv", [("experimenter", "feed", 1.0, 2.0), ("Animal 1", "eat", 3.0, 4.0)])
+    says = told(tmp_path)
+    assert "subjects whose animal is a guess: experimenter (animal1) (subjects" in says
