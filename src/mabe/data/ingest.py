@@ -344,7 +344,6 @@ def _summary(
             recording.keypoints,
             status,
             recording.entry.fps,
-            int(recording.keypoints[:, 0].max(initial=-1)) + 1,
         ),
     )
 
