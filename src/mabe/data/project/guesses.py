@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from mabe.data.animals import numbered, same_name
 from mabe.data.formats.pose import Header
-from mabe.data.project.parts import by_key, key_of, split
+from mabe.data.project.parts import by_key, is_place, key_of, split
 from mabe.data.project.vocabulary import Behaviour, Vocabulary
 from mabe.ethogram import Ethogram
 from mabe.skeleton import Skeleton
@@ -164,6 +164,8 @@ def _prefixes(names: Sequence[str]) -> list[str]:
     common = all(sum(part in having for having in of.values()) >= 2 for part in parts)
     if len(of) < 2 or len(parts) < 2 or not common or any(split(prefix)[1] for prefix in of):
         return []  # left_ear and right_ear are two ears of one animal
+    if all(is_place(part) for part in parts):
+        return []  # and so are ear_left and ear_right
     return list(of)
 
 

@@ -154,6 +154,9 @@ def _of_names(outcome: Outcome) -> Iterator[str]:
             f"{most} animals in one recording: if these are pieces of the tracks of fewer animals, join them first, in "
             "the tracker"
         )
+    if new.prefixes:
+        of = [f"{prefix} ({animal})" for prefix, animal in new.prefixes.items()]
+        yield f"parts whose names begin so are taken for those of another animal: {_list(of)} (prefixes in {PROJECT})"
     out = [name for name, (part, _) in new.skeleton.aliases.items() if part is None]
     if out:
         yield f"body parts that are left out, as nobody knows what they are: {_list(out)} (aliases in {PROJECT})"

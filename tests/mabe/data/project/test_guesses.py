@@ -69,6 +69,9 @@ def test_another_animal_has_parts_of_its_own():
         (("B_Nose", "B_Tail_base", "W_Nose", "W_Tail_base"), ("B_", "W_")),
         (("B_Nose", "B_Tail_base", "W_Nose", "W_Tail_base", "corner"), ()),
         (("left_ear", "left_hip", "right_ear", "right_hip"), ()),
+        (("ear_left", "ear_right", "hip_left", "hip_right"), ()),
+        (("spine_1", "spine_2", "tail_1", "tail_2"), ()),
+        (("tail_base", "tail_tip", "ear_base", "ear_tip"), ()),
         (("nose", "tail"), ()),
         (("tail_base", "tail_tip"), ()),
         (("m1_nose", "m2_nose"), ()),  # one part alone says nothing

@@ -74,7 +74,7 @@ def test_three_flies_whose_behaviours_overlap_in_one_table(tmp_path):
 def test_prefixes_of_parts_become_animals(tmp_path):
     parts = [f"{who}_{part}" for who in "BW" for part in ("Nose", "Left_ear", "Right_ear", "Tail_base")]
     own_made.single(tmp_path / "aDLC_net.csv", STILL["adult"], parts)
-    init(tmp_path)
+    assert "are taken for those of another animal: B_ (B), W_ (W) (prefixes" in told(tmp_path)
     of = project(tmp_path)
     assert of["prefixes"] == {"B_": "B", "W_": "W"}
     assert of["animals"] == {"B": 1, "W": 2}
