@@ -155,6 +155,8 @@ class Pairs:
 
     annotation: dict[str, Named] = field(default_factory=dict)
     """Of a pose file."""
+    guessed: set[str] = field(default_factory=set)
+    """Annotations that have but the beginning of a name in common with the pose file."""
     several: dict[str, list[str]] = field(default_factory=dict)
     """Pose files for which several annotations were found, none of which is taken."""
     unclear: dict[str, list[str]] = field(default_factory=dict)
@@ -174,9 +176,12 @@ def pair(videos: Sequence[Video], observations: Iterable[Named]) -> Pairs:
     pairs = Pairs()
     of: dict[str, list[Named]] = defaultdict(list)
     for annotation in observations:
-        fitting = _fitting(annotation, whole, begun)
+        named_so = _named_so(annotation, whole)
+        fitting = named_so or _begun_so(annotation, whole, begun)
         if len(fitting) == 1:
             of[fitting[0].pose].append(annotation)
+            if not named_so:
+                pairs.guessed.add(annotation.reference)
         elif fitting:
             pairs.unclear[annotation.reference] = [video.pose for video in fitting]
         else:
@@ -189,15 +194,19 @@ def pair(videos: Sequence[Video], observations: Iterable[Named]) -> Pairs:
     return pairs
 
 
-def _fitting(
+def _named_so(annotation: Named, whole: Mapping[str, list[Video]]) -> list[Video]:
+    """The nearest of the videos that have one of the annotation's names."""
+    for name in annotation.names:
+        if found := whole.get(key_of(name)):
+            return nearest(annotation.path, found)
+    return []
+
+
+def _begun_so(
     annotation: Named, whole: Mapping[str, list[Video]], begun: Mapping[str, list[Video]]
 ) -> list[Video]:
-    """The videos that fit best: by the whole name, else by a beginning of it; of those the nearest."""
-    names = [key_of(name) for name in annotation.names]
-    for name in names:
-        if found := whole.get(name):
-            return nearest(annotation.path, found)
-    for name in names:
+    """The nearest of the videos whose name is the beginning of one of the annotation's, or the other way round."""
+    for name in map(key_of, annotation.names):
         longer = {v.pose: v for v in begun.get(name, [])}
         for beginning in beginnings(name):
             longer |= {v.pose: v for v in whole.get(beginning, [])}

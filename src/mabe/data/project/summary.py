@@ -100,6 +100,14 @@ def _of_files(outcome: Outcome) -> Iterator[str]:
     for reference, poses in pairs.unclear.items():
         if reference not in given:
             yield f"{reference} fits several pose files, {_list(poses)}: write it into the row of one of them"
+    new = {*outcome.added, *outcome.annotated}
+    guessed = [
+        f"{row['annotation']} of {row['pose']}"
+        for row in outcome.table.rows
+        if row["recording"] in new and row["annotation"] in pairs.guessed
+    ]
+    if guessed:
+        yield f"annotations paired by the beginning of a name only: {_list(guessed)} (annotation in {RECORDINGS})"
     orphans = [name for name in pairs.orphans if name not in given]
     if orphans:
         yield f"annotations without a pose file: {_list(orphans)}"

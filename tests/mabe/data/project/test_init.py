@@ -393,3 +393,15 @@ def test_the_only_animal_is_not_taken_for_anybody_without_a_question(tmp_path):
     own_made.boris(tmp_path / "a.csv", [("experimenter", "feed", 1.0, 2.0), ("Animal 1", "eat", 3.0, 4.0)])
     says = told(tmp_path)
     assert "subjects whose animal is a guess: experimenter (animal1) (subjects" in says
+
+
+def test_a_pair_by_the_beginning_of_a_name_is_asked_for(tmp_path):
+    for name in ("trial1", "other"):
+        own_made.dlc(tmp_path / f"{name}DLC_net.csv", STILL)
+    own_made.boris(tmp_path / "trial1_3.csv", BORIS)
+    own_made.boris(tmp_path / "other.csv", BORIS)
+    says = told(tmp_path)
+    assert table(tmp_path)["trial1"]["annotation"] == "trial1_3.csv"
+    pair = "annotations paired by the beginning of a name only: trial1_3.csv of trial1DLC_net.csv"
+    assert f"{pair} (annotation in recordings.csv)" in says
+    assert pair not in told(tmp_path)  # it stands in the table now
