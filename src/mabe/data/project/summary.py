@@ -170,6 +170,16 @@ def _of_names(outcome: Outcome) -> Iterator[str]:
         yield f"body parts that are left out, as nobody knows what they are: {_list(out)} (aliases in {PROJECT})"
     if outcome.first and new.skeleton.like is None:
         yield f"no mouse has these parts: which are left and right, front, centre and back? (skeleton in {PROJECT})"
+    if not outcome.first and new.skeleton.parts:
+        yield (
+            f"new parts are on no side, and in none of front, centre and back: {_list(new.skeleton.parts)} "
+            f"(skeleton in {PROJECT})"
+        )
+    skeleton = new.skeleton if outcome.before is None else outcome.before.skeleton
+    if not (outcome.before is None and new.skeleton.like):
+        empty = [key for key in ("front", "centre", "back") if not getattr(skeleton, key)]
+        if empty:
+            yield f"the skeleton has no part in {_list(empty)}: name one of each (skeleton in {PROJECT})"
     nobody = [name for name, (animal, _) in new.subjects.items() if animal is None]
     if nobody:
         yield f"subjects that are none of the animals: {_list(nobody)} (subjects in {PROJECT})"

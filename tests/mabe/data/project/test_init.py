@@ -405,3 +405,22 @@ def test_a_pair_by_the_beginning_of_a_name_is_asked_for(tmp_path):
     pair = "annotations paired by the beginning of a name only: trial1_3.csv of trial1DLC_net.csv"
     assert f"{pair} (annotation in recordings.csv)" in says
     assert pair not in told(tmp_path)  # it stands in the table now
+
+
+def test_what_an_own_skeleton_lacks_is_asked_for_until_it_is_there(tmp_path):
+    parts = {"head": 30.0, "left_wing": 10.0, "right_wing": 10.0, "ovipositor": -20.0}
+    own_made.dlc(tmp_path / "aDLC_net.csv", STILL, parts)
+    asks = "the skeleton has no part in centre: name one of each (skeleton in project.yaml)"
+    assert asks in told(tmp_path)
+    own_made.dlc(tmp_path / "bDLC_net.csv", STILL, parts | {"left_haltere": 0.0, "right_haltere": 0.0})
+    says = told(tmp_path)
+    assert asks in says
+    new = "new parts are on no side, and in none of front, centre and back: left_haltere, right_haltere"
+    assert new in says
+    path = tmp_path / "project.yaml"
+    text = path.read_text()
+    assert "  centre: []" in text
+    path.write_text(text.replace("  centre: []", "  centre: [head]"))
+    says = told(tmp_path)
+    assert asks not in says
+    assert new not in says
