@@ -33,19 +33,18 @@ ACTION_COLUMNS: dict[str, str] = {
 # fmt: on
 
 
-def movement(
-    tracks: np.ndarray, keypoints: np.ndarray, status: np.ndarray, fps: float, names: int
-) -> dict[str, str]:
+def movement(tracks: np.ndarray, keypoints: np.ndarray, status: np.ndarray, fps: float) -> dict[str, str]:
     """What is to be told of how animals move, by the names of `mabe.data.report.FINDINGS`.
 
-    tracks: (K, T, 2) in any unit; keypoints: (K, 2), individual and part; status: uint8 (K, T), see `Store.status`;
-    names: how many animals the recording is said to have.
+    tracks: (K, T, 2) in any unit; keypoints: (K, 2), individual and part; status: uint8 (K, T), see `Store.status`.
+    Animals without a keypoint are none of the recording's.
     """
     told = {}
     seen = status == OBSERVED
-    animals = [np.flatnonzero(keypoints[:, 0] == i) for i in range(names)]
+    names = np.unique(keypoints[:, 0])
+    animals = [np.flatnonzero(keypoints[:, 0] == i) for i in names]
     there = [seen[rows].any(axis=0) for rows in animals]
-    absent = {i + 1: 1 - of.mean() for i, of in enumerate(there) if of.mean() < 1 - ABSENT}
+    absent = {i + 1: 1 - of.mean() for i, of in zip(names, there, strict=True) if of.mean() < 1 - ABSENT}
     if absent:
         told["absent_animals"] = ", ".join(
             f"mouse{i} on {share:.0%} of the frames" for i, share in absent.items()

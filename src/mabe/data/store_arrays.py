@@ -255,11 +255,5 @@ def _summary(
         notes=dict(recording.notes)
         | report.hole((status != MISSING).any(axis=0))
         | ({} if unit == "cm" else {"no_scale": ""})
-        | checks.movement(
-            recording.tracks,
-            recording.keypoints,
-            status,
-            recording.entry.fps,
-            int(recording.keypoints[:, 0].max(initial=-1)) + 1,
-        ),
+        | checks.movement(recording.tracks, recording.keypoints, status, recording.entry.fps),
     )

@@ -21,9 +21,9 @@ def tracks() -> np.ndarray:
     return np.stack(of).astype(np.float32)
 
 
-def told(tracks, names=2) -> dict[str, str]:
+def told(tracks, keypoints=KEYPOINTS) -> dict[str, str]:
     status = np.where(np.isnan(tracks[..., 0]), MISSING, OBSERVED).astype(np.uint8)
-    return checks.movement(tracks, KEYPOINTS, status, FPS, names)
+    return checks.movement(tracks, keypoints, status, FPS)
 
 
 def test_animals_that_walk_are_worth_no_word(tracks):
@@ -55,9 +55,15 @@ def test_animals_that_change_places(tracks):
 
 def test_animals_that_are_missing(tracks):
     tracks[2:, 50:] = np.nan
-    assert told(tracks, names=3) == {
-        "absent_animals": "mouse2 on 75% of the frames, mouse3 on 100% of the frames"
-    }
+    assert told(tracks) == {"absent_animals": "mouse2 on 75% of the frames"}
+
+
+def test_an_animal_without_a_keypoint_is_not_missing(tracks):
+    """The second animal alone, and the second and fourth."""
+    assert told(tracks[:2], KEYPOINTS[2:]) == {}
+    tracks[2:, 50:] = np.nan
+    others = KEYPOINTS * (2, 1) + (1, 0)
+    assert told(tracks, others) == {"absent_animals": "mouse4 on 75% of the frames"}
 
 
 def test_an_animal_of_one_point_has_no_length(tracks):

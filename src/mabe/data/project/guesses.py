@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from mabe.data.animals import numbered, same_name
 from mabe.data.formats.pose import Header
-from mabe.data.project.parts import by_key, key_of, split
+from mabe.data.project.parts import by_key, is_place, key_of, split
 from mabe.data.project.vocabulary import Behaviour, Vocabulary
 from mabe.ethogram import Ethogram
 from mabe.skeleton import Skeleton
@@ -62,6 +62,8 @@ SOCIAL = (
 """How names of behaviours towards another animal begin, or go on after another word."""
 UNSURE = ("its name says so", "the files name no target")
 """Reasons to ask the user."""
+WHICH, WHETHER = "is it one of the animals?", "is it this animal?"
+"""What is asked of a subject: of one that is taken for nobody, and for an animal."""
 
 Alias = tuple[str | None, str]
 """What a name stands for (None: it is left out), and why."""
@@ -162,6 +164,8 @@ def _prefixes(names: Sequence[str]) -> list[str]:
     common = all(sum(part in having for having in of.values()) >= 2 for part in parts)
     if len(of) < 2 or len(parts) < 2 or not common or any(split(prefix)[1] for prefix in of):
         return []  # left_ear and right_ear are two ears of one animal
+    if all(is_place(part) for part in parts):
+        return []  # and so are ear_left and ear_right
     return list(of)
 
 
@@ -175,25 +179,33 @@ def animals(found: Vocabulary, known: Mapping[str, int]) -> dict[str, int]:
     return {name: places[same] + 1 for same, name in spelt.items() if same not in known}
 
 
-def subject(name: str, animals: Collection[str], *, from_zero: bool) -> str | None:
-    """The animal that an annotation means by `name`; None for nobody in particular.
+def subject(name: str, animals: Collection[str], *, from_zero: bool) -> tuple[str | None, str]:
+    """The animal that an annotation means by `name`, None for nobody in particular; and what to ask, "" for nothing.
 
-    from_zero: whether the annotations count animals from 0, as JABS does, where poses count them from 1.
+    from_zero: whether the annotations count animals from 0, as JABS does, where poses may count them from 1.
     """
 
     def plain(text: str) -> str:
         return re.sub(r"[\W_]+", "", text.casefold())
 
-    for animal in animals:
-        if plain(animal) == plain(name):
-            return animal
     ends = {int(found[0]): a for a in animals if (found := re.search(r"[0-9]{1,9}$", a))}
     number = re.search(r"[0-9]{1,9}$", name.strip())
-    if number and len(ends) == len(animals):
-        return ends.get(int(number[0]) + (from_zero and 0 not in ends))
-    return (
-        next(iter(animals)) if len(animals) == 1 and plain(name) not in ("nofocalsubject", "none") else None
-    )
+    numbered = number and len(ends) == len(animals)
+    shifted = from_zero and 0 not in ends
+    if number and number[0] == name.strip() and numbered and shifted:
+        animal = ends.get(int(number[0]) + 1)
+        return animal, WHETHER if animal else WHICH
+    for animal in animals:
+        if plain(animal) == plain(name):
+            return animal, ""
+    if number and numbered:
+        if 0 in ends and not from_zero:
+            return None, WHICH  # 1 may be the first animal, or the second
+        animal = ends.get(int(number[0]) + shifted)
+        return animal, WHICH if animal is None else WHETHER if shifted else ""
+    if len(animals) == 1 and plain(name) not in ("nofocalsubject", "none"):
+        return next(iter(animals)), WHETHER
+    return None, WHICH
 
 
 def action(spelling: str, competition: Ethogram) -> str:

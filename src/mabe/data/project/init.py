@@ -7,7 +7,7 @@ from pathlib import Path
 from mabe import ethogram, skeleton
 from mabe.data.animals import same_name
 from mabe.data.project import PROJECT, RECORDINGS, guesses, project, splits, table, writing
-from mabe.data.project.looking import Found, look
+from mabe.data.project.looking import Found, annotation_file, look
 from mabe.data.project.pairing import Named, Pairs, Video, named, pair, videos_of
 from mabe.data.project.parts import key_of as key_of_part
 from mabe.data.project.project import Project
@@ -64,6 +64,7 @@ def init(folder: Path) -> Outcome:
     found = look(folder)
     if not found.poses:
         raise InputError(_nothing(folder, found))
+    _read_named(found, known, folder)
     videos = videos_of(found.poses)
     observations = {o.reference: o for o in named(found.annotations.values())}
     pairs = pair(videos, observations.values())
@@ -100,6 +101,21 @@ def init(folder: Path) -> Outcome:
     return outcome
 
 
+def _read_named(found: Found, known: Table, folder: Path) -> None:
+    """Reads the annotations that rows name and that do not look like one: what the user wrote counts."""
+    for row in known.rows:
+        cell = row["annotation"]
+        if not cell or row["split"].casefold() in ("test", "out"):
+            continue
+        try:
+            path, _ = table.located(folder, cell, f"{folder / RECORDINGS}: {row['recording']}")
+            name = path.relative_to(folder).as_posix()
+            if name not in found.annotations and name not in found.faulty:
+                found.annotations[name] = annotation_file(path, name)
+        except InputError as error:
+            found.faulty[cell] = str(error)
+
+
 def _nothing(folder: Path, found: Found) -> str:
     if found.faulty:
         return next(iter(found.faulty.values()))
@@ -121,20 +137,20 @@ def _add_rows(outcome: Outcome) -> None:
     labs = {row["lab"] for row in rows if row["lab"]}
     names = {row["recording"].casefold() for row in rows}
     for video in outcome.videos:
-        annotation = pairs.annotation.get(video.pose)
+        pair_of = pairs.annotation.get(video.pose)
         rows_of = [of_pose[p] for p in (video.pose, *video.passed_over) if p in of_pose]
         if not rows_of:
             name = _name(video, names)
             names.add(name.casefold())
             row = dict.fromkeys(table.COLUMNS, "") | {"recording": name, "pose": video.pose}
             row |= {"lab": labs.copy().pop() if len(labs) == 1 else "own"}
-            row["annotation"] = annotation.reference if annotation else ""
+            row["annotation"] = pair_of.reference if pair_of else ""
             rows.append(row)
             outcome.added.append(name)
             continue
         for row in rows_of:
-            if annotation and not row["annotation"] and row["split"].casefold() in ("", "train", "val"):
-                row["annotation"] = annotation.reference
+            if pair_of and not row["annotation"] and row["split"].casefold() in ("", "train", "val"):
+                row["annotation"] = pair_of.reference
                 outcome.annotated.append(row["recording"])
     there = outcome.found.poses
     outcome.lost = [row["recording"] for row in rows if _file(row["pose"], there) is None]
@@ -173,14 +189,15 @@ def _used(outcome: Outcome, observations: Mapping[str, Named]) -> list[Used]:
         pose = _file(row["pose"], outcome.found.poses)
         if pose is None or row["split"].casefold() == "out":
             continue
-        annotation = observations.get(_plain(row["annotation"]))
-        if annotation is None and len(by_file.get(_plain(row["annotation"]), [])) == 1:
-            annotation = by_file[_plain(row["annotation"])][0]
+        found = observations.get(_plain(row["annotation"]))
+        if found is None and len(by_file.get(_plain(row["annotation"]), [])) == 1:
+            found = by_file[_plain(row["annotation"])][0]
         used.append(
             Used(
                 recording=row["recording"],
                 header=outcome.found.poses[pose].header,
-                observation=annotation.observation if annotation else None,
+                observation=found.observation if found else None,
+                identities=found is not None and found.identities,
             )
         )
     return used
@@ -255,13 +272,14 @@ def _fill_annotations(
     competition = ethogram.read(CONF / f"ethogram/{COMPETITION}.yaml")
     by_name = {same_name(animal): animal for animal in animals}
     meant = dict(subjects)
-    from_zero = any(name.strip() == "0" for name in found.subjects)
+    from_zero = "0" in meant or any(name.strip() == "0" for name in found.subjects)
     for name, count in found.subjects.items():
         if same_name(name) in meant or same_name(name) in by_name:
             continue
-        animal = guesses.subject(name, by_name, from_zero=from_zero)
+        identity = same_name(name) in found.identities
+        animal, question = guesses.subject(name, by_name, from_zero=from_zero or identity)
         meant[same_name(name)] = animal
-        why = f"{_counted(count, 'bout')}" + ("" if animal else "; is it one of the animals?")
+        why = f"{_counted(count, 'bout')}" + (f"; {question}" if question else "")
         names.subjects[name] = (by_name[animal] if animal else None, why)
     nobody = {"", *(name for name, animal in subjects.items() if animal is None)}
     most = max((len(listed) for listed in found.animals.values()), default=1)

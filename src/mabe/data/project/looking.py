@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from mabe.data.formats import annotation, pose
-from mabe.data.formats.annotation import Observation
+from mabe.data.formats.annotation import Observation, jabs_labels, simba_targets
 from mabe.data.formats.pose import Header
 from mabe.data.project import PROJECT, RECORDINGS, poses
 from mabe.data.source import check_individuals, faults_of
@@ -21,6 +21,17 @@ DATA = (
 )
 """Endings of files that may hold poses or annotations: of one that is neither it is said why, where that shows."""
 
+TARGETS = "targets_inserted"
+SIMBA_STEPS = (
+    TARGETS,
+    "outlier_corrected_movement_location",
+    "outlier_corrected_movement",
+    "features_extracted",
+    "input_csv",
+    "machine_results",
+)
+"""Folders of a SimBA project, each with a table of every video. The first that has a video is read."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class PoseFile:
@@ -33,6 +44,8 @@ class PoseFile:
 class AnnotationFile:
     path: str
     observations: tuple[Observation, ...]
+    identities: bool = False
+    """Whether its subjects are JABS's identities, numbers from 0."""
 
 
 @dataclass(kw_only=True)
@@ -64,7 +77,10 @@ def look(folder: Path) -> Found:
 
 
 def _read(path: Path, name: str, found: Found) -> None:
-    """Puts a file where it belongs. A file of poses is asked for first: its columns leave no doubt."""
+    """Puts a file where it belongs. A file of poses is asked for first: its columns leave no doubt.
+
+    SimBA's targets_inserted holds both, so that it belongs to the annotations as well.
+    """
     with reading(path):
         if any(path.name.lower().endswith(m.ENDINGS) and m.matches(path) for m in pose.formats()):
             for sequence in poses.sequences(path) or ("",):
@@ -72,12 +88,32 @@ def _read(path: Path, name: str, found: Found) -> None:
                 check_individuals(path, len(header.individuals))
                 reference = f"{name}#{sequence}" if sequence else name
                 found.poses[reference] = PoseFile(path=reference, header=header)
+            if _has_targets(path):
+                found.annotations[name] = AnnotationFile(
+                    path=name, observations=tuple(simba_targets.read(path))
+                )
         elif any(path.name.lower().endswith(m.ENDINGS) and m.matches(path) for m in annotation.formats()):
-            found.annotations[name] = AnnotationFile(path=name, observations=tuple(annotation.read(path)))
+            found.annotations[name] = annotation_file(path, name)
         elif path.name.lower().endswith(DATA) and (reason := annotation.why_unknown(path)):
             found.faulty[name] = f"{path} {reason}"
         else:
             found.others.append(name)
+
+
+def annotation_file(path: Path, name: str) -> AnnotationFile:
+    """The annotations in a file; name: what the project calls it."""
+    module = annotation.format_of(path)
+    observations = tuple(annotation.read(path))
+    return AnnotationFile(path=name, observations=observations, identities=module is jabs_labels)
+
+
+def _has_targets(path: Path) -> bool:
+    """Whether a file of poses has a person's behaviours too: those of SimBA's other steps have features behind the
+    poses, or behaviours that a classifier found."""
+    if not path.name.lower().endswith(simba_targets.ENDINGS) or not simba_targets.matches(path):
+        return False
+    step = path.parent.name.casefold()
+    return step == TARGETS or (step not in SIMBA_STEPS and simba_targets.ends_in_targets(path))
 
 
 def _counting(name: str) -> list[tuple[int, str]]:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 
 from mabe.data.formats.annotation import Observation
-from mabe.data.project.looking import VIDEOS, AnnotationFile
+from mabe.data.project.looking import SIMBA_STEPS, VIDEOS, AnnotationFile
 
 _ENDING = re.compile(
     r"(\.(csv|tsv|txt|h5|hdf5|json|npy|npz|slp|nwb|annot|boris|xlsx|gz|analysis|predictions))+", re.I
@@ -64,17 +64,29 @@ class Video:
 
 
 def videos_of(poses: Iterable[str]) -> list[Video]:
-    """The videos that pose files are of: those of one name in one folder are of one video."""
+    """The videos that pose files are of: those of one name in one folder are of one video.
+
+    The folders of the steps of a SimBA project count as one.
+    """
     groups: dict[tuple[str, str], list[str]] = defaultdict(list)
     for path in poses:
-        groups[str(PurePosixPath(path).parent), key_of(Video(pose=path).stem)].append(path)
+        groups[str(_folder(path)), key_of(Video(pose=path).stem)].append(path)
     return [
         Video(pose=best, passed_over=tuple(rest))
         for best, *rest in (sorted(group, key=_preference) for group in groups.values())
     ]
 
 
+def _folder(path: str) -> PurePosixPath:
+    """The folder of a file, or that of the steps of a SimBA project."""
+    folder = PurePosixPath(path).parent
+    return folder.parent if folder.name.casefold() in SIMBA_STEPS else folder
+
+
 def _preference(path: str) -> tuple[int, int, str]:
+    step = PurePosixPath(path).parent.name.casefold()
+    if step in SIMBA_STEPS:
+        return -1, SIMBA_STEPS.index(step), path
     for rank, pattern in enumerate(_PREFERENCE):
         if found := re.search(pattern, path, re.I):
             newest = int(found[1]) if found.lastindex and found[1].isdigit() else 0
@@ -90,6 +102,8 @@ class Named:
     """`file`, or `file#observation` in a file of several."""
     path: str
     observation: Observation
+    identities: bool = False
+    """As in AnnotationFile."""
 
     @property
     def names(self) -> list[str]:
@@ -124,7 +138,14 @@ def named(files: Iterable[AnnotationFile]) -> list[Named]:
         several = len(file.observations) > 1
         for label, observation in zip(labels(file.observations), file.observations, strict=True):
             reference = f"{file.path}#{label}" if several else file.path
-            found.append(Named(reference=reference, path=file.path, observation=observation))
+            found.append(
+                Named(
+                    reference=reference,
+                    path=file.path,
+                    observation=observation,
+                    identities=file.identities,
+                )
+            )
     return found
 
 
@@ -134,6 +155,8 @@ class Pairs:
 
     annotation: dict[str, Named] = field(default_factory=dict)
     """Of a pose file."""
+    guessed: set[str] = field(default_factory=set)
+    """Annotations that have but the beginning of a name in common with the pose file."""
     several: dict[str, list[str]] = field(default_factory=dict)
     """Pose files for which several annotations were found, none of which is taken."""
     unclear: dict[str, list[str]] = field(default_factory=dict)
@@ -153,9 +176,12 @@ def pair(videos: Sequence[Video], observations: Iterable[Named]) -> Pairs:
     pairs = Pairs()
     of: dict[str, list[Named]] = defaultdict(list)
     for annotation in observations:
-        fitting = _fitting(annotation, whole, begun)
+        named_so = _named_so(annotation, whole)
+        fitting = named_so or _begun_so(annotation, whole, begun)
         if len(fitting) == 1:
             of[fitting[0].pose].append(annotation)
+            if not named_so:
+                pairs.guessed.add(annotation.reference)
         elif fitting:
             pairs.unclear[annotation.reference] = [video.pose for video in fitting]
         else:
@@ -168,15 +194,19 @@ def pair(videos: Sequence[Video], observations: Iterable[Named]) -> Pairs:
     return pairs
 
 
-def _fitting(
+def _named_so(annotation: Named, whole: Mapping[str, list[Video]]) -> list[Video]:
+    """The nearest of the videos that have one of the annotation's names."""
+    for name in annotation.names:
+        if found := whole.get(key_of(name)):
+            return nearest(annotation.path, found)
+    return []
+
+
+def _begun_so(
     annotation: Named, whole: Mapping[str, list[Video]], begun: Mapping[str, list[Video]]
 ) -> list[Video]:
-    """The videos that fit best: by the whole name, else by a beginning of it; of those the nearest."""
-    names = [key_of(name) for name in annotation.names]
-    for name in names:
-        if found := whole.get(name):
-            return nearest(annotation.path, found)
-    for name in names:
+    """The nearest of the videos whose name is the beginning of one of the annotation's, or the other way round."""
+    for name in map(key_of, annotation.names):
         longer = {v.pose: v for v in begun.get(name, [])}
         for beginning in beginnings(name):
             longer |= {v.pose: v for v in whole.get(beginning, [])}

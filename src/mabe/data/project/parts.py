@@ -6,6 +6,12 @@ from collections.abc import Iterable, Mapping
 from mabe.skeleton import Skeleton
 
 _SIDES = {"left": "left", "right": "right", "lt": "left", "rt": "right", "l": "left", "r": "right"}
+_PLACES = frozenset(
+    (
+        *("front", "rear", "hind", "fore", "top", "bottom", "upper", "lower"),
+        *("base", "mid", "middle", "center", "centre", "tip", "end", "start"),
+    )
+)
 _PAIRED = (
     *(
         "ear",
@@ -106,6 +112,12 @@ def _without_side(word: str) -> tuple[str, str]:
         if word.endswith(side):
             return side, word.removesuffix(side)
     return "", word
+
+
+def is_place(name: str) -> bool:
+    """Whether a name says which of several parts is meant, or where on one, and not what part: `left`, `2`, `tip`."""
+    tokens = re.findall(r"[^\W\d_]+|\d+", name.casefold())
+    return all(token in _SIDES or token in _PLACES or token.isdecimal() for token in tokens)
 
 
 def key_of(name: str) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from mabe.data.project import PROJECT, RECORDINGS
-from mabe.data.project.guesses import UNSURE
+from mabe.data.project.guesses import UNSURE, WHETHER
 from mabe.data.project.init import Outcome
 from mabe.data.project.rates import WITHOUT_AV
 
@@ -100,6 +100,14 @@ def _of_files(outcome: Outcome) -> Iterator[str]:
     for reference, poses in pairs.unclear.items():
         if reference not in given:
             yield f"{reference} fits several pose files, {_list(poses)}: write it into the row of one of them"
+    new = {*outcome.added, *outcome.annotated}
+    guessed = [
+        f"{row['annotation']} of {row['pose']}"
+        for row in outcome.table.rows
+        if row["recording"] in new and row["annotation"] in pairs.guessed
+    ]
+    if guessed:
+        yield f"annotations paired by the beginning of a name only: {_list(guessed)} (annotation in {RECORDINGS})"
     orphans = [name for name in pairs.orphans if name not in given]
     if orphans:
         yield f"annotations without a pose file: {_list(orphans)}"
@@ -154,14 +162,30 @@ def _of_names(outcome: Outcome) -> Iterator[str]:
             f"{most} animals in one recording: if these are pieces of the tracks of fewer animals, join them first, in "
             "the tracker"
         )
+    if new.prefixes:
+        of = [f"{prefix} ({animal})" for prefix, animal in new.prefixes.items()]
+        yield f"parts whose names begin so are taken for those of another animal: {_list(of)} (prefixes in {PROJECT})"
     out = [name for name, (part, _) in new.skeleton.aliases.items() if part is None]
     if out:
         yield f"body parts that are left out, as nobody knows what they are: {_list(out)} (aliases in {PROJECT})"
     if outcome.first and new.skeleton.like is None:
         yield f"no mouse has these parts: which are left and right, front, centre and back? (skeleton in {PROJECT})"
+    if not outcome.first and new.skeleton.parts:
+        yield (
+            f"new parts are on no side, and in none of front, centre and back: {_list(new.skeleton.parts)} "
+            f"(skeleton in {PROJECT})"
+        )
+    skeleton = new.skeleton if outcome.before is None else outcome.before.skeleton
+    if not (outcome.before is None and new.skeleton.like):
+        empty = [key for key in ("front", "centre", "back") if not getattr(skeleton, key)]
+        if empty:
+            yield f"the skeleton has no part in {_list(empty)}: name one of each (skeleton in {PROJECT})"
     nobody = [name for name, (animal, _) in new.subjects.items() if animal is None]
     if nobody:
         yield f"subjects that are none of the animals: {_list(nobody)} (subjects in {PROJECT})"
+    asked = [f"{name} ({animal})" for name, (animal, why) in new.subjects.items() if why.endswith(WHETHER)]
+    if asked:
+        yield f"subjects whose animal is a guess: {_list(asked)} (subjects in {PROJECT})"
     for key, says in (("of_oneself", "does alone"), ("of_another", "does to another one")):
         guessed = [name for name, (of, why) in new.actions.items() if of == key and why in UNSURE]
         if guessed:

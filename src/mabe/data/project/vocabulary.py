@@ -21,6 +21,8 @@ class Used:
     header: Header
     observation: Observation | None
     """None where nobody annotated it."""
+    identities: bool = False
+    """Whether the subjects of the observation are JABS's identities, numbers from 0."""
 
 
 @dataclass(kw_only=True)
@@ -52,6 +54,8 @@ class Vocabulary:
     """Of each recording, as its pose file names them."""
     subjects: Counter[str] = field(default_factory=Counter)
     """Of bouts, and their targets, as the files have them."""
+    identities: set[str] = field(default_factory=set)
+    """Subjects, by `same_name`, that are JABS's identities."""
     behaviours: dict[str, Behaviour] = field(default_factory=dict)
     """By `same_name`."""
 
@@ -66,6 +70,8 @@ def vocabulary_of(recordings: Sequence[Used], prefixes: Mapping[str, str]) -> Vo
         found.parts.update(parts)
         if used.observation is not None:
             _add(found, used.recording, used.observation)
+            if used.identities:
+                found.identities.update(same_name(name) for name in used.observation.bouts["subject"])
     return found
 
 

@@ -69,6 +69,9 @@ def test_another_animal_has_parts_of_its_own():
         (("B_Nose", "B_Tail_base", "W_Nose", "W_Tail_base"), ("B_", "W_")),
         (("B_Nose", "B_Tail_base", "W_Nose", "W_Tail_base", "corner"), ()),
         (("left_ear", "left_hip", "right_ear", "right_hip"), ()),
+        (("ear_left", "ear_right", "hip_left", "hip_right"), ()),
+        (("spine_1", "spine_2", "tail_1", "tail_2"), ()),
+        (("tail_base", "tail_tip", "ear_base", "ear_tip"), ()),
         (("nose", "tail"), ()),
         (("tail_base", "tail_tip"), ()),
         (("m1_nose", "m2_nose"), ()),  # one part alone says nothing
@@ -92,15 +95,25 @@ def test_animals_are_numbered_by_name_and_known_ones_keep_their_number():
         ("resident", {"animal1": 1, "animal2": 2}, None),
         ("anything", {"animal1": 1}, "animal1"),
         ("No focal subject", {"animal1": 1}, None),
+        ("1", {"mouse_0": 1, "mouse_1": 2}, None),  # the first, or the second
     ],
 )
 def test_subjects(name, animals, animal):
-    assert guesses.subject(name, animals, from_zero=False) == animal
+    assert guesses.subject(name, animals, from_zero=False)[0] == animal
+
+
+def test_a_guessed_animal_is_asked_for():
+    assert guesses.subject("experimenter", {"animal1": 1}, from_zero=False)[1] == guesses.WHETHER
+    assert guesses.subject("Animal 1", {"animal1": 1}, from_zero=False)[1] == ""
+    assert guesses.subject("1", {"m_0": 1, "m_1": 2}, from_zero=False)[1] == guesses.WHICH
+    assert guesses.subject("1", {"m_0": 1, "m_1": 2}, from_zero=True) == ("m_1", "")
 
 
 def test_jabs_counts_identities_from_0():
     animals = {"animal1": 1, "animal2": 2}
-    assert [guesses.subject(n, animals, from_zero=True) for n in "01"] == ["animal1", "animal2"]
+    found = [guesses.subject(n, animals, from_zero=True) for n in "012"]
+    assert [animal for animal, _ in found] == ["animal1", "animal2", None]
+    assert [question for _, question in found] == [guesses.WHETHER, guesses.WHETHER, guesses.WHICH]
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
 """`mabe init` on made folders: what it writes, and what it keeps when it is called again."""
 
 import csv
+import json
 import pickle
 import sys
 import time
@@ -73,7 +74,7 @@ def test_three_flies_whose_behaviours_overlap_in_one_table(tmp_path):
 def test_prefixes_of_parts_become_animals(tmp_path):
     parts = [f"{who}_{part}" for who in "BW" for part in ("Nose", "Left_ear", "Right_ear", "Tail_base")]
     own_made.single(tmp_path / "aDLC_net.csv", STILL["adult"], parts)
-    init(tmp_path)
+    assert "are taken for those of another animal: B_ (B), W_ (W) (prefixes" in told(tmp_path)
     of = project(tmp_path)
     assert of["prefixes"] == {"B_": "B", "W_": "W"}
     assert of["animals"] == {"B": 1, "W": 2}
@@ -323,3 +324,103 @@ def test_two_hundred_files_take_seconds(tmp_path):
     init(tmp_path)
     assert time.perf_counter() - began < 20
     assert len(table(tmp_path)) == 100
+
+
+def simba(path, behaviours="", still=False):
+    """A step of a SimBA project: points of one animal, and a feature and behaviours (0, 1) where there are any."""
+    parts = ("Nose", "Ear_left", "Ear_right", "Tail_base")
+    names = ["", *(f"{part}_1_{c}" for part in parts for c in "xyp")]
+    names += ["Movement", *behaviours.split()] if behaviours or still else []
+    rows = [
+        [i, *([5.5, 6.5, 1] * 4), *([i + 0.5] if len(names) > 13 else []), *[i % 2] * (len(names) - 14)]
+        for i in range(20)
+    ]
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("\n".join(",".join(map(str, row)) for row in [names, *rows]) + "\n")
+
+
+def test_a_file_of_poses_and_annotations_is_both(tmp_path):
+    simba(tmp_path / "a.csv", "Attack Sniffing")
+    simba(tmp_path / "b.csv", still=True)  # with features alone
+    says = told(tmp_path)
+    assert {name: row["annotation"] for name, row in table(tmp_path).items()} == {"a": "a.csv", "b": ""}
+    assert [*project(tmp_path)["behaviours"]] == ["Attack", "Sniffing"]
+    assert "not read" not in says
+
+
+def test_in_a_simba_project_a_video_is_one_recording(tmp_path):
+    steps = ("input_csv", "outlier_corrected_movement_location", "outlier_corrected_movement")
+    for step in steps:
+        simba(tmp_path / f"csv/{step}/a.csv")
+        simba(tmp_path / f"csv/{step}/b.csv")
+    simba(tmp_path / "csv/features_extracted/a.csv", still=True)
+    simba(tmp_path / "csv/machine_results/a.csv", "Probability_Attack Attack")
+    simba(tmp_path / "csv/targets_inserted/a.csv", "Attack")
+    init(tmp_path)
+    rows = table(tmp_path)
+    assert sorted(rows) == ["a", "b"]
+    assert rows["a"]["pose"] == rows["a"]["annotation"] == "csv/targets_inserted/a.csv"
+    assert (rows["b"]["pose"], rows["b"]["annotation"]) == (f"csv/{steps[1]}/b.csv", "")
+    assert [*project(tmp_path)["behaviours"]] == ["Attack"]
+
+
+def test_an_annotation_that_a_row_names_is_read_whatever_it_looks_like(tmp_path):
+    simba(tmp_path / "a.csv")
+    simba(tmp_path / "machine_results/x.csv", "Attack")
+    init(tmp_path)
+    path = tmp_path / "recordings.csv"
+    text = path.read_text().replace("a.csv,,", "a.csv,machine_results/x.csv,")
+    path.write_text(text)
+    assert table(tmp_path)["a"]["annotation"] == "machine_results/x.csv"
+    assert "behaviours: Attack" in told(tmp_path)
+    path.write_text(text.replace("machine_results/x.csv,", "gone.csv,"))
+    assert f"there is no {tmp_path / 'gone.csv'}: correct the row" in told(tmp_path)
+
+
+def test_identity_1_of_jabs_is_the_second_animal_also_where_0_has_no_label(tmp_path):
+    frames = {"animal1": STILL["adult"], "animal2": STILL["adult"] + 50}
+    own_made.dlc(tmp_path / "aDLC_net.csv", frames)
+    labels = {"1": {"Grooming": [{"start": 5, "end": 9, "present": True}]}}
+    content = {"file": "a.avi", "num_frames": 600, "unfragmented_labels": labels}
+    (tmp_path / "a.json").write_text(json.dumps(content))
+    says = told(tmp_path)
+    assert project(tmp_path)["subjects"] == {"1": "animal2"}
+    assert "subjects whose animal is a guess: 1 (animal2) (subjects in project.yaml)" in says
+
+
+def test_the_only_animal_is_not_taken_for_anybody_without_a_question(tmp_path):
+    own_made.single(tmp_path / "aDLC_net.csv", STILL["adult"])
+    own_made.boris(tmp_path / "a.csv", [("experimenter", "feed", 1.0, 2.0), ("Animal 1", "eat", 3.0, 4.0)])
+    says = told(tmp_path)
+    assert "subjects whose animal is a guess: experimenter (animal1) (subjects" in says
+
+
+def test_a_pair_by_the_beginning_of_a_name_is_asked_for(tmp_path):
+    for name in ("trial1", "other"):
+        own_made.dlc(tmp_path / f"{name}DLC_net.csv", STILL)
+    own_made.boris(tmp_path / "trial1_3.csv", BORIS)
+    own_made.boris(tmp_path / "other.csv", BORIS)
+    says = told(tmp_path)
+    assert table(tmp_path)["trial1"]["annotation"] == "trial1_3.csv"
+    pair = "annotations paired by the beginning of a name only: trial1_3.csv of trial1DLC_net.csv"
+    assert f"{pair} (annotation in recordings.csv)" in says
+    assert pair not in told(tmp_path)  # it stands in the table now
+
+
+def test_what_an_own_skeleton_lacks_is_asked_for_until_it_is_there(tmp_path):
+    parts = {"head": 30.0, "left_wing": 10.0, "right_wing": 10.0, "ovipositor": -20.0}
+    own_made.dlc(tmp_path / "aDLC_net.csv", STILL, parts)
+    asks = "the skeleton has no part in centre: name one of each (skeleton in project.yaml)"
+    assert asks in told(tmp_path)
+    own_made.dlc(tmp_path / "bDLC_net.csv", STILL, parts | {"left_haltere": 0.0, "right_haltere": 0.0})
+    says = told(tmp_path)
+    assert asks in says
+    new = "new parts are on no side, and in none of front, centre and back: left_haltere, right_haltere"
+    assert new in says
+    path = tmp_path / "project.yaml"
+    text = path.read_text()
+    assert "  centre: []" in text
+    path.write_text(text.replace("  centre: []", "  centre: [head]"))
+    says = told(tmp_path)
+    assert asks not in says
+    assert new not in says

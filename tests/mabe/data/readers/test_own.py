@@ -470,3 +470,17 @@ def test_sequences_of_calms21_are_recordings(tmp_path):
     assert [*of] == ["task1_train_mouse001", "task1_train_mouse002"]
     assert of["task1_train_mouse002"].tracks[0, 0].tolist() == [200.0, 201.0]
     assert bouts(of["task1_train_mouse001"]) == [(1, 2, "attack", 10, 20)]
+
+
+def test_one_file_of_simba_gives_the_pose_and_the_bouts(tmp_path):
+    parts = ("Nose", "Ear_left", "Ear_right", "Tail_base")
+    columns = ["", *(f"{part}_1_{c}" for part in parts for c in "xyp"), "Movement", "Rearing"]
+    rows = [[i, *([5.5 + i, 6.5, 1] * 4), i + 0.5, int(3 <= i < 8)] for i in range(20)]
+    path = tmp_path / "csv/targets_inserted/a.csv"
+    path.parent.mkdir(parents=True)
+    path.write_text("\n".join(",".join(map(str, row)) for row in [columns, *rows]) + "\n")
+    init(tmp_path)
+    cells(tmp_path, fps="30", split="")
+    (recording,) = recordings(tmp_path).values()
+    assert recording.tracks.shape == (4, 20, 2)
+    assert bouts(recording) == [(1, 1, "rear", 3, 8)]

@@ -5,6 +5,7 @@ last columns that do, behind those of the points, and a note names them.
 """
 
 import csv
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +21,7 @@ from mabe.errors import InputError
 NAME = "SimBA targets_inserted"
 ENDINGS = (".csv",)
 _BLOCK = 1 << 24  # bytes that are read at a time: a file has hundreds of columns
+_LOOKED_AT = 100  # rows that tell whether the last column is a behaviour
 _INDEX = "f0"
 
 
@@ -27,6 +29,13 @@ def matches(path: Path) -> bool:
     """Whether points begin the columns, behind the index, and others follow."""
     columns = next(iter(first_rows(path)), [])
     return points(columns[1:4]) == 3 and points(columns) < len(columns)
+
+
+def ends_in_targets(path: Path) -> bool:
+    """Whether the first rows end in 0 or 1, as behaviours do and features hardly ever."""
+    with path.open(encoding="utf-8-sig", newline="") as file:
+        rows = [*islice(csv.reader(file), 1, _LOOKED_AT)]
+    return bool(rows) and all(row and row[-1].strip() in ("0", "1", "0.0", "1.0") for row in rows)
 
 
 def read(path: Path) -> list[Observation]:
