@@ -163,7 +163,10 @@ def _opened(path: Path | str) -> Iterator[tuple[Any, Any]]:
         with av.open(os.path.abspath(path), options=options) as container:
             if not container.streams.video:
                 raise UnreadableVideo(f"{path} holds no video")
-            yield container, container.streams.video[0]
+            stream = container.streams.video[0]
+            if stream.codec_context is None:  # an index that is cut may name no codec
+                raise UnreadableVideo(f"{path} holds no video of a codec that is known")
+            yield container, stream
     except av.FFmpegError as error:
         reason = error.strerror or type(error).__name__
         raise UnreadableVideo(f"{path} cannot be decoded: {reason}") from None
