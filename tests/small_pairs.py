@@ -21,6 +21,7 @@ from mabe.metrics.bouts import runs
 from mabe.params import FeatureParams, TrainParams
 from mabe.skeleton import Skeleton
 from mabe.tasks.initial import CARD, WEIGHTS
+from mabe.tasks.pairs import Pairs
 from mabe.training.job import open_data
 from mabe.training.loop import TrainData, train
 from mabe.training.state import TrainResult
@@ -170,16 +171,7 @@ def made(folder: Path, rate_hz: float, recordings: int = 10, seconds: float = 16
 
 def pairs_data(store: Store, params: TrainParams = PAIRS) -> TrainData:
     """What a run with `params` trains on."""
-    files = (
-        "manifest.parquet",
-        "names.json",
-        "train_xy.npy",
-        "normalisation.json",
-        "actions.npy",
-        "actions.parquet",
-        "actions_unseen.parquet",
-    )
-    found = {name: store.path / name for name in files}
+    found = {name: store.path / name for name in ("manifest.parquet", *Pairs.READS)}
     if params.init_from is not None:
         found |= {name: Path(params.init_from) / of for name, of in INITIAL.items()}
     return open_data(params, found, None)

@@ -61,7 +61,7 @@ def movement(tracks: np.ndarray, keypoints: np.ndarray, status: np.ndarray, fps:
         told["jumps"] = f"{far / steps:.1%} of the steps of its points"
     swaps = sum(_swaps(tracks, *pair) for pair in combinations(list(zip(animals, bodies, strict=True)), 2))
     if swaps:
-        told["swaps"] = f"{swaps} times"
+        told["swaps"] = "once" if swaps == 1 else f"{swaps} times"
     return told
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from mabe.data.formats import annotation, pose
 from mabe.data.formats.annotation import Observation, jabs_labels, simba_targets
 from mabe.data.formats.pose import Header
+from mabe.data.formats.strange import why_unknown
 from mabe.data.project import PROJECT, RECORDINGS, poses
 from mabe.data.source import check_individuals, faults_of
 from mabe.data.tables import reading
@@ -94,7 +95,7 @@ def _read(path: Path, name: str, found: Found) -> None:
                 )
         elif any(path.name.lower().endswith(m.ENDINGS) and m.matches(path) for m in annotation.formats()):
             found.annotations[name] = annotation_file(path, name)
-        elif path.name.lower().endswith(DATA) and (reason := annotation.why_unknown(path)):
+        elif path.name.lower().endswith(DATA) and (reason := why_unknown(path)):
             found.faulty[name] = f"{path} {reason}"
         else:
             found.others.append(name)

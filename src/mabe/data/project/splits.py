@@ -1,8 +1,9 @@
 """Which labelled recordings validate: chosen once, when a recording is new, and kept from then on."""
 
-import hashlib
 from collections import defaultdict
 from collections.abc import Sequence
+
+from mabe.data.lots import lot
 
 VAL_FRACTION = 0.2
 
@@ -41,4 +42,4 @@ def _side(group: Sequence[dict[str, str]]) -> str:
 
 
 def _lot(group: tuple[str, str]) -> bytes:
-    return hashlib.blake2b("/".join(group).encode(), digest_size=16).digest()
+    return lot(0, "/".join(group))

@@ -19,7 +19,7 @@ from typing import Literal
 import pandas as pd
 
 from mabe import registry
-from mabe.data.formats.annotation._text import why_unknown
+from mabe.data.formats.strange import why_unknown
 from mabe.data.tables import reading
 from mabe.errors import InputError
 

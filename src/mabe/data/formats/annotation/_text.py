@@ -1,14 +1,13 @@
 """Text files as people save them: their encoding, their separators and their numbers."""
 
 import csv
-import gzip
 import io
 import re
 from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
-from typing import IO
 
+from mabe.data.formats.text import opened
 from mabe.errors import InputError
 
 _BEGINNING = 1 << 16  # bytes that a look at a file's beginning takes
@@ -17,13 +16,13 @@ _NUMBER = re.compile(r"[+-]?[0-9]{1,18}([.,][0-9]{1,40})?([eE][+-]?[0-9]{1,2})?"
 
 def beginning(path: Path) -> str:
     """The first 64 KiB of a file, which may be gzipped, as text whatever its encoding."""
-    with _open(path) as file:
+    with opened(path) as file:
         return file.read(_BEGINNING).decode("utf-8-sig", "replace")
 
 
 def text(path: Path) -> str:
     """A file of UTF-8, with or without a byte order mark, which may be gzipped; InputError for another encoding."""
-    with _open(path) as file:
+    with opened(path) as file:
         data = file.read()
     if b"\0" in data:
         raise InputError(
@@ -83,29 +82,3 @@ def number(cell: str) -> float | None:
     """The number that a cell says, with a decimal point or a decimal comma; None if it says none."""
     cell = cell.strip()
     return float(cell.replace(",", ".")) if _NUMBER.fullmatch(cell) else None
-
-
-def why_unknown(path: Path) -> str:
-    """What a file of no known format is, and what to do, where its beginning tells; "" where not."""
-    with path.open("rb") as file:
-        start = file.read(256)
-    if not start.strip():
-        return "is empty: restore it"
-    if path.name.lower().endswith((".pkl", ".pickle", ".joblib")) or b"'|O'" in start:
-        return (
-            "is a Python pickle, which can run code when it is opened: export a table of bouts (CSV) from the "
-            "program that wrote it"
-        )
-    if start.lstrip(b"\xef\xbb\xbf \t\r\n").lower().startswith((b"<!doctype", b"<html", b"<table")):
-        return "is a web page (HTML): download the file itself, or export it as CSV"
-    if start.startswith((b"PK\x03\x04", b"\xd0\xcf\x11\xe0")):
-        return "is a spreadsheet or an archive: save it as CSV UTF-8"
-    if start.startswith((b"\xff\xfe", b"\xfe\xff")):
-        return "has the encoding UTF-16: save it with the encoding UTF-8 (in Excel: CSV UTF-8)"
-    return ""
-
-
-def _open(path: Path) -> IO[bytes]:
-    if path.suffix.lower() == ".gz":
-        return gzip.open(path)  # type: ignore[return-value]
-    return path.open("rb")

@@ -82,7 +82,7 @@ def workbook(path):
         (
             "a.pkl",
             pickle.dumps({}),
-            "is a Python pickle, which can run code when it is opened: export a table of bouts",
+            "is a Python pickle, which can run code when it is opened: export a table",
         ),
         ("a.PICKLE", pickle.dumps([]), "is a Python pickle"),
         (
